@@ -1,0 +1,56 @@
+"""Identifiers: how they are made, compared and refused.
+
+A profile is named by a `ProfileId`: the user id for a known person (`u:1234`), the anonymous id for a
+device nobody has identified yet (`a:5f0c...`). The prefix keeps the two name spaces apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from random import Random
+
+from bespeak.clock import Instant
+
+ProfileId = str
+"""`u:` + user id, or `a:` + anonymous id."""
+
+_BLOCKED = frozenset({"", "-1", "null", "none", "undefined", "nan", "anonymous", "guest", "[object object]", "unknown"})
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def is_blocked(identifier: str) -> bool:
+    """Say whether an identifier names nobody (`null`, `-1`, `000-000`, ...); the event is kept, the id ignored.
+
+    Examples
+    --------
+    >>> is_blocked("00000000-0000"), is_blocked("1234")
+    (True, False)
+    """
+    folded = identifier.strip().lower()
+    return folded in _BLOCKED or not folded.strip("0-")
+
+
+def user_profile(user_id: str) -> ProfileId:
+    """Return the profile id of a known person."""
+    return "u:" + user_id
+
+
+def anonymous_profile(anonymous_id: str) -> ProfileId:
+    """Return the profile id of a device nobody has identified yet."""
+    return "a:" + anonymous_id
+
+
+def digest(*parts: str) -> bytes:
+    """Return 16 bytes that stand for the parts (BLAKE2b-128, length-prefixed so that parts cannot run together)."""
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode()
+        state.update(len(raw).to_bytes(4, "big"))
+        state.update(raw)
+    return state.digest()
+
+
+def new_id(at: Instant, rng: Random) -> str:
+    """Make a 26-character id that sorts by time (48 bits of milliseconds, 80 random bits; as ULID, lower case)."""
+    number = ((at // 1_000) & (2**48 - 1)) << 80 | rng.getrandbits(80)
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))

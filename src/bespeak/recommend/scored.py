@@ -1,0 +1,100 @@
+"""The words that recommenders, rules and decisions share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bespeak.catalog import Catalog
+from bespeak.clock import Instant
+from bespeak.profiles.profile import Recent
+
+Scores = NDArray[np.float64]
+"""One score an item, shape (len(catalog),), in the catalog's row order; higher is better."""
+
+
+class Because(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One reason for an item: `event` on `item` at `time` brought `weight` of its score."""
+
+    event: str
+    weight: float
+    item: str | None = None
+    time: Instant | None = None
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One item of an answer, and why it is there.
+
+    Parameters
+    ----------
+    source
+        The recommender that brought most of the score (`seqknn`, `trending`, ...), or `rule:ID` for a pin.
+    sources
+        The weighted, standardised score by recommender; they add up to the blend's part of `score`.
+    why
+        The events that brought it, the strongest first.
+    rules
+        Rules that changed its score or its place.
+    pinned
+        The place (0 = first) that a rule insists on; `arrange` keeps it.
+    propensity
+        The probability that the policy shows this item at this place: 1 unless it explores.
+    """
+
+    item: str
+    score: float
+    source: str
+    sources: Mapping[str, float] = {}
+    why: tuple[Because, ...] = ()
+    rules: tuple[str, ...] = ()
+    pinned: int | None = None
+    propensity: float = 1.0
+
+
+class Interaction(msgspec.Struct, frozen=True):
+    """One thing that a person did with an item, as a recommender learns it.
+
+    Parameters
+    ----------
+    history
+        The item ids the person dealt with before, oldest first, at most 50; repeated items stay.
+    item
+        The item of this event.
+    name
+        Event name (`Product Viewed`, ...).
+    """
+
+    item: str
+    name: str
+    time: Instant
+    history: tuple[str, ...]
+
+
+class Recommender(Protocol):
+    """Scores every item for one person's recent history. `scores` and `why` read, and change nothing."""
+
+    name: str
+
+    def scores(self, history: tuple[Recent, ...], catalog: Catalog, /, *, at: Instant) -> Scores | None:
+        """Return a score for every item of the catalog, or None when it has nothing to say."""
+        ...
+
+    def why(self, history: tuple[Recent, ...], catalog: Catalog, item: str, /, *, at: Instant) -> tuple[Because, ...]:
+        """Return the events that brought `item`, the strongest first, at most three."""
+        ...
+
+    def learn(self, interaction: Interaction, /) -> None:
+        """Take one interaction in."""
+        ...
+
+    def dump(self) -> bytes:
+        """Return the whole state as bytes."""
+        ...
+
+    def load(self, data: bytes, /) -> None:
+        """Replace the whole state by what `dump` gave."""
+        ...

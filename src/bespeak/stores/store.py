@@ -1,0 +1,172 @@
+"""Where it is kept: the protocol of every store, and the values that pass through it.
+
+A store keeps bytes; it knows nothing of events or profiles. One writer calls `commit`, from one thread;
+readers may be elsewhere. A commit is one transaction: all of it is there afterwards, or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
+
+import msgspec
+
+from bespeak.clock import Instant
+from bespeak.ids import ProfileId
+
+
+class LogRow(msgspec.Struct, frozen=True):
+    """One batch of records in the log: offsets `first` to `first + count - 1`.
+
+    `payload` is opaque here; the store adds a CRC-32 over (previous CRC, first, count, payload), so that a
+    torn, flipped, missing or swapped row is found.
+    """
+
+    first: int
+    count: int
+    received: Instant
+    payload: bytes
+
+
+class ProfileRow(msgspec.Struct, frozen=True):
+    """One profile's checkpoint; `next_flip_at` is indexed, None when nothing changes by itself."""
+
+    id: ProfileId
+    data: bytes
+    next_flip_at: Instant | None = None
+
+
+class Product(msgspec.Struct, frozen=True):
+    """Another fold product (co-occurrence counts, segment sizes, ...), with the offset that it includes."""
+
+    name: str
+    offset: int
+    data: bytes
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A consistent cut: everything folded up to and including `offset`.
+
+    `profiles` replaces the rows of the same id, `removed` deletes rows (merged away), `aliases` maps ids to
+    the profile that they resolve to; what is not named stays as it is.
+    """
+
+    offset: int
+    profiles: tuple[ProfileRow, ...] = ()
+    removed: tuple[ProfileId, ...] = ()
+    aliases: Mapping[ProfileId, ProfileId] = {}
+    products: tuple[Product, ...] = ()
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A small named record with versions: a key, a definition, an item. `data` None deletes it."""
+
+    kind: str
+    id: str
+    version: int
+    data: bytes | None
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """One thing that was not accepted: where it came from, its place there, why, and the thing itself."""
+
+    source: str
+    place: str
+    reason: str
+    at: Instant
+    data: bytes
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """One transaction.
+
+    Parameters
+    ----------
+    rows
+        Log rows, in order; the first continues the log without a gap.
+    seen
+        16-byte dedupe digests of the events in `rows`, with the hour (Unix hours) of their arrival;
+        hour -1 keeps the digest without an age (imported rows).
+    """
+
+    rows: tuple[LogRow, ...] = ()
+    seen: tuple[tuple[bytes, int], ...] = ()
+    documents: tuple[Document, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    checkpoint: Checkpoint | None = None
+
+
+class Store(Protocol):
+    """A place to keep the log and what was folded from it."""
+
+    def commit(self, commit: Commit) -> None:
+        """Make all of it durable, or none. Raises `StoreError`; the store stays usable."""
+        ...
+
+    def last_offset(self) -> int:
+        """Return the offset of the newest durable record; 0 when the log is empty (offsets start at 1)."""
+        ...
+
+    def read(self, after: int) -> Iterator[LogRow]:
+        """Yield log rows that hold records with offset > `after`, in order. Raises `CorruptLog`."""
+        ...
+
+    def checkpoint_offset(self) -> int:
+        """Return the offset that the checkpoint includes; 0 when there is none."""
+        ...
+
+    def profile(self, profile_id: ProfileId) -> ProfileRow | None:
+        """Return one checkpointed profile by its own id (not by alias)."""
+        ...
+
+    def profiles(self) -> Iterator[ProfileRow]:
+        """Yield every checkpointed profile, in the order of its id."""
+        ...
+
+    def due(self, before: Instant, *, limit: int) -> tuple[tuple[ProfileId, Instant], ...]:
+        """Return at most `limit` profiles whose `next_flip_at` <= `before`, the earliest first."""
+        ...
+
+    def aliases(self) -> Mapping[ProfileId, ProfileId]:
+        """Return every alias and the profile id that it resolves to."""
+        ...
+
+    def product(self, name: str) -> Product | None:
+        """Return another fold product."""
+        ...
+
+    def seen(self, digests: Iterable[bytes]) -> frozenset[bytes]:
+        """Return those of the digests that are on disk, whatever their age."""
+        ...
+
+    def seen_since(self, hour: int) -> Mapping[int, bytes]:
+        """Return the digests of each hour >= `hour`, packed (16 bytes each); for loading at start."""
+        ...
+
+    def forget_seen(self, before_hour: int) -> None:
+        """Drop aged digests of hours before `before_hour`; those without an age stay."""
+        ...
+
+    def documents(self, kind: str) -> tuple[Document, ...]:
+        """Return the newest version of each document of a kind that is not deleted, ordered by id."""
+        ...
+
+    def versions(self, kind: str, doc_id: str) -> tuple[Document, ...]:
+        """Return every version of one document, oldest first, deletions (data None) included."""
+        ...
+
+    def rejected(self, *, limit: int = 100, source: str | None = None) -> tuple[Rejected, ...]:
+        """Return the newest rejected things, newest first."""
+        ...
+
+    def rejected_count(self) -> int:
+        """Return how many rejected things are kept (the store keeps a bounded number, dropping the oldest)."""
+        ...
+
+    def size(self) -> int:
+        """Return the bytes it takes."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; idempotent."""
+        ...
