@@ -1,1 +1,38 @@
+"""What is known about a person: the fold of their events, whose event it is, and how two become one."""
 
+from bespeak.profiles.fading import add, faded
+from bespeak.profiles.fold import SILENT, Folding, fold
+from bespeak.profiles.identity import Apart, Join, Resolved, Unresolved, canonical, joins, resolve, within_bounds
+from bespeak.profiles.merge import merge
+from bespeak.profiles.profile import Faded, Membership, Profile, Recent, Session, Trait
+from bespeak.profiles.settings import IdentitySettings, ProfileSettings
+from bespeak.profiles.view import EMPTY, PATHS, View, dig
+
+__all__ = [
+    "EMPTY",
+    "PATHS",
+    "SILENT",
+    "Apart",
+    "Faded",
+    "Folding",
+    "IdentitySettings",
+    "Join",
+    "Membership",
+    "Profile",
+    "ProfileSettings",
+    "Recent",
+    "Resolved",
+    "Session",
+    "Trait",
+    "Unresolved",
+    "View",
+    "add",
+    "canonical",
+    "dig",
+    "faded",
+    "fold",
+    "joins",
+    "merge",
+    "resolve",
+    "within_bounds",
+]

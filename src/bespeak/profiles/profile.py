@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from bespeak.clock import Instant
+from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import State
 from bespeak.ids import ProfileId
 from bespeak.privacy.consent import Choice, Purpose
@@ -28,14 +28,14 @@ class Trait(msgspec.Struct, frozen=True, array_like=True):
     message_id: str
 
 
-class Faded(msgspec.Struct, frozen=True, array_like=True):
+class Faded(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A sum that fades: worth `value` at `time`, half of it one half-life later."""
 
     value: float
     time: Instant
 
 
-class Recent(msgspec.Struct, frozen=True, array_like=True, order=True):
+class Recent(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """One recent event, as far as sessions and recommenders need it. Ordered by (time, message_id)."""
 
     time: Instant
@@ -44,15 +44,15 @@ class Recent(msgspec.Struct, frozen=True, array_like=True, order=True):
     item: str | None = None
 
 
-class Session(msgspec.Struct, frozen=True, array_like=True):
-    """A run of events with no gap of 30 minutes or more."""
+class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A run of events with no gap of `session_gap_minutes` or more; `events` counts those still in `recent`."""
 
     started: Instant
     ended: Instant
     events: int
 
 
-class Membership(msgspec.Struct, frozen=True, array_like=True):
+class Membership(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """In a segment since `since`, under version `version` of its definition."""
 
     since: Instant
@@ -80,11 +80,19 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
     recent
         The newest events, sorted, at most the documented bound.
     sessions
-        How many there were before `session`; `session` is the newest one.
+        How many there were in all, `session`, the newest, included.
     bought, hidden
         Items bought and items the person asked not to see, with the newest time of each.
+    late
+        Events that came later than the allowed delay: they count in 'ever' aggregates only.
     aggregates
         State of each declared aggregate, by its key.
+    segments
+        The segments that the profile is in, by id.
+    next_flip_at
+        The earliest instant at which a window may change a membership by itself; `clock.NEVER` when none can.
+    as_of
+        The newest instant that the memberships were asked at; they are never asked at an earlier one.
     """
 
     id: ProfileId
@@ -105,3 +113,6 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
     consent: dict[Purpose, Choice] = {}
     aggregates: dict[str, State] = {}
     segments: dict[str, Membership] = {}
+    late: int = 0
+    next_flip_at: Instant = NEVER
+    as_of: Instant = 0

@@ -1,0 +1,196 @@
+"""The fold: one event into one profile.
+
+Within the allowed delay the result does not depend on the order of arrival: every part is commutative under
+(time, message_id), or is worked out again from the sorted recent events when one arrives late.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from bespeak.catalog import Item
+from bespeak.clock import Duration, Instant
+from bespeak.conditions.aggregates import Feeds
+from bespeak.events import Event
+from bespeak.events.vocabulary import CONSENT_UPDATED, DECISION_MADE, IMPRESSION, ITEM_HIDDEN, ITEM_WEIGHTS, ORDER_COMPLETED, item_ids
+from bespeak.privacy import consent_choices
+from bespeak.profiles.fading import add, faded
+from bespeak.profiles.profile import Profile, Recent, Session, Trait
+from bespeak.profiles.settings import ProfileSettings
+
+SILENT = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED})
+"""What we did or asked, not what the person did: counted, but no session, no recency, no recent event."""
+
+
+class Folding(msgspec.Struct, frozen=True):
+    """What the fold needs besides the event: the declared aggregates, the catalog's look-up and the bounds."""
+
+    feeds: Feeds
+    item: Callable[[str], Item | None]
+    settings: ProfileSettings
+
+
+def fold(profile: Profile, event: Event, folding: Folding) -> None:
+    """Take one event into the draft `profile`.
+
+    An event older than the profile's newest by more than the allowed delay counts in 'ever' aggregates only.
+    """
+    settings = folding.settings
+    newest = profile.last_seen
+    time = event.time
+    profile.first_seen = min(profile.first_seen or time, time)
+    profile.counts[event.name] = profile.counts.get(event.name, 0) + 1
+    folding.feeds.update(profile.aggregates, event, newest=newest, delay=settings.delay)
+    if time < newest - settings.delay:
+        profile.late += 1
+        return
+    _note_consent(profile, event)
+    if event.name in SILENT:
+        return
+    if time > profile.last.get(event.name, 0):
+        profile.last[event.name] = time
+    _note_traits(profile, event, settings.traits_max)
+    items = item_ids(event)
+    _note_items(profile, event, items, settings)
+    _note_interests(profile, event, items, folding)
+    _note_recent(profile, event, items, settings)
+    profile.last_seen = max(newest, time)
+
+
+def _note_consent(profile: Profile, event: Event) -> None:
+    for purpose, choice in consent_choices(event):
+        held = profile.consent.get(purpose)
+        if held is None or (choice.time, choice.message_id) > (held.time, held.message_id):
+            profile.consent[purpose] = choice
+
+
+def _note_traits(profile: Profile, event: Event, bound: int) -> None:
+    if event.type == "identify":
+        _set_traits(profile.traits, event.properties, event, bound)
+    elif event.type == "group":
+        _set_traits(profile.traits, {"group_id": event.group_id}, event, bound)
+    traits = event.context.get("traits")
+    if isinstance(traits, dict):
+        _set_traits(profile.traits, traits, event, bound)
+
+
+def _set_traits(traits: dict[str, Trait], given: Mapping[str, object], event: Event, bound: int) -> None:
+    for name, value in given.items():
+        held = traits.get(name)
+        if held is None:
+            if len(traits) >= bound:
+                continue
+        elif (event.time, event.message_id) <= (held.time, held.message_id):
+            continue
+        traits[name] = Trait(value, event.time, event.message_id)
+
+
+def _note_items(profile: Profile, event: Event, items: tuple[str, ...], settings: ProfileSettings) -> None:
+    if event.name == ORDER_COMPLETED:
+        keep_newest(profile.bought, dict.fromkeys(items, event.time), settings.items_max)
+    elif event.name == ITEM_HIDDEN:
+        keep_newest(profile.hidden, dict.fromkeys(items, event.time), settings.items_max)
+
+
+def keep_newest(held: dict[str, Instant], given: Mapping[str, Instant], bound: int) -> None:
+    """Take the newer time of each key; over the bound the oldest go."""
+    for key, time in given.items():
+        if time > held.get(key, 0):
+            held[key] = time
+    while len(held) > bound:
+        del held[min(held, key=lambda key: (held[key], key))]
+
+
+def _note_interests(profile: Profile, event: Event, items: tuple[str, ...], folding: Folding) -> None:
+    weight = ITEM_WEIGHTS.get(event.name)
+    if not weight:
+        return
+    halflife = folding.settings.interest_halflife
+    interests = profile.interests
+    for key in _interest_keys(event, items, folding.item):
+        interests[key] = add(interests.get(key), weight, event.time, halflife)
+    if len(interests) > folding.settings.interests_max:
+        drop_weakest(profile, folding.settings)
+
+
+def _interest_keys(event: Event, items: tuple[str, ...], item_of: Callable[[str], Item | None]) -> list[str]:
+    keys: list[str] = []
+    for item_id in items:
+        item = item_of(item_id)
+        if item is not None:
+            keys += ["category:" + name for name in item.categories]
+            keys += ["tag:" + name for name in item.tags]
+        elif len(items) == 1:
+            category = event.properties.get("category")
+            if isinstance(category, str) and category:
+                keys.append("category:" + category[:100])
+    return keys
+
+
+def drop_weakest(profile: Profile, settings: ProfileSettings) -> None:
+    """Let the weakest interests go until nine tenths of the bound are left."""
+    at = max(value.time for value in profile.interests.values())
+    halflife = settings.interest_halflife
+    ranked = sorted(profile.interests, key=lambda key: (faded(profile.interests[key], at, halflife), key))
+    for key in ranked[: len(ranked) - settings.interests_max * 9 // 10]:
+        del profile.interests[key]
+
+
+def _note_recent(profile: Profile, event: Event, items: tuple[str, ...], settings: ProfileSettings) -> None:
+    recent = profile.recent
+    rows = [Recent(event.time, event.message_id, event.name, item) for item in items or (None,)]
+    gap = settings.session_gap
+    if not recent or rows[0] > recent[-1]:
+        recent.extend(rows)
+        _extend_session(profile, event.time, len(rows), gap)
+    else:
+        profile.sessions += _sessions_added(recent, event.time, gap)
+        for row in rows:
+            insort(recent, row)
+        profile.session = newest_session(recent, gap)
+    if len(recent) > settings.recent_max:
+        del recent[: len(recent) - settings.recent_max]
+
+
+def _extend_session(profile: Profile, time: Instant, rows: int, gap: Duration) -> None:
+    session = profile.session
+    if session is not None and time - session.ended < gap:
+        profile.session = Session(session.started, time, session.events + rows)
+    else:
+        profile.sessions += 1
+        profile.session = Session(time, time, rows)
+
+
+def _sessions_added(recent: list[Recent], time: Instant, gap: Duration) -> int:
+    """Return by how much the number of sessions changes when an event at `time` joins the sorted `recent`.
+
+    One more where it stands alone, one fewer where it bridges two sessions, else none.
+    """
+    place = bisect_left(recent, time, key=lambda row: row.time)
+    before = recent[place - 1].time if place else None
+    after = recent[place].time if place < len(recent) else None
+    apart_before = before is None or time - before >= gap
+    apart_after = after is None or after - time >= gap
+    if before is None or after is None:
+        return 1 if apart_before and apart_after else 0
+    return int(apart_before) + int(apart_after) - int(after - before >= gap)
+
+
+def newest_session(recent: list[Recent], gap: Duration) -> Session | None:
+    """Work the newest session out again from the sorted recent events."""
+    if not recent:
+        return None
+    first = len(recent) - 1
+    while first > 0 and recent[first].time - recent[first - 1].time < gap:
+        first -= 1
+    return Session(recent[first].time, recent[-1].time, len(recent) - first)
+
+
+def count_sessions(recent: list[Recent], gap: Duration) -> int:
+    """Return how many sessions the sorted recent events make."""
+    if not recent:
+        return 0
+    return 1 + sum(1 for one, next_ in zip(recent, recent[1:], strict=False) if next_.time - one.time >= gap)

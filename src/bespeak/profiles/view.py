@@ -1,0 +1,104 @@
+"""What conditions and templates may read of a profile, by dotted path, at one instant.
+
+`traits.NAME`, `user_id`, `known`, `sessions.count`, `sessions.minutes`, `sessions.events`, `interests.category.NAME`,
+`interests.tag.NAME`, `segments.ID`, `consent.PURPOSE`, `stage`, and `context.*` of the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bespeak.clock import MINUTE, Instant
+from bespeak.conditions.aggregates import State
+from bespeak.profiles.fading import faded
+from bespeak.profiles.profile import Profile
+from bespeak.profiles.settings import ProfileSettings
+
+EMPTY = Profile(id="")
+"""Nobody: what a decision without consent, time or store sees. Never folded into."""
+
+
+class View:
+    """A profile seen at an instant, together with the context of a request. Reads; changes nothing."""
+
+    __slots__ = ("at", "context", "profile", "settings")
+
+    def __init__(
+        self, profile: Profile, at: Instant, settings: ProfileSettings, context: Mapping[str, Any] | None = None
+    ) -> None:
+        self.profile = profile
+        self.at = at
+        self.settings = settings
+        self.context = context or {}
+
+    def get(self, path: str) -> object:
+        """Return the value at a dotted path; None when there is none."""
+        head, _, rest = path.partition(".")
+        read = _READERS.get(head)
+        return None if read is None else read(self, rest)
+
+    def state(self, key: str) -> State | None:
+        """Return the state of a declared aggregate."""
+        return self.profile.aggregates.get(key)
+
+    def _trait(self, rest: str) -> object:
+        trait = self.profile.traits.get(rest)
+        if trait is not None:
+            return trait.value
+        name, _, deeper = rest.partition(".")
+        held = self.profile.traits.get(name)
+        return None if held is None or not deeper else dig(held.value, deeper)
+
+    def _context(self, rest: str) -> object:
+        return dig(self.context, rest)
+
+    def _sessions(self, rest: str) -> object:
+        session = self.profile.session
+        if rest == "count":
+            return self.profile.sessions
+        if session is None:
+            return None
+        return {"minutes": (session.ended - session.started) / MINUTE, "events": session.events}.get(rest)
+
+    def _interest(self, rest: str) -> object:
+        kind, _, name = rest.partition(".")
+        value = self.profile.interests.get(f"{kind}:{name}")
+        return None if value is None else faded(value, self.at, self.settings.interest_halflife)
+
+    def _segment(self, rest: str) -> object:
+        return rest in self.profile.segments
+
+    def _consent(self, rest: str) -> object:
+        choice = self.profile.consent.get(rest)
+        return None if choice is None else choice.granted
+
+    def _user_id(self, _rest: str) -> object:
+        return self.profile.user_id
+
+    def _known(self, _rest: str) -> object:
+        return self.profile.user_id is not None
+
+
+_READERS: dict[str, Callable[[View, str], object]] = {
+    "traits": View._trait,  # noqa: SLF001 - the table of readers belongs to the class
+    "context": View._context,  # noqa: SLF001
+    "sessions": View._sessions,  # noqa: SLF001
+    "interests": View._interest,  # noqa: SLF001
+    "segments": View._segment,  # noqa: SLF001
+    "consent": View._consent,  # noqa: SLF001
+    "user_id": View._user_id,  # noqa: SLF001
+    "known": View._known,  # noqa: SLF001
+}
+
+PATHS: tuple[str, ...] = tuple(_READERS)
+"""The heads of the paths that a profile answers."""
+
+
+def dig(value: object, path: str) -> object:
+    """Follow a dotted path into nested mappings; None where it ends early."""
+    for name in path.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value
