@@ -15,6 +15,7 @@ ProfileId = str
 """`u:` + user id, or `a:` + anonymous id."""
 
 _BLOCKED = frozenset({"", "-1", "null", "none", "undefined", "nan", "anonymous", "guest", "[object object]", "unknown"})
+_FIRST = frozenset("0-" + "".join(word[:1] + word[:1].upper() for word in _BLOCKED))
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -26,6 +27,9 @@ def is_blocked(identifier: str) -> bool:
     >>> is_blocked("00000000-0000"), is_blocked("1234")
     (True, False)
     """
+    first = identifier[:1]
+    if first and first not in _FIRST and not first.isspace():
+        return False
     folded = identifier.strip().lower()
     return folded in _BLOCKED or not folded.strip("0-")
 
