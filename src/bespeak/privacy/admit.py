@@ -19,7 +19,6 @@ from bespeak.privacy.consent import (
     verdict,
 )
 
-
 _ADMITTED = Admitted()
 
 _OWN = "the event's own context denies"

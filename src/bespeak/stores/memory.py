@@ -1,0 +1,199 @@
+"""A store in RAM, with the behaviour of the durable ones: what is left out is the disk."""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+
+from bespeak.clock import Instant
+from bespeak.errors import StoreError
+from bespeak.ids import ProfileId
+from bespeak.stores.settings import MemorySettings
+from bespeak.stores.store import Checkpoint, Commit, Document, LogRow, Product, ProfileRow, Rejected
+from bespeak.stores.verify import AGELESS, follows, verify
+
+
+class MemoryStore:
+    """Everything in RAM; nothing outlives the process.
+
+    A lock stands for the transaction: a reader in another thread sees all of a commit or nothing of it.
+
+    Examples
+    --------
+    >>> store = MemoryStore()
+    >>> store.commit(Commit(rows=(LogRow(first=1, count=2, received=0, payload=b"ab"),)))
+    >>> store.last_offset()
+    2
+    """
+
+    def __init__(self, settings: MemorySettings | None = None) -> None:
+        self._settings = settings or MemorySettings()
+        self._lock = threading.RLock()
+        self._rows: list[LogRow] = []
+        self._last = 0
+        self._offset = 0
+        self._profiles: dict[ProfileId, ProfileRow] = {}
+        self._aliases: dict[ProfileId, ProfileId] = {}
+        self._products: dict[str, Product] = {}
+        self._hours: dict[int, set[bytes]] = {}
+        self._documents: dict[str, dict[str, list[Document]]] = {}
+        self._rejected: deque[Rejected] = deque(maxlen=self._settings.rejected_max)
+        self._closed = False
+
+    def commit(self, commit: Commit) -> None:
+        """Keep all of it, or nothing of it. Raises `StoreError`; the store stays usable."""
+        with self._lock:
+            self._check_open()
+            last = verify(commit, last=self._last, checkpoint=self._offset)
+            self._check_versions(commit.documents)
+            self._rows.extend(commit.rows)
+            self._last = last
+            for digest, hour in commit.seen:
+                self._hours.setdefault(hour, set()).add(digest)
+            for document in commit.documents:
+                self._add_document(document)
+            self._rejected.extend(commit.rejected)
+            if commit.checkpoint is not None:
+                self._cut(commit.checkpoint)
+
+    def last_offset(self) -> int:
+        """Return the offset of the newest record; 0 when the log is empty."""
+        return self._last
+
+    def read(self, after: int) -> Iterator[LogRow]:
+        """Yield log rows that hold records with offset > `after`, in order, as of the first call of `next`."""
+        with self._lock:
+            self._check_open()
+            start = bisect.bisect_right(self._rows, after, key=lambda row: row.first + row.count - 1)
+            rows = self._rows[start:]
+        yield from rows
+
+    def checkpoint_offset(self) -> int:
+        """Return the offset that the checkpoint includes; 0 when there is none."""
+        return self._offset
+
+    def profile(self, profile_id: ProfileId) -> ProfileRow | None:
+        """Return one checkpointed profile by its own id (not by alias)."""
+        with self._lock:
+            self._check_open()
+            return self._profiles.get(profile_id)
+
+    def profiles(self) -> Iterator[ProfileRow]:
+        """Yield every checkpointed profile, in the order of its id, as of the first call of `next`."""
+        with self._lock:
+            self._check_open()
+            rows = sorted(self._profiles.values(), key=lambda row: row.id)
+        yield from rows
+
+    def due(self, before: Instant, *, limit: int) -> tuple[tuple[ProfileId, Instant], ...]:
+        """Return at most `limit` profiles whose `next_flip_at` <= `before`, the earliest first."""
+        with self._lock:
+            self._check_open()
+            found = [
+                (row.next_flip_at, row.id)
+                for row in self._profiles.values()
+                if row.next_flip_at is not None and row.next_flip_at <= before
+            ]
+        return tuple((profile_id, at) for at, profile_id in sorted(found)[: max(0, limit)])
+
+    def aliases(self) -> Mapping[ProfileId, ProfileId]:
+        """Return every alias and the profile id that it resolves to."""
+        with self._lock:
+            self._check_open()
+            return dict(self._aliases)
+
+    def product(self, name: str) -> Product | None:
+        """Return another fold product."""
+        with self._lock:
+            self._check_open()
+            return self._products.get(name)
+
+    def seen(self, digests: Iterable[bytes]) -> frozenset[bytes]:
+        """Return those of the digests that are kept, whatever their age."""
+        with self._lock:
+            self._check_open()
+            hours = tuple(self._hours.values())
+            return frozenset(digest for digest in digests if any(digest in hour for hour in hours))
+
+    def seen_since(self, hour: int) -> Mapping[int, bytes]:
+        """Return the digests of each hour >= `hour`, packed (16 bytes each); those without an age stay out."""
+        with self._lock:
+            self._check_open()
+            return {each: b"".join(kept) for each, kept in sorted(self._hours.items()) if each >= max(hour, 0)}
+
+    def forget_seen(self, before_hour: int) -> None:
+        """Drop aged digests of hours before `before_hour`; those without an age stay."""
+        with self._lock:
+            self._check_open()
+            for hour in [each for each in self._hours if AGELESS < each < before_hour]:
+                del self._hours[hour]
+
+    def documents(self, kind: str) -> tuple[Document, ...]:
+        """Return the newest version of each document of a kind that is not deleted, ordered by id."""
+        with self._lock:
+            self._check_open()
+            newest = [versions[-1] for _, versions in sorted(self._documents.get(kind, {}).items())]
+        return tuple(document for document in newest if document.data is not None)
+
+    def versions(self, kind: str, doc_id: str) -> tuple[Document, ...]:
+        """Return every kept version of one document, oldest first, deletions (data None) included."""
+        with self._lock:
+            self._check_open()
+            return tuple(self._documents.get(kind, {}).get(doc_id, ()))
+
+    def rejected(self, *, limit: int = 100, source: str | None = None) -> tuple[Rejected, ...]:
+        """Return the newest rejected things, newest first."""
+        with self._lock:
+            self._check_open()
+            found = (each for each in reversed(self._rejected) if source is None or each.source == source)
+            return tuple(islice(found, max(0, limit)))
+
+    def rejected_count(self) -> int:
+        """Return how many rejected things are kept."""
+        return len(self._rejected)
+
+    def size(self) -> int:
+        """Return the bytes of log, profiles, products, documents and rejected things; not what Python adds."""
+        with self._lock:
+            parts: list[bytes | None] = [row.payload for row in self._rows]
+            parts += [row.data for row in self._profiles.values()]
+            parts += [product.data for product in self._products.values()]
+            parts += [each.data for kind in self._documents.values() for kept in kind.values() for each in kept]
+            parts += [each.data for each in self._rejected]
+            return sum(len(part) for part in parts if part is not None)
+
+    def close(self) -> None:
+        """Refuse everything from now on; idempotent."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed")
+
+    def _check_versions(self, documents: tuple[Document, ...]) -> None:
+        newest: dict[tuple[str, str], int] = {}
+        for document in documents:
+            key = (document.kind, document.id)
+            if key not in newest:
+                kept = self._documents.get(document.kind, {}).get(document.id)
+                newest[key] = kept[-1].version if kept else 0
+            follows(document.kind, document.id, document.version, newest[key])
+            newest[key] = document.version
+
+    def _add_document(self, document: Document) -> None:
+        kept = self._documents.setdefault(document.kind, {}).setdefault(document.id, [])
+        kept.append(document)
+        del kept[: -self._settings.versions_max]
+
+    def _cut(self, checkpoint: Checkpoint) -> None:
+        for profile_id in checkpoint.removed:
+            self._profiles.pop(profile_id, None)
+        for row in checkpoint.profiles:
+            self._profiles[row.id] = row
+        self._aliases.update(checkpoint.aliases)
+        for product in checkpoint.products:
+            self._products[product.name] = product
+        self._offset = checkpoint.offset

@@ -1,0 +1,286 @@
+"""The durable store: one SQLite file, in WAL mode, synced at every commit."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from bespeak.clock import Instant
+from bespeak.errors import CorruptLog, StoreError
+from bespeak.ids import ProfileId
+from bespeak.stores import sqlite_log, sqlite_seen
+from bespeak.stores.settings import SqliteSettings
+from bespeak.stores.sqlite_file import connect, connect_reader, open_writer
+from bespeak.stores.sqlite_upkeep import Upkeep
+from bespeak.stores.sqlite_write import put_checkpoint, put_documents, put_rejected
+from bespeak.stores.store import Commit, Document, LogRow, Product, ProfileRow, Rejected
+from bespeak.stores.verify import verify
+
+_log = logging.getLogger(__name__)
+
+_UPKEEP_CACHE_KIB = 2_048
+
+
+class SqliteStore:
+    """Everything in one SQLite file; what `commit` has returned for survives a power cut.
+
+    One connection writes, another answers single reads from any thread, and each iterator has one of its own, whose
+    view stays as it was when it began. A thread beside them (`Upkeep`) copies the write-ahead log into the file when it
+    has grown, and sorts dedupe digests, so that commits pay for neither.
+
+    Parameters
+    ----------
+    path
+        The file; made with mode 0600, and its directory with 0700, where missing.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be opened, is not ours, or has a format that this version cannot read.
+    CorruptLog
+        The checkpoint includes more than the log holds.
+    """
+
+    def __init__(self, path: Path | str, settings: SqliteSettings | None = None) -> None:
+        self.path = Path(path)
+        self._settings = settings or SqliteSettings()
+        self._write_lock = threading.RLock()
+        self._read_lock = threading.RLock()
+        self._closed = False
+        self._writer: sqlite3.Connection | None = open_writer(self.path, self._settings)
+        try:
+            self._reader = connect_reader(self.path, self._settings)
+        except sqlite3.Error as error:
+            self._writer.close()
+            raise StoreError(f"cannot open the store {self.path}: {error}") from error
+        try:
+            self._last, self._crc, self._offset = self._load()
+            loose = sqlite_seen.loose_counts(self._reader)
+        except BaseException as error:
+            self._reader.close()
+            self._writer.close()
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"cannot read the store {self.path}: {error}") from error
+            raise
+        self._lookup = sqlite_seen.Lookup()
+        self._upkeep = Upkeep(
+            self._settings,
+            open_connection=lambda: connect(self.path, self._settings, cache_kib=_UPKEEP_CACHE_KIB),
+            transaction=self._transaction,
+            pause=self._write_lock,
+            on_sorted=self._reset_lookup,
+            loose=loose,
+        )
+
+    # Writing
+
+    def commit(self, commit: Commit) -> None:
+        """Make all of it durable, or none. Raises `StoreError`; the store stays usable."""
+        with self._write_lock:
+            self._check_open()
+            last = verify(commit, last=self._last, checkpoint=self._offset)
+            with self._transaction() as writer:
+                crc = sqlite_log.append(writer, commit.rows, self._crc)
+                sqlite_seen.add(writer, commit.seen)
+                put_documents(writer, commit.documents, versions_max=self._settings.versions_max)
+                put_rejected(writer, commit.rejected, rejected_max=self._settings.rejected_max)
+                if commit.checkpoint is not None:
+                    put_checkpoint(writer, commit.checkpoint)
+            self._last, self._crc = last, crc
+            if commit.checkpoint is not None:
+                self._offset = commit.checkpoint.offset
+            self._upkeep.note(commit)
+
+    def forget_seen(self, before_hour: int) -> None:
+        """Drop aged digests of hours before `before_hour`; those without an age stay."""
+        with self._write_lock:
+            self._check_open()
+            with self._transaction() as writer:
+                writer.execute("DELETE FROM seen WHERE hour < ?", (before_hour,))
+            self._upkeep.forget(before_hour)
+        self._reset_lookup()
+
+    # Reading
+
+    def last_offset(self) -> int:
+        """Return the offset of the newest durable record; 0 when the log is empty (offsets start at 1)."""
+        return self._last
+
+    def read(self, after: int) -> Iterator[LogRow]:
+        """Yield log rows that hold records with offset > `after`, in order, as of the first call of `next`.
+
+        Raises
+        ------
+        CorruptLog
+            A row is missing, torn or changed; the message names it. Rows before it have been given.
+        """
+        with self._own_reader() as reader:
+            yield from sqlite_log.read(reader, after)
+
+    def checkpoint_offset(self) -> int:
+        """Return the offset that the checkpoint includes; 0 when there is none."""
+        return self._offset
+
+    def profile(self, profile_id: ProfileId) -> ProfileRow | None:
+        """Return one checkpointed profile by its own id (not by alias)."""
+        with self._shared_reader() as reader:
+            row = reader.execute("SELECT data, next_flip_at FROM profiles WHERE id = ?", (profile_id,)).fetchone()
+        return ProfileRow(profile_id, row[0], row[1]) if row else None
+
+    def profiles(self) -> Iterator[ProfileRow]:
+        """Yield every checkpointed profile, in the order of its id, as of the first call of `next`."""
+        with self._own_reader() as reader:
+            for row in reader.execute("SELECT id, data, next_flip_at FROM profiles ORDER BY id"):
+                yield ProfileRow(*row)
+
+    def due(self, before: Instant, *, limit: int) -> tuple[tuple[ProfileId, Instant], ...]:
+        """Return at most `limit` profiles whose `next_flip_at` <= `before`, the earliest first."""
+        query = "SELECT id, next_flip_at FROM profiles WHERE next_flip_at <= ? ORDER BY next_flip_at, id LIMIT ?"
+        with self._shared_reader() as reader:
+            return tuple(reader.execute(query, (before, max(0, limit))))
+
+    def aliases(self) -> Mapping[ProfileId, ProfileId]:
+        """Return every alias and the profile id that it resolves to."""
+        with self._shared_reader() as reader:
+            return dict(reader.execute("SELECT alias, id FROM aliases"))
+
+    def product(self, name: str) -> Product | None:
+        """Return another fold product."""
+        with self._shared_reader() as reader:
+            row = reader.execute("SELECT included, data FROM products WHERE name = ?", (name,)).fetchone()
+        return Product(name, row[0], row[1]) if row else None
+
+    def seen(self, digests: Iterable[bytes]) -> frozenset[bytes]:
+        """Return those of the digests that are on disk, whatever their age."""
+        with self._shared_reader() as reader:
+            reader.execute("BEGIN")
+            try:
+                return self._lookup.find(reader, digests)
+            finally:
+                reader.execute("ROLLBACK")
+
+    def seen_since(self, hour: int) -> Mapping[int, bytes]:
+        """Return the digests of each hour >= `hour`, packed (16 bytes each); for loading at start."""
+        with self._shared_reader() as reader:
+            return sqlite_seen.packed(reader, hour)
+
+    def documents(self, kind: str) -> tuple[Document, ...]:
+        """Return the newest version of each document of a kind that is not deleted, ordered by id."""
+        # SQLite takes the bare column `data` from the row that has the maximum.
+        query = "SELECT id, max(version), data FROM documents WHERE kind = ? GROUP BY id ORDER BY id"
+        with self._shared_reader() as reader:
+            return tuple(Document(kind, *row) for row in reader.execute(query, (kind,)) if row[2] is not None)
+
+    def versions(self, kind: str, doc_id: str) -> tuple[Document, ...]:
+        """Return every kept version of one document, oldest first, deletions (data None) included."""
+        query = "SELECT version, data FROM documents WHERE kind = ? AND id = ? ORDER BY version"
+        with self._shared_reader() as reader:
+            return tuple(Document(kind, doc_id, *row) for row in reader.execute(query, (kind, doc_id)))
+
+    def rejected(self, *, limit: int = 100, source: str | None = None) -> tuple[Rejected, ...]:
+        """Return the newest rejected things, newest first."""
+        columns = "SELECT source, place, reason, at, data FROM rejected"
+        with self._shared_reader() as reader:
+            if source is None:
+                rows = reader.execute(f"{columns} ORDER BY row DESC LIMIT ?", (max(0, limit),))
+            else:
+                rows = reader.execute(f"{columns} WHERE source = ? ORDER BY row DESC LIMIT ?", (source, max(0, limit)))
+            return tuple(Rejected(*row) for row in rows)
+
+    def rejected_count(self) -> int:
+        """Return how many rejected things are kept (the store keeps a bounded number, dropping the oldest)."""
+        with self._shared_reader() as reader:
+            return int(reader.execute("SELECT count(*) FROM rejected").fetchone()[0])
+
+    def size(self) -> int:
+        """Return the bytes that the file and its write-ahead log take on disk."""
+        files = (self.path, self.path.with_name(self.path.name + "-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def close(self) -> None:
+        """Let go of everything; idempotent. The write-ahead log is copied into the file."""
+        with self._write_lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._upkeep.close()
+        with self._read_lock:
+            self._lookup.close()
+            self._reader.close()
+        with self._write_lock:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+
+    # Connections
+
+    def _load(self) -> tuple[int, int, int]:
+        last, crc = sqlite_log.end_of_log(self._reader)
+        offset = int(self._reader.execute("SELECT value FROM meta WHERE key = 'checkpoint'").fetchone()[0])
+        if offset > last:
+            raise CorruptLog(f"log: it ends at offset {last}, but the checkpoint of {self.path} includes {offset}")
+        return last, crc, offset
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"the store {self.path} is closed")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Give the writing connection inside a transaction: all of the block is committed, or nothing of it."""
+        writer = self._writer
+        if writer is None:
+            writer = self._writer = open_writer(self.path, self._settings)
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            yield writer
+            writer.execute("COMMIT")
+        except BaseException as error:
+            self._undo(writer)
+            if isinstance(error, (sqlite3.Error, OverflowError, UnicodeError)):
+                raise StoreError(f"the store {self.path} could not write: {error}") from error
+            raise
+
+    def _undo(self, writer: sqlite3.Connection) -> None:
+        """Roll back; a connection that cannot even do that is replaced at the next commit."""
+        try:
+            if writer.in_transaction:
+                writer.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            _log.warning("the store %s could not roll back, and opens its file anew: %s", self.path, error)
+            writer.close()
+            self._writer = None
+
+    @contextmanager
+    def _shared_reader(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection of single reads, to one thread at a time."""
+        with self._read_lock:
+            self._check_open()
+            try:
+                yield self._reader
+            except sqlite3.Error as error:
+                raise StoreError(f"the store {self.path} could not read: {error}") from error
+
+    @contextmanager
+    def _own_reader(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection whose view stays as it is now, whatever is committed meanwhile."""
+        self._check_open()
+        reader: sqlite3.Connection | None = None
+        try:
+            reader = connect_reader(self.path, self._settings)
+            reader.execute("BEGIN")
+            yield reader
+        except sqlite3.Error as error:
+            raise StoreError(f"the store {self.path} could not read: {error}") from error
+        finally:
+            if reader is not None:
+                reader.close()
+
+    def _reset_lookup(self) -> None:
+        with self._read_lock:
+            if not self._closed:
+                self._lookup.reset()

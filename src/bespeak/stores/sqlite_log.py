@@ -1,0 +1,86 @@
+"""The log in SQLite: rows chained by CRC, so that a torn, changed, missing or swapped row is found."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+
+from bespeak.errors import CorruptLog
+from bespeak.stores.store import LogRow
+
+_chained = struct.Struct("<IqIq")
+
+START_CRC = 0
+"""What the first row is chained to."""
+
+
+def chain(previous: int, row: LogRow) -> int:
+    """Return the CRC-32 of a row, over the CRC of the row before it and everything in this one."""
+    return zlib.crc32(row.payload, zlib.crc32(_chained.pack(previous, row.first, row.count, row.received)))
+
+
+def append(writer: sqlite3.Connection, rows: Sequence[LogRow], crc: int) -> int:
+    """Write rows behind the one whose CRC is `crc`, and return the CRC of the last; inside a transaction."""
+    values: list[tuple[int, int, int, int, bytes]] = []
+    for row in rows:
+        crc = chain(crc, row)
+        values.append((row.first, row.count, row.received, crc, row.payload))
+    writer.executemany("INSERT INTO log (first, count, received, crc, payload) VALUES (?, ?, ?, ?, ?)", values)
+    return crc
+
+
+def end_of_log(reader: sqlite3.Connection) -> tuple[int, int]:
+    """Return the last offset and the CRC of the last row; (0, START_CRC) for an empty log."""
+    row = reader.execute("SELECT first, count, crc FROM log ORDER BY first DESC LIMIT 1").fetchone()
+    return (row[0] + row[1] - 1, row[2]) if row else (0, START_CRC)
+
+
+def read(reader: sqlite3.Connection, after: int) -> Iterator[LogRow]:
+    """Yield the rows that hold records with offset > `after`, each checked against the one before.
+
+    Raises
+    ------
+    CorruptLog
+        A row is missing, torn or changed; the message names it. The rows before it have been given.
+    """
+    expected, crc = _before(reader, after)
+    query = "SELECT first, count, received, payload, crc FROM log WHERE first >= ? ORDER BY first"
+    cursor = reader.execute(query, (expected,))
+    while True:
+        try:
+            found = cursor.fetchone()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise CorruptLog(f"log: cannot read the row from offset {expected}: {error}") from error
+        if found is None:
+            return
+        row, crc = _checked(found, expected, crc)
+        expected = row.first + row.count
+        if expected > after + 1:
+            yield row
+
+
+def _before(reader: sqlite3.Connection, after: int) -> tuple[int, int]:
+    """Return where the row that holds `after` begins (as the row before it says), and what it is chained to."""
+    query = "SELECT first, count, crc FROM log WHERE first <= ? ORDER BY first DESC LIMIT 2"
+    rows = reader.execute(query, (max(after, 1),)).fetchall()
+    return (rows[1][0] + rows[1][1], rows[1][2]) if len(rows) == 2 else (1, START_CRC)
+
+
+def _checked(found: tuple[int, int, int, bytes, int], expected: int, crc: int) -> tuple[LogRow, int]:
+    first, count, received, payload, stored = found
+    if first != expected:
+        raise CorruptLog(
+            f"log: expected a row from offset {expected}, found one from {first}; what is between is missing"
+        )
+    row = LogRow(first, count, received, payload)
+    computed = chain(crc, row)
+    if computed != stored:
+        raise CorruptLog(
+            f"log: the row from offset {first} ({count} records) has CRC {computed:08x}, expected {stored:08x};"
+            " it was changed or torn, or the row before it was",
+        )
+    return row, computed

@@ -1,0 +1,130 @@
+"""Dedupe digests in SQLite: written packed, loaded packed, and still found one by one.
+
+Random 16-byte keys in one tree would cost a page write for each event. So digests with an age are written as they
+come, one row for each commit and hour (*loose*). `sort_loose` later rewrites them as a *part*: sorted, in rows of one
+page, found by the first digest of the row; a look-up reads one row of each part, of which there is about one an hour.
+What is still loose is looked up in a small index in RAM, made when somebody asks.
+
+Digests without an age (imports, which arrive in big commits) stand in a tree of their own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+
+from bespeak.stores.verify import AGELESS, DIGEST_BYTES
+
+ROW_DIGESTS = 500
+"""Digests in a sorted row: 8,000 bytes, one page."""
+
+PART_MIN = 4_096
+"""An hour with fewer loose digests is left as it is: the index in RAM finds them as cheaply."""
+
+_PARTS = """
+    WITH RECURSIVE parts(part) AS (
+        SELECT min(part) FROM seen WHERE part > 0
+        UNION ALL
+        SELECT (SELECT min(part) FROM seen WHERE part > parts.part) FROM parts WHERE parts.part IS NOT NULL)
+    SELECT part FROM parts WHERE part IS NOT NULL"""
+
+
+def add(writer: sqlite3.Connection, seen: Sequence[tuple[bytes, int]]) -> None:
+    """Write the digests of one commit; inside its transaction."""
+    hours: dict[int, list[bytes]] = {}
+    for digest, hour in seen:
+        hours.setdefault(hour, []).append(digest)
+    ageless = hours.pop(AGELESS, ())
+    if ageless:
+        # Sorted, so that neighbours in the tree are written together.
+        rows = ((digest,) for digest in sorted(ageless))
+        writer.executemany("INSERT OR IGNORE INTO seen_ageless VALUES (?)", rows)
+    for hour, digests in hours.items():
+        writer.execute("INSERT INTO seen (hour, part, data) VALUES (?, 0, ?)", (hour, b"".join(digests)))
+
+
+def packed(reader: sqlite3.Connection, hour: int) -> dict[int, bytes]:
+    """Return the digests of each hour >= `hour`, packed."""
+    found: dict[int, list[bytes]] = {}
+    for each, data in reader.execute("SELECT hour, data FROM seen WHERE hour >= ? ORDER BY hour", (hour,)):
+        found.setdefault(each, []).append(data)
+    return {each: b"".join(data) for each, data in found.items()}
+
+
+def loose_counts(reader: sqlite3.Connection) -> dict[int, int]:
+    """Return how many digests of each hour are still loose."""
+    query = "SELECT hour, sum(length(data)) FROM seen WHERE part = 0 GROUP BY hour"
+    return {hour: size // DIGEST_BYTES for hour, size in reader.execute(query)}
+
+
+def sort_loose(reader: sqlite3.Connection, hour: int) -> tuple[int, int, list[bytes]]:
+    """Return the newest loose row of an hour, how many loose digests it has, and these sorted in rows of one page."""
+    query = "SELECT row, data FROM seen WHERE hour = ? AND part = 0 ORDER BY row"
+    loose = reader.execute(query, (hour,)).fetchall()
+    digests = sorted(digest for _, data in loose for digest in _split(data))
+    rows = [b"".join(digests[at : at + ROW_DIGESTS]) for at in range(0, len(digests), ROW_DIGESTS)]
+    return (loose[-1][0] if loose else 0), len(digests), rows
+
+
+def replace_loose(writer: sqlite3.Connection, hour: int, last: int, rows: Sequence[bytes]) -> None:
+    """Put the sorted rows in the place of the loose ones up to `last`; inside a transaction."""
+    writer.execute("DELETE FROM seen WHERE hour = ? AND part = 0 AND row <= ?", (hour, last))
+    part = writer.execute("SELECT coalesce(max(part), 0) + 1 FROM seen WHERE part > 0").fetchone()[0]
+    writer.executemany(
+        "INSERT INTO seen (hour, part, low, data) VALUES (?, ?, ?, ?)",
+        ((hour, part, row[:DIGEST_BYTES], row) for row in rows),
+    )
+
+
+class Lookup:
+    """Finds single digests; used by one thread at a time. Holds the loose ones in an index in RAM."""
+
+    def __init__(self) -> None:
+        self._index = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._index.execute("CREATE TABLE loose (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+        self._loaded = 0
+
+    def reset(self) -> None:
+        """Forget the index, after digests were sorted or dropped."""
+        self._index.execute("DELETE FROM loose")
+        self._loaded = 0
+
+    def close(self) -> None:
+        """Let go of the index."""
+        self._index.close()
+
+    def find(self, reader: sqlite3.Connection, digests: Iterable[bytes]) -> frozenset[bytes]:
+        """Return those of the digests that are kept; inside a read transaction."""
+        self._load(reader)
+        parts = [part for (part,) in reader.execute(_PARTS)]
+        return frozenset(digest for digest in digests if self._is_seen(reader, parts, digest))
+
+    def _load(self, reader: sqlite3.Connection) -> None:
+        query = "SELECT row, data FROM seen WHERE part = 0 AND row > ? ORDER BY row"
+        for row, data in reader.execute(query, (self._loaded,)):
+            self._index.executemany("INSERT OR IGNORE INTO loose VALUES (?)", ((each,) for each in _split(data)))
+            self._loaded = row
+
+    def _is_seen(self, reader: sqlite3.Connection, parts: Iterable[int], digest: bytes) -> bool:
+        if reader.execute("SELECT 1 FROM seen_ageless WHERE digest = ?", (digest,)).fetchone():
+            return True
+        if self._index.execute("SELECT 1 FROM loose WHERE digest = ?", (digest,)).fetchone():
+            return True
+        query = "SELECT data FROM seen WHERE part = ? AND low <= ? ORDER BY low DESC LIMIT 1"
+        for part in parts:
+            row = reader.execute(query, (part, digest)).fetchone()
+            if row and _holds(row[0], digest):
+                return True
+        return False
+
+
+def _split(data: bytes) -> Iterator[bytes]:
+    return (data[at : at + DIGEST_BYTES] for at in range(0, len(data), DIGEST_BYTES))
+
+
+def _holds(data: bytes, digest: bytes) -> bool:
+    """Say whether packed digests hold one (a hit between two of them is none)."""
+    at = data.find(digest)
+    while at >= 0 and at % DIGEST_BYTES:
+        at = data.find(digest, at + 1)
+    return at >= 0

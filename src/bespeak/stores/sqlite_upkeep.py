@@ -1,0 +1,134 @@
+"""What is done beside the commits: the write-ahead log copied into the file, dedupe digests sorted."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from bespeak.errors import StoreError
+from bespeak.stores import sqlite_seen
+from bespeak.stores.settings import SqliteSettings
+from bespeak.stores.sqlite_file import PAGE_SIZE
+from bespeak.stores.store import Commit
+from bespeak.stores.verify import AGELESS
+
+_log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """A thread that sleeps until commits have made something worth doing.
+
+    Parameters
+    ----------
+    open_connection
+        Opens the connection that it does its reading and copying with.
+    transaction
+        Gives the writing connection inside a transaction; no commit runs meanwhile.
+    pause
+        Held while no commit may run, outside a transaction.
+    loose
+        Unsorted digests by hour at the start.
+    """
+
+    def __init__(
+        self,
+        settings: SqliteSettings,
+        *,
+        open_connection: Callable[[], sqlite3.Connection],
+        transaction: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        pause: AbstractContextManager[object],
+        on_sorted: Callable[[], None],
+        loose: dict[int, int],
+    ) -> None:
+        self._settings = settings
+        self._open_connection = open_connection
+        self._transaction = transaction
+        self._pause = pause
+        self._on_sorted = on_sorted
+        self._loose = loose
+        self._wal_bytes = 0
+        self._stopping = False
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="bespeak-store-upkeep", daemon=True)
+        self._thread.start()
+
+    def note(self, commit: Commit) -> None:
+        """Count what a commit has added, and wake the thread when it is enough; called while no other commit runs."""
+        self._wal_bytes += _wal_bytes(commit)
+        for _, hour in commit.seen:
+            if hour != AGELESS:
+                self._loose[hour] = self._loose.get(hour, 0) + 1
+        if self._wal_bytes >= self._settings.wal_kib * 1024 or self._hours_to_sort():
+            self._wake.set()
+
+    def forget(self, before_hour: int) -> None:
+        """Count no longer what was dropped; called while no commit runs."""
+        for hour in [each for each in self._loose if each < before_hour]:
+            del self._loose[hour]
+
+    def close(self) -> None:
+        """Stop the thread and wait for it."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        connection = self._open_connection()
+        try:
+            while True:
+                self._wake.wait()
+                self._wake.clear()
+                if self._stopping:
+                    return
+                self._do(connection)
+        finally:
+            connection.close()
+
+    def _do(self, connection: sqlite3.Connection) -> None:
+        try:
+            if self._wal_bytes >= self._settings.wal_kib * 1024:
+                self._copy_wal(connection)
+            with self._pause:
+                hours = self._hours_to_sort()
+            for hour in hours:
+                self._sort(connection, hour)
+        except (sqlite3.Error, StoreError) as error:
+            # Nothing is lost: commits go on, the write-ahead log grows, and the next one wakes us again.
+            _log.warning("the store's upkeep failed and will be tried again: %s", error)
+
+    def _copy_wal(self, connection: sqlite3.Connection) -> None:
+        """Copy most while commits go on, then the rest while none runs, so that the next one starts the log anew."""
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        with self._pause:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._wal_bytes = 0
+
+    def _hours_to_sort(self) -> tuple[int, ...]:
+        """Return the hours that are over and have many loose digests; every such hour when there are too many in all."""
+        if not self._loose:
+            return ()
+        newest = max(self._loose)
+        if sum(self._loose.values()) < self._settings.loose_max:
+            return tuple(hour for hour, count in self._loose.items() if count >= sqlite_seen.PART_MIN and hour < newest)
+        return tuple(self._loose)
+
+    def _sort(self, connection: sqlite3.Connection, hour: int) -> None:
+        last, count, rows = sqlite_seen.sort_loose(connection, hour)
+        with self._pause:
+            with self._transaction() as writer:
+                sqlite_seen.replace_loose(writer, hour, last, rows)
+            self._loose[hour] = max(0, self._loose.get(hour, 0) - count)
+            if not self._loose[hour]:
+                del self._loose[hour]
+        self._on_sorted()
+
+
+def _wal_bytes(commit: Commit) -> int:
+    """Estimate what a commit adds to the write-ahead log: whole pages, one for each row that stands by itself."""
+    rows = 2 + len(commit.documents) + len(commit.rejected)
+    if commit.checkpoint is not None:
+        rows += len(commit.checkpoint.profiles) + len(commit.checkpoint.aliases)
+    return rows * PAGE_SIZE + sum(len(row.payload) for row in commit.rows) + 32 * len(commit.seen)

@@ -1,0 +1,57 @@
+"""The other parts of a commit in SQLite; each inside the transaction of its caller."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from bespeak.stores.store import Checkpoint, Document, Rejected
+from bespeak.stores.verify import follows
+
+
+def put_documents(writer: sqlite3.Connection, documents: Sequence[Document], *, versions_max: int) -> None:
+    """Add a version of each document, and drop the oldest beyond `versions_max`."""
+    for document in documents:
+        key = (document.kind, document.id)
+        query = "SELECT coalesce(max(version), 0), count(*) FROM documents WHERE kind = ? AND id = ?"
+        newest, kept = writer.execute(query, key).fetchone()
+        follows(document.kind, document.id, document.version, newest)
+        writer.execute("INSERT INTO documents VALUES (?, ?, ?, ?)", (*key, document.version, document.data))
+        if kept >= versions_max:
+            writer.execute(
+                "DELETE FROM documents WHERE kind = ? AND id = ? AND version <= (SELECT version FROM documents"
+                " WHERE kind = ? AND id = ? ORDER BY version DESC LIMIT 1 OFFSET ?)",
+                (*key, *key, versions_max),
+            )
+
+
+def put_rejected(writer: sqlite3.Connection, rejected: Sequence[Rejected], *, rejected_max: int) -> None:
+    """Add rejected things, and drop the oldest beyond `rejected_max`."""
+    if not rejected:
+        return
+    writer.executemany(
+        "INSERT INTO rejected (source, place, reason, at, data) VALUES (?, ?, ?, ?, ?)",
+        ((each.source, each.place, each.reason, each.at, each.data) for each in rejected),
+    )
+    # Rows are numbered without gaps, since only the oldest are ever dropped.
+    writer.execute("DELETE FROM rejected WHERE row <= (SELECT max(row) FROM rejected) - ?", (rejected_max,))
+
+
+def put_checkpoint(writer: sqlite3.Connection, checkpoint: Checkpoint) -> None:
+    """Write a consistent cut: rows, aliases, products and the offset that they include."""
+    writer.executemany("DELETE FROM profiles WHERE id = ?", ((each,) for each in checkpoint.removed))
+    writer.executemany(
+        "INSERT INTO profiles (id, next_flip_at, data) VALUES (?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET next_flip_at = excluded.next_flip_at, data = excluded.data",
+        ((row.id, row.next_flip_at, row.data) for row in checkpoint.profiles),
+    )
+    writer.executemany(
+        "INSERT INTO aliases (alias, id) VALUES (?, ?) ON CONFLICT (alias) DO UPDATE SET id = excluded.id",
+        checkpoint.aliases.items(),
+    )
+    writer.executemany(
+        "INSERT INTO products (name, included, data) VALUES (?, ?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET included = excluded.included, data = excluded.data",
+        ((product.name, product.offset, product.data) for product in checkpoint.products),
+    )
+    writer.execute("UPDATE meta SET value = ? WHERE key = 'checkpoint'", (checkpoint.offset,))
