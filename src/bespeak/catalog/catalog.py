@@ -137,6 +137,10 @@ class Catalog:
             self._showable = (self.version, np.flatnonzero(self._shown[: self.rows]))
         return self._showable[1]
 
+    def is_showable(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return, for each of some rows, whether it may be shown."""
+        return self._shown[rows]
+
     def category_rows(self, category: str) -> Rows:
         """Return the showable rows whose item has `category` among its categories."""
         rows = self._categories.rows(category)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -14,7 +14,7 @@ from bespeak.clock import Instant
 from bespeak.profiles.profile import Recent
 
 Scores = NDArray[np.float64]
-"""One score an item, shape (len(catalog),), in the catalog's row order; higher is better."""
+"""One score a row, shape (catalog.rows,), rows of removed items included; higher is better."""
 
 
 class Because(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -77,14 +77,22 @@ class Interaction(msgspec.Struct, frozen=True):
 class Recommender(Protocol):
     """Scores every item for one person's recent history. `scores` and `why` read, and change nothing."""
 
-    name: str
-
-    def scores(self, history: tuple[Recent, ...], catalog: Catalog, /, *, at: Instant) -> Scores | None:
-        """Return a score for every item of the catalog, or None when it has nothing to say."""
+    @property
+    def name(self) -> str:
+        """What answers call it: `seqknn`."""
         ...
 
-    def why(self, history: tuple[Recent, ...], catalog: Catalog, item: str, /, *, at: Instant) -> tuple[Because, ...]:
-        """Return the events that brought `item`, the strongest first, at most three."""
+    def scores(self, history: tuple[Recent, ...], catalog: Catalog, /, *, at: Instant) -> Scores | None:
+        """Return a score for every row of the catalog, or None when it has nothing to say.
+
+        The array may be live and read-only: it is used before the recommender next learns, and not written to.
+        """
+        ...
+
+    def why(
+        self, history: tuple[Recent, ...], catalog: Catalog, items: Sequence[str], /, *, at: Instant
+    ) -> tuple[tuple[Because, ...], ...]:
+        """Return, for each of `items`, the events that brought it, the strongest first, at most three."""
         ...
 
     def learn(self, interaction: Interaction, /) -> None:
@@ -96,5 +104,5 @@ class Recommender(Protocol):
         ...
 
     def load(self, data: bytes, /) -> None:
-        """Replace the whole state by what `dump` gave."""
+        """Replace the whole state by what `dump` gave. Raises `InvalidInput` when it is something else."""
         ...
