@@ -1,1 +1,53 @@
+"""Conditions: one closed tree of data that says whether something holds, with a text form, a JSON form and reasons."""
 
+from __future__ import annotations
+
+from bespeak.conditions.aggregates import Feeds, Happening, State, key, merge
+from bespeak.conditions.answers import Visitor
+from bespeak.conditions.check import check
+from bespeak.conditions.compile import Compiled, Depends, compile_condition
+from bespeak.conditions.explain import Explanation
+from bespeak.conditions.printer import format_condition
+from bespeak.conditions.tree import (
+    Aggregate,
+    And,
+    Compare,
+    Condition,
+    Exists,
+    In,
+    InSegment,
+    Not,
+    Operand,
+    Or,
+    Path,
+    Performed,
+    Value,
+)
+
+__all__ = [
+    "Aggregate",
+    "And",
+    "Compare",
+    "Compiled",
+    "Condition",
+    "Depends",
+    "Exists",
+    "Explanation",
+    "Feeds",
+    "Happening",
+    "In",
+    "InSegment",
+    "Not",
+    "Operand",
+    "Or",
+    "Path",
+    "Performed",
+    "State",
+    "Value",
+    "Visitor",
+    "check",
+    "compile_condition",
+    "format_condition",
+    "key",
+    "merge",
+]

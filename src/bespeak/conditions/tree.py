@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from bespeak.clock import Duration
+from bespeak.clock import DAY, Duration
 
 Value: TypeAlias = str | int | float | bool | None
 Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">="]
@@ -21,15 +21,25 @@ MAX_DEPTH = 16
 """Levels of nesting a condition may have: deeper is refused, since nobody can read it."""
 MAX_NODES = 500
 """Nodes a condition may have in all."""
+MAX_VALUES = 1_000
+"""Values that one `in` list may have."""
+MAX_TEXT = 100_000
+"""Characters that the text of a condition may have."""
+MAX_NAME = 500
+"""Characters that a path, an event name or a segment id may have."""
+MAX_WITHIN: Duration = 3_660 * DAY
+"""The longest window, ten years; what should look further back has no window at all."""
+MAX_AMOUNT = 1_000_000_000_000
+"""Numbers beyond this size, either way, are not summed."""
 
 
-class Path(msgspec.Struct, frozen=True, tag="path"):
+class Path(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="path"):
     """A dotted path into what is known: `traits.country`. A missing value is None."""
 
     path: str
 
 
-class Aggregate(msgspec.Struct, frozen=True, tag="aggregate"):
+class Aggregate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="aggregate"):
     """What events of one name, that pass a filter, within a window, add up to.
 
     Parameters
@@ -56,7 +66,7 @@ class Aggregate(msgspec.Struct, frozen=True, tag="aggregate"):
 Operand: TypeAlias = Path | Aggregate
 
 
-class Compare(msgspec.Struct, frozen=True, tag="compare"):
+class Compare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="compare"):
     """`operand op value`. A missing (null) operand holds only for `!=`."""
 
     operand: Operand
@@ -64,20 +74,20 @@ class Compare(msgspec.Struct, frozen=True, tag="compare"):
     value: Value
 
 
-class In(msgspec.Struct, frozen=True, tag="in"):
+class In(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="in"):
     """`operand in [a, b]`: equals any of the values; on a list, any element does. Null is in no list."""
 
     operand: Operand
     values: tuple[Value, ...]
 
 
-class Exists(msgspec.Struct, frozen=True, tag="exists"):
+class Exists(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="exists"):
     """`operand exists`: there is a value, and it is not an empty list."""
 
     operand: Operand
 
 
-class Performed(msgspec.Struct, frozen=True, tag="performed"):
+class Performed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="performed"):
     """`performed("Order Completed" where ..., last 24 hours)`: at least one such event in the window."""
 
     event: str
@@ -85,25 +95,25 @@ class Performed(msgspec.Struct, frozen=True, tag="performed"):
     within: Duration | None = None
 
 
-class InSegment(msgspec.Struct, frozen=True, tag="in_segment"):
+class InSegment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="in_segment"):
     """`in_segment("loyal")`: the profile is a member now."""
 
     segment: str
 
 
-class And(msgspec.Struct, frozen=True, tag="and"):
+class And(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="and"):
     """All of them hold; true when there are none."""
 
     all: tuple[Condition, ...]
 
 
-class Or(msgspec.Struct, frozen=True, tag="or"):
+class Or(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="or"):
     """Any of them holds; false when there are none."""
 
     any: tuple[Condition, ...]
 
 
-class Not(msgspec.Struct, frozen=True, tag="not"):
+class Not(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="not"):
     """It does not hold."""
 
     condition: Condition

@@ -1,0 +1,169 @@
+"""Answers over time: whether a condition holds, and until when it is sure to stay so without new events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeAlias
+
+from bespeak.clock import NEVER, Duration, Instant
+from bespeak.conditions.aggregates import key
+from bespeak.conditions.source import Leaf, Source, Test, as_test, matcher
+from bespeak.conditions.states import State, Times, changes_in, count_in, last_in, sum_in
+from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Exists, Not, Or, Path
+
+
+class Visitor(Protocol):
+    """What a condition may see of one person, one request, one item."""
+
+    def get(self, path: str, /) -> object:
+        """Return the value at a dotted path; None where there is none."""
+        ...
+
+    def state(self, key: str, /) -> State | None:
+        """Return the state of a declared aggregate; None where no event has fed it."""
+        ...
+
+
+Holds: TypeAlias = Callable[[Visitor, Instant], bool]
+Answer: TypeAlias = tuple[bool, Instant]
+Answers: TypeAlias = Callable[[Visitor, Instant], Answer]
+"""Whether it holds at an instant, and the earliest later instant at which that may change by itself."""
+Read: TypeAlias = Callable[[State | None, Duration | None, Instant], object]
+
+READS: dict[str, Read] = {"count": count_in, "sum": sum_in, "last": last_in}
+
+
+def holds_function(condition: Condition) -> Holds:
+    """Build the function that says whether a (checked) condition holds."""
+    source = Source()
+    source.namespace.update(READS)
+    expression = source.expression(condition, lambda leaf: _leaf(source, as_test(leaf)))
+    setup = "    get = visitor.get\n" * ("get(" in expression) + "    state = visitor.state\n" * (
+        "state(" in expression
+    )
+    return source.function("visitor, at", expression, setup)
+
+
+def _leaf(source: Source, test: Test) -> str:
+    operand = test.operand
+    if isinstance(operand, Path):
+        return source.test(test, f"get({source.constant(operand.path)})")
+    read = f"{operand.kind}(state({source.constant(key(operand))}), {source.constant(operand.within)}, at)"
+    if isinstance(test, Compare) and operand.kind != "last":
+        python = "==" if test.op == "=" else test.op
+        return f"({read} {python} {source.constant(test.value)})"
+    return source.test(test, read)
+
+
+def has_window(condition: Condition) -> bool:
+    """Say whether any leaf reads a rolling window, so that the answer can change by itself."""
+    match condition:
+        case And():
+            return any(map(has_window, condition.all))
+        case Or():
+            return any(map(has_window, condition.any))
+        case Not():
+            return has_window(condition.condition)
+        case _:
+            operand = as_test(condition).operand
+            return isinstance(operand, Aggregate) and operand.within is not None
+
+
+def answers_function(condition: Condition) -> Answers:
+    """Build the function that answers a (checked) condition, and says until when the answer stands."""
+    if not has_window(condition):
+        return _standing(holds_function(condition))
+    match condition:
+        case And():
+            return _every(_parts(condition.all, And))
+        case Or():
+            return _any(_parts(condition.any, Or))
+        case Not():
+            return _opposite(answers_function(condition.condition))
+        case _:
+            return _windowed(condition)
+
+
+def _parts(parts: tuple[Condition, ...], group: Callable[[tuple[Condition, ...]], Condition]) -> list[Answers]:
+    """Return the answers of each part; those that never change by themselves come first, as one."""
+    standing = tuple(part for part in parts if not has_window(part))
+    moving = [answers_function(part) for part in parts if has_window(part)]
+    return [_standing(holds_function(group(standing))), *moving] if standing else moving
+
+
+def _standing(holds: Holds) -> Answers:
+    return lambda visitor, at: (holds(visitor, at), NEVER)
+
+
+def _opposite(answers: Answers) -> Answers:
+    def opposite(visitor: Visitor, at: Instant) -> Answer:
+        holds, until = answers(visitor, at)
+        return not holds, until
+
+    return opposite
+
+
+def _every(parts: Iterable[Answers]) -> Answers:
+    """While all hold, the first to change ends it; while some fail, all of those must change first."""
+    parts = tuple(parts)
+
+    def every(visitor: Visitor, at: Instant) -> Answer:
+        soonest, latest, failed = NEVER, at, False
+        for part in parts:
+            holds, until = part(visitor, at)
+            if holds:
+                soonest = min(soonest, until)
+            elif until == NEVER:
+                return False, NEVER
+            else:
+                failed, latest = True, max(latest, until)
+        return (False, latest) if failed else (True, soonest)
+
+    return every
+
+
+def _any(parts: Iterable[Answers]) -> Answers:
+    """The mirror image of `_every`."""
+    every_fails = _every([_opposite(part) for part in parts])
+    return _opposite(every_fails)
+
+
+def _windowed(leaf: Leaf) -> Answers:
+    test = as_test(leaf)
+    operand = test.operand
+    if not isinstance(operand, Aggregate) or operand.within is None:
+        raise TypeError("only a window changes by itself")
+    name, within, read, passes = key(operand), operand.within, READS[operand.kind], matcher(test)
+    least = _least_count(test)
+
+    def windowed(visitor: Visitor, at: Instant) -> Answer:
+        state = visitor.state(name)
+        holds = passes(read(state, within, at))
+        if least is not None and isinstance(state, Times) and state.times[-1] <= at:
+            times = state.times
+            reached = 0 < least <= len(times) and times[-least] > at - within
+            return holds, times[-least] + within if reached else NEVER
+        for change in changes_in(state, within, at):
+            if passes(read(state, within, change)) != holds:
+                return holds, change
+        return holds, NEVER
+
+    return windowed
+
+
+def _least_count(test: Test) -> int | None:
+    """Return the count at which the answer turns as the count falls by itself, when there is exactly one."""
+    if isinstance(test, Exists) or not isinstance(test, Compare) or test.operand.__class__ is not Aggregate:
+        return None
+    if not isinstance(test.operand, Aggregate) or test.operand.kind != "count":
+        return None
+    if not isinstance(test.value, int | float):
+        return None
+    match test.op:
+        case ">=" | "<":
+            return math.ceil(test.value)
+        case ">" | "<=":
+            return math.floor(test.value) + 1
+        case _:
+            return None

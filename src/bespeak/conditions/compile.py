@@ -1,0 +1,119 @@
+"""A condition made ready to be asked: what it depends on, whether it holds, until when, and why."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import msgspec
+
+from bespeak.clock import Instant
+from bespeak.conditions.aggregates import key
+from bespeak.conditions.answers import Answer, Answers, Holds, Visitor, answers_function, holds_function
+from bespeak.conditions.check import check
+from bespeak.conditions.explain import Explain, Explanation, explain_function
+from bespeak.conditions.source import as_test
+from bespeak.conditions.tree import Aggregate, And, Condition, InSegment, Not, Or, Path
+
+
+class Depends(msgspec.Struct, frozen=True):
+    """What can change the answer of a condition.
+
+    Parameters
+    ----------
+    events
+        Names of the events that its aggregates count.
+    paths
+        Paths that it reads, membership of segments left out.
+    segments
+        Segments that it asks for membership.
+    aggregates
+        Aggregates that must be maintained for it, each once; `performed(...)` is a count.
+    """
+
+    events: frozenset[str]
+    paths: frozenset[str]
+    segments: frozenset[str]
+    aggregates: tuple[Aggregate, ...]
+
+
+class Compiled:
+    """A condition, ready to be asked. Pure: everything it knows comes through the visitor.
+
+    Parameters
+    ----------
+    condition
+        The condition; it is kept in its normal form.
+
+    Raises
+    ------
+    ConditionError
+        The condition breaks a bound or has no meaning; see `check`.
+    """
+
+    holds: Holds
+    """Say whether it holds for a visitor at an instant."""
+
+    def __init__(self, condition: Condition) -> None:
+        self.condition = check(condition)
+        self.depends = depends_on(self.condition)
+        self.windowed = any(aggregate.within is not None for aggregate in self.depends.aggregates)
+        self.holds = holds_function(self.condition)
+
+    def answer(self, visitor: Visitor, at: Instant) -> Answer:
+        """Return `holds` and `next_flip` in one go."""
+        return self._answers(visitor, at)
+
+    def next_flip(self, visitor: Visitor, at: Instant) -> Instant:
+        """Return the earliest instant after `at` at which the answer can change without a new event.
+
+        Until then it is sure not to; at that instant it must be asked again. `clock.NEVER` when nothing in it
+        changes by itself.
+        """
+        return self._answers(visitor, at)[1]
+
+    def explain(self, visitor: Visitor, at: Instant) -> Explanation:
+        """Return each part with the value that it found, what it asks, and when that changes by itself."""
+        return self._explain(visitor, at)
+
+    @cached_property
+    def _answers(self) -> Answers:
+        return answers_function(self.condition)
+
+    @cached_property
+    def _explain(self) -> Explain:
+        return explain_function(self.condition)
+
+
+def compile_condition(condition: Condition) -> Compiled:
+    """Make a condition ready to be asked.
+
+    Raises
+    ------
+    ConditionError
+        The condition breaks a bound or has no meaning.
+    """
+    return Compiled(condition)
+
+
+def depends_on(condition: Condition) -> Depends:
+    """Return what can change the answer of a (checked) condition."""
+    paths: set[str] = set()
+    segments: set[str] = set()
+    aggregates: dict[str, Aggregate] = {}
+    stack = [condition]
+    while stack:
+        match stack.pop():
+            case And(parts) | Or(parts):
+                stack.extend(reversed(parts))
+            case Not(part):
+                stack.append(part)
+            case InSegment(segment):
+                segments.add(segment)
+            case leaf:
+                operand = as_test(leaf).operand
+                if isinstance(operand, Path):
+                    paths.add(operand.path)
+                else:
+                    aggregates[key(operand)] = operand
+    events = frozenset(aggregate.event for aggregate in aggregates.values())
+    return Depends(events, frozenset(paths), frozenset(segments), tuple(aggregates.values()))

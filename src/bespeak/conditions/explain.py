@@ -1,0 +1,139 @@
+"""Why: each part of a condition with what it found, what it asks, and when that will change by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias, cast
+
+import msgspec
+
+from bespeak.clock import NEVER, Instant
+from bespeak.conditions.aggregates import key
+from bespeak.conditions.answers import READS, Answers, Visitor, answers_function
+from bespeak.conditions.printer import format_condition, format_expected, format_operand, format_value
+from bespeak.conditions.source import Leaf, as_test
+from bespeak.conditions.states import is_approximate
+from bespeak.conditions.tree import And, Condition, Not, Or, Path, Value
+
+SENTENCE_MAX = 500
+"""Characters of a sentence; longer ones end in an ellipsis."""
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a condition holds or does not. JSON-ready.
+
+    Parameters
+    ----------
+    text
+        The condition, or the part of it that this is about.
+    holds
+        Whether it holds.
+    operand, value, expected
+        What a leaf reads, what it found there (None: nothing), and what it asks of it (`>= 5`); of a group None.
+    next_change
+        The instant at which `holds` may change without any new event; None when it will not by itself.
+    approximate
+        Whether more events were in the window than are kept, so that `value` is a lower bound.
+    children
+        The parts of a group, in order.
+    """
+
+    text: str
+    holds: bool
+    operand: str | None = None
+    value: object = None
+    expected: str | None = None
+    next_change: Instant | None = None
+    approximate: bool = False
+    group: str | None = None
+    children: tuple[Explanation, ...] = ()
+
+    def sentence(self) -> str:
+        """Say it in one line: what was found, in those leaves that made the answer what it is."""
+        found = (
+            "; ".join(dict.fromkeys(_found(leaf) for leaf in _deciding(self))) or f"always {str(self.holds).lower()}"
+        )
+        return found if len(found) <= SENTENCE_MAX else found[: SENTENCE_MAX - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+Explain: TypeAlias = Callable[[Visitor, Instant], Explanation]
+
+
+def explain_function(condition: Condition) -> Explain:
+    """Build the function that explains a (checked) condition."""
+    match condition:
+        case And():
+            return _group(condition, condition.all, "and")
+        case Or():
+            return _group(condition, condition.any, "or")
+        case Not():
+            return _group(condition, (condition.condition,), "not")
+        case _:
+            return _leaf(condition)
+
+
+def _group(condition: Condition, parts: tuple[Condition, ...], group: str) -> Explain:
+    text, answers = format_condition(condition), answers_function(condition)
+    explainers = tuple(map(explain_function, parts))
+
+    def explain(visitor: Visitor, at: Instant) -> Explanation:
+        holds, until = answers(visitor, at)
+        children = tuple(part(visitor, at) for part in explainers)
+        return Explanation(text=text, holds=holds, next_change=_instant(until), group=group, children=children)
+
+    return explain
+
+
+def _leaf(leaf: Leaf) -> Explain:
+    test = as_test(leaf)
+    text, operand, expected = format_condition(leaf), test.operand, format_expected(test)
+    shown = format_operand(operand)
+    answers: Answers = answers_function(leaf)
+
+    def explain_path(visitor: Visitor, at: Instant) -> Explanation:
+        value = visitor.get(cast("Path", operand).path)
+        return Explanation(text=text, holds=answers(visitor, at)[0], operand=shown, value=value, expected=expected)
+
+    if isinstance(operand, Path):
+        return explain_path
+    name, within, read = key(operand), operand.within, READS[operand.kind]
+
+    def explain(visitor: Visitor, at: Instant) -> Explanation:
+        holds, until = answers(visitor, at)
+        state = visitor.state(name)
+        return Explanation(
+            text=text,
+            holds=holds,
+            operand=shown,
+            value=read(state, within, at),
+            expected=expected,
+            next_change=_instant(until),
+            approximate=is_approximate(state, within, at),
+        )
+
+    return explain
+
+
+def _instant(until: Instant) -> Instant | None:
+    return None if until >= NEVER else until
+
+
+def _deciding(explanation: Explanation) -> list[Explanation]:
+    """Return the leaves that made the answer: all of a held `and`, the failing of a failed one; `or` the other way."""
+    if explanation.group is None:
+        return [explanation]
+    children = explanation.children
+    if explanation.group != "not":
+        all_count = explanation.holds == (explanation.group == "and")
+        children = children if all_count else tuple(child for child in children if child.holds == explanation.holds)
+    return [leaf for child in children for leaf in _deciding(child)]
+
+
+def _found(leaf: Explanation) -> str:
+    if leaf.value is None:
+        return f"{leaf.operand} is missing"
+    if isinstance(leaf.value, float) and leaf.value.is_integer():
+        return f"{leaf.operand} is {int(leaf.value)}"
+    if isinstance(leaf.value, str | int | float):
+        return f"{leaf.operand} is {format_value(cast('Value', leaf.value))}"
+    return f"{leaf.operand} is {leaf.value!r}"

@@ -1,0 +1,133 @@
+"""Conditions as text: the inverse of `parse`.
+
+Examples
+--------
+>>> format_condition(Not(In(Path("traits.country"), ("DE", "FR"))))
+'traits.country not in ["DE", "FR"]'
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import assert_never
+
+from bespeak.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration
+from bespeak.conditions.check import check
+from bespeak.conditions.tree import (
+    Aggregate,
+    And,
+    Compare,
+    Condition,
+    Exists,
+    In,
+    InSegment,
+    Not,
+    Operand,
+    Or,
+    Path,
+    Performed,
+    Value,
+)
+
+_PLAIN_PART = re.compile(r"[\w$-]+")
+_UNITS = (("day", DAY), ("hour", HOUR), ("minute", MINUTE), ("second", SECOND), ("millisecond", MILLISECOND))
+
+
+def format_condition(condition: Condition) -> str:
+    """Write a condition as one line of text that `parse` reads back into the same tree.
+
+    Raises
+    ------
+    ConditionError
+        The condition breaks a bound or a rule of `check`, so that no text stands for it.
+    """
+    return _format(check(condition))
+
+
+def format_operand(operand: Operand) -> str:
+    """Write a path or an aggregate as text; the text of an aggregate is its key."""
+    match operand:
+        case Path():
+            return _format_path(operand.path)
+        case Aggregate():
+            of = f"{_format_path(operand.of)} of " if operand.of is not None else ""
+            return f"{operand.kind}({of}{_format_event(operand.event, operand.where, operand.within)})"
+        case _:
+            assert_never(operand)
+
+
+def format_value(value: Value) -> str:
+    """Write a literal: JSON's way, with every character that can stand for itself left as it is."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def format_within(within: Duration) -> str:
+    """Write the length of a window in its largest whole unit: `30 days`, `1 hour`, `90 seconds`."""
+    unit, size = next((unit, size) for unit, size in _UNITS if within % size == 0 or unit == "millisecond")
+    amount = within // size
+    return f"{amount} {unit}" if amount == 1 else f"{amount} {unit}s"
+
+
+def format_expected(leaf: Compare | In | Exists) -> str:
+    """Write what a leaf asks of its operand, without the operand: `>= 5`, `in ["DE"]`, `exists`."""
+    match leaf:
+        case Compare():
+            return f"{leaf.op} {format_value(leaf.value)}"
+        case In():
+            return f"in [{', '.join(map(format_value, leaf.values))}]"
+        case Exists():
+            return "exists"
+        case _:
+            assert_never(leaf)
+
+
+def _format(condition: Condition) -> str:
+    match condition:
+        case Compare() | In() | Exists():
+            return f"{format_operand(condition.operand)} {format_expected(condition)}"
+        case Performed():
+            return f"performed({_format_event(condition.event, condition.where, condition.within)})"
+        case InSegment():
+            return f"in_segment({format_value(condition.segment)})"
+        case And():
+            return " and ".join(map(_format_part, condition.all)) or "true"
+        case Or():
+            return " or ".join(map(_format_part, condition.any)) or "false"
+        case Not():
+            return _format_not(condition.condition)
+        case _:
+            assert_never(condition)
+
+
+def _format_not(inner: Condition) -> str:
+    match inner:
+        case In():
+            return f"{format_operand(inner.operand)} not {format_expected(inner)}"
+        case Exists():
+            return f"{format_operand(inner.operand)} is missing"
+        case Performed() | InSegment() | And(all=()) | Or(any=()):
+            return f"not {_format(inner)}"
+        case _:
+            return f"not ({_format(inner)})"
+
+
+def _format_part(part: Condition) -> str:
+    """Write one side of an `and` or `or`; groups stand in brackets, so that the tree comes back as it was."""
+    match part:
+        case And(all=()) | Or(any=()):
+            return _format(part)
+        case And() | Or():
+            return f"({_format(part)})"
+        case _:
+            return _format(part)
+
+
+def _format_event(event: str, where: Condition | None, within: Duration | None) -> str:
+    filtered = f" where {_format(where)}" if where is not None else ""
+    window = f", last {format_within(within)}" if within is not None else ""
+    return f"{format_value(event)}{filtered}{window}"
+
+
+def _format_path(path: str) -> str:
+    return ".".join(part if _PLAIN_PART.fullmatch(part) else format_value(part) for part in path.split("."))

@@ -1,0 +1,143 @@
+"""Python text for conditions: the one place that says what a comparison means.
+
+Constants are bound through the namespace under generated names; no character of a condition ever
+becomes a character of the source. A missing value is None and holds for nothing (so `!=`, which is
+`not =`, holds); a list holds when any element does; values of different types are never equal or
+ordered; true and false are no numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias, cast
+
+from bespeak.conditions.tree import (
+    Aggregate,
+    And,
+    Compare,
+    Condition,
+    Exists,
+    In,
+    InSegment,
+    Not,
+    Operator,
+    Or,
+    Path,
+    Performed,
+    Value,
+)
+
+_PYTHON = {"=": "==", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+
+
+Test: TypeAlias = Compare | In | Exists
+"""A leaf that asks one thing of one operand."""
+Leaf: TypeAlias = Test | Performed | InSegment
+
+
+class Source:
+    """Source of one function and the constants that it is bound to."""
+
+    def __init__(self) -> None:
+        self.namespace: dict[str, object] = {
+            "LISTS": frozenset({list, tuple}),
+            "NUMBERS": frozenset({int, float}),
+            "TEXT": str,
+            "some": some,
+            "dig": dig,
+        }
+        self._constants = 0
+
+    def constant(self, value: object) -> str:
+        """Bind a value and return the name that stands for it."""
+        name = f"k{self._constants}"
+        self._constants += 1
+        self.namespace[name] = value
+        return name
+
+    def expression(self, condition: Condition, leaf: Callable[[Leaf], str]) -> str:
+        """Return an expression that is true when the condition holds; `leaf` writes what it stands on."""
+        match condition:
+            case And():
+                return f"({' and '.join([self.expression(part, leaf) for part in condition.all]) or 'True'})"
+            case Or():
+                return f"({' or '.join([self.expression(part, leaf) for part in condition.any]) or 'False'})"
+            case Not():
+                return f"(not {self.expression(condition.condition, leaf)})"
+            case _:
+                return leaf(condition)
+
+    def test(self, leaf: Test, operand: str) -> str:
+        """Return an expression that is true when `operand`, an expression, passes the leaf."""
+        if isinstance(leaf, Exists):
+            return f"((v := {operand}) is not None and (v.__class__ not in LISTS or len(v) > 0))"
+        negated = isinstance(leaf, Compare) and leaf.op == "!="
+        scalar = self._scalar(leaf, "v")
+        element = self.constant(self._predicate(leaf))
+        listed = f"v.__class__ in LISTS and some({element}, v)"
+        positive = f"((v := {operand}) is not None and ({scalar} or {listed}))"
+        return f"(not {positive})" if negated else positive
+
+    def function(self, parameters: str, expression: str, setup: str = "") -> Callable[..., bool]:
+        """Build the function of `parameters` that says whether `expression` holds, after `setup` lines."""
+        text = f"def built({parameters}):\n{setup}    return True if {expression} else False\n"
+        exec(compile(text, "<condition>", "exec"), self.namespace)  # noqa: S102 - our own text, constants bound
+        return cast("Callable[..., bool]", self.namespace["built"])
+
+    def _predicate(self, leaf: Compare | In) -> Callable[..., bool]:
+        element = Source()
+        return element.function("e", element._scalar(leaf, "e"))  # noqa: SLF001 - its own kind
+
+    def _scalar(self, leaf: Compare | In, name: str) -> str:
+        if isinstance(leaf, Compare):
+            return self._comparison("=" if leaf.op == "!=" else leaf.op, leaf.value, name)
+        texts = frozenset(value for value in leaf.values if isinstance(value, str))
+        flags = [value for value in leaf.values if isinstance(value, bool)]
+        numbers = frozenset(v for v in leaf.values if isinstance(v, int | float) and not isinstance(v, bool))
+        tests = [f"{name} is {self.constant(flag)}" for flag in flags]
+        if texts:
+            tests.append(f"{name}.__class__ is TEXT and {name} in {self.constant(texts)}")
+        if numbers:
+            tests.append(f"{name}.__class__ in NUMBERS and {name} in {self.constant(numbers)}")
+        return f"({' or '.join(tests)})" if tests else "False"
+
+    def _comparison(self, op: Operator, value: Value, name: str) -> str:
+        constant = self.constant(value)
+        if value is None:
+            return "False"
+        if isinstance(value, bool):
+            return f"{name} is {constant}" if op == "=" else "False"
+        if isinstance(value, str):
+            return f"({name}.__class__ is TEXT and {name} {_PYTHON[op]} {constant})"
+        return f"({name}.__class__ in NUMBERS and {name} {_PYTHON[op]} {constant})"
+
+
+def matcher(test: Test) -> Callable[[object], bool]:
+    """Build the function that says whether a value passes a test, whatever its operand."""
+    source = Source()
+    return source.function("x", source.test(test, "x"))
+
+
+def as_test(leaf: Leaf) -> Test:
+    """Return a leaf as a test of one operand: `performed(...)` is `count(...) >= 1`, `in_segment("x")` `segments.x = true`."""
+    match leaf:
+        case Performed():
+            return Compare(Aggregate("count", leaf.event, None, leaf.where, leaf.within), ">=", 1)
+        case InSegment():
+            return Compare(Path(f"segments.{leaf.segment}"), "=", True)  # noqa: FBT003 - the value compared with
+        case _:
+            return leaf
+
+
+def some(predicate: Callable[[object], bool], values: Iterable[object]) -> bool:
+    """Say whether any of the values passes."""
+    return any(map(predicate, values))
+
+
+def dig(value: object, parts: tuple[str, ...]) -> object:
+    """Follow the parts of a path through nested mappings; None where one is missing."""
+    for part in parts:
+        if not isinstance(value, dict):
+            return None
+        value = cast("dict[str, object]", value).get(part)
+    return value
