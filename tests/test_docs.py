@@ -59,7 +59,7 @@ def test_the_tables_of_a_page_are_what_the_code_says(page: Path) -> None:
     assert tables.filled(page.read_text()) == page.read_text(), "run: python docs/tables.py"
 
 
-@pytest.mark.parametrize("setting", each_setting(), ids=lambda setting: setting.name)
+@pytest.mark.parametrize("setting", list(each_setting()), ids=lambda setting: setting.name)
 def test_a_setting_says_what_it_is(setting: object) -> None:
     assert tables.description(setting), f"{setting}: its type's docstring has no line for it under Parameters"
 
