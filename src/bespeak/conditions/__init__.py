@@ -7,6 +7,7 @@ from bespeak.conditions.answers import Visitor
 from bespeak.conditions.check import check
 from bespeak.conditions.compile import Compiled, Depends, compile_condition
 from bespeak.conditions.explain import Explanation
+from bespeak.conditions.parser import parse
 from bespeak.conditions.printer import format_condition
 from bespeak.conditions.tree import (
     Aggregate,
@@ -23,6 +24,7 @@ from bespeak.conditions.tree import (
     Performed,
     Value,
 )
+from bespeak.conditions.wire import from_json, load, to_json
 
 __all__ = [
     "Aggregate",
@@ -48,6 +50,10 @@ __all__ = [
     "check",
     "compile_condition",
     "format_condition",
+    "from_json",
     "key",
+    "load",
     "merge",
+    "parse",
+    "to_json",
 ]

@@ -8,9 +8,9 @@ from typing import Protocol, TypeAlias
 
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.aggregates import key
-from bespeak.conditions.source import Leaf, Source, Test, as_test, matcher
+from bespeak.conditions.source import Source, as_test, matcher
 from bespeak.conditions.states import State, Times, changes_in, count_in, last_in, sum_in
-from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Exists, Not, Or, Path
+from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Leaf, Not, Or, Path, Test
 
 
 class Visitor(Protocol):
@@ -154,9 +154,7 @@ def _windowed(leaf: Leaf) -> Answers:
 
 def _least_count(test: Test) -> int | None:
     """Return the count at which the answer turns as the count falls by itself, when there is exactly one."""
-    if isinstance(test, Exists) or not isinstance(test, Compare) or test.operand.__class__ is not Aggregate:
-        return None
-    if not isinstance(test.operand, Aggregate) or test.operand.kind != "count":
+    if not isinstance(test, Compare) or not isinstance(test.operand, Aggregate) or test.operand.kind != "count":
         return None
     if not isinstance(test.value, int | float):
         return None

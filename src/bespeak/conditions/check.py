@@ -25,6 +25,7 @@ from bespeak.conditions.tree import (
     Exists,
     In,
     InSegment,
+    Leaf,
     Not,
     Operand,
     Or,
@@ -71,12 +72,27 @@ def check_aggregate(aggregate: Aggregate) -> Aggregate:
     return cast("Aggregate", cast("Exists", check(Exists(aggregate))).operand)
 
 
-def fail(where: str, expected: str, found: str, remedy: str = "") -> ConditionError:
-    """Make the error for something wrong in a tree (in text, the parser points at the column instead)."""
-    advice = f"; {remedy}" if remedy else ""
-    return ConditionError(
-        f"condition, {where}: expected {expected}, found {found}{advice}", problems=(Problem(where, expected, found),)
-    )
+def check_leaf(leaf: Leaf, *, of_event: bool) -> None:
+    """Refuse a leaf that has no meaning; `of_event` when it filters events, so that only the event is known.
+
+    Raises
+    ------
+    Misfit
+        As `check`, but for depth and size.
+    """
+    _normal(leaf, in_where=of_event)
+
+
+class Misfit(ConditionError):
+    """A part of a condition that has no meaning; `remedy` says what would do."""
+
+    def __init__(self, where: str, expected: str, found: str, remedy: str = "") -> None:
+        advice = f"; {remedy}" if remedy else ""
+        problem = Problem(where, expected, found)
+        super().__init__(f"condition, {where}: expected {expected}, found {found}{advice}", problems=(problem,))
+        self.expected = expected
+        self.found = found
+        self.remedy = remedy
 
 
 def children(condition: Condition) -> tuple[Condition, ...]:
@@ -115,9 +131,9 @@ def _check_size(condition: Condition) -> None:
         node, depth = stack.pop()
         nodes += 1
         if depth > MAX_DEPTH:
-            raise fail("depth", f"at most {MAX_DEPTH} levels", f"{depth} or more", "split it into segments")
+            raise Misfit("depth", f"at most {MAX_DEPTH} levels", f"{depth} or more", "split it into segments")
         if nodes > MAX_NODES:
-            raise fail("size", f"at most {MAX_NODES} parts", f"{nodes} or more", "split it into segments")
+            raise Misfit("size", f"at most {MAX_NODES} parts", f"{nodes} or more", "split it into segments")
         stack.extend((child, depth + 1) for child in children(node))
 
 
@@ -182,10 +198,10 @@ def check_path(path: str, *, of_event: bool = False) -> None:
     """
     root, *parts = path.split(".")
     if not _ROOT.fullmatch(root) or root in KEYWORDS or not all(parts) or len(path) > MAX_NAME:
-        raise fail("path", f"a dotted path of at most {MAX_NAME} characters such as traits.country", repr(path)[:80])
+        raise Misfit("path", f"a dotted path of at most {MAX_NAME} characters such as traits.country", repr(path)[:80])
     _check_text("path", path)
     if of_event and path != "type" and not path.startswith(_EVENT_ROOTS):
-        raise fail("filter on an event", "properties.NAME, context.NAME or type", repr(path)[:80])
+        raise Misfit("filter on an event", "properties.NAME, context.NAME or type", repr(path)[:80])
 
 
 def check_within(within: Duration) -> None:
@@ -197,15 +213,15 @@ def check_within(within: Duration) -> None:
         Says the bounds.
     """
     if not MILLISECOND <= within <= MAX_WITHIN or within % MILLISECOND:
-        raise fail("window", "whole milliseconds, from 1 millisecond to 3,660 days", f"{within} microseconds")
+        raise Misfit("window", "whole milliseconds, from 1 millisecond to 3,660 days", f"{within} microseconds")
 
 
 def _check_of(aggregate: Aggregate) -> None:
     if aggregate.kind == "count":
         if aggregate.of is not None:
-            raise fail("count", "no property", repr(aggregate.of)[:80], "count counts events")
+            raise Misfit("count", "no property", repr(aggregate.of)[:80], "count counts events")
     elif aggregate.of is None:
-        raise fail(aggregate.kind, "a property such as properties.revenue", "none")
+        raise Misfit(aggregate.kind, "a property such as properties.revenue", "none")
     else:
         check_path(aggregate.of, of_event=True)
 
@@ -213,34 +229,34 @@ def _check_of(aggregate: Aggregate) -> None:
 def _check_comparison(leaf: Compare) -> None:
     _check_value(leaf.value)
     if leaf.op not in {"=", "!="} and isinstance(leaf.value, bool):
-        raise fail(
+        raise Misfit(
             f"after {leaf.op}", "a number or a string", format(leaf.value).lower(), "true and false have no order"
         )
     if isinstance(leaf.operand, Aggregate) and leaf.operand.kind != "last" and not _is_number(leaf.value):
-        raise fail(leaf.operand.kind, "a number to compare with", repr(leaf.value)[:80])
+        raise Misfit(leaf.operand.kind, "a number to compare with", repr(leaf.value)[:80])
 
 
 def _check_list(leaf: In) -> None:
     if not 1 <= len(leaf.values) <= MAX_VALUES:
-        raise fail("in", f"1 to {MAX_VALUES:,} values", str(len(leaf.values)))
+        raise Misfit("in", f"1 to {MAX_VALUES:,} values", str(len(leaf.values)))
     for value in leaf.values:
         _check_value(value)
 
 
 def _check_value(value: Value) -> None:
     if value is None:
-        raise fail("value", "a string, a number, true or false", "null", "write `is missing` or `exists`")
+        raise Misfit("value", "a string, a number, true or false", "null", "write `is missing` or `exists`")
     if isinstance(value, str):
         _check_text("value", value)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise fail("value", "a finite number", str(value))
+        raise Misfit("value", "a finite number", str(value))
     elif isinstance(value, int) and not -_MAX_INTEGER <= value < _MAX_INTEGER:
-        raise fail("value", "a whole number of at most 64 bits", f"{str(value)[:20]}...")
+        raise Misfit("value", "a whole number of at most 64 bits", f"{str(value)[:20]}...")
 
 
 def _check_name(what: str, name: str) -> None:
     if not 1 <= len(name) <= MAX_NAME:
-        raise fail(what, f"1 to {MAX_NAME} characters", str(len(name)))
+        raise Misfit(what, f"1 to {MAX_NAME} characters", str(len(name)))
     _check_text(what, name)
 
 
@@ -248,12 +264,12 @@ def _check_text(what: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise fail(what, "text that UTF-8 can hold", ascii(text)[:80]) from None
+        raise Misfit(what, "text that UTF-8 can hold", ascii(text)[:80]) from None
 
 
 def _refuse_nested(in_where: bool, what: str) -> None:  # noqa: FBT001 - one flag, private
     if in_where:
-        raise fail("filter on an event", "properties.NAME, context.NAME or type", what)
+        raise Misfit("filter on an event", "properties.NAME, context.NAME or type", what)
 
 
 def _is_number(value: Value) -> bool:

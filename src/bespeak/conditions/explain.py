@@ -11,9 +11,9 @@ from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.answers import READS, Answers, Visitor, answers_function
 from bespeak.conditions.printer import format_condition, format_expected, format_operand, format_value
-from bespeak.conditions.source import Leaf, as_test
+from bespeak.conditions.source import as_test
 from bespeak.conditions.states import is_approximate
-from bespeak.conditions.tree import And, Condition, Not, Or, Path, Value
+from bespeak.conditions.tree import And, Condition, Leaf, Not, Or, Path, Value
 
 SENTENCE_MAX = 500
 """Characters of a sentence; longer ones end in an ellipsis."""

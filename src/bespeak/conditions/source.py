@@ -9,7 +9,7 @@ ordered; true and false are no numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeAlias, cast
+from typing import cast
 
 from bespeak.conditions.tree import (
     Aggregate,
@@ -19,20 +19,17 @@ from bespeak.conditions.tree import (
     Exists,
     In,
     InSegment,
+    Leaf,
     Not,
     Operator,
     Or,
     Path,
     Performed,
+    Test,
     Value,
 )
 
 _PYTHON = {"=": "==", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-
-
-Test: TypeAlias = Compare | In | Exists
-"""A leaf that asks one thing of one operand."""
-Leaf: TypeAlias = Test | Performed | InSegment
 
 
 class Source:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from operator import itemgetter
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 
 import msgspec
 

@@ -120,3 +120,8 @@ class Not(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="not"):
 
 
 Condition: TypeAlias = Compare | In | Exists | Performed | InSegment | And | Or | Not
+
+Test: TypeAlias = Compare | In | Exists
+"""A leaf that asks one thing of one operand."""
+Leaf: TypeAlias = Test | Performed | InSegment
+"""A condition with no conditions inside it but filters on events."""

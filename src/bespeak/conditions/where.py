@@ -7,8 +7,8 @@ from operator import attrgetter
 from typing import Protocol, cast
 
 from bespeak.clock import Instant
-from bespeak.conditions.source import Leaf, Source, dig
-from bespeak.conditions.tree import Condition, InSegment, Path, Performed
+from bespeak.conditions.source import Source, dig
+from bespeak.conditions.tree import Condition, InSegment, Leaf, Path, Performed
 
 
 class Happening(Protocol):
