@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from bespeak.clock import Instant
@@ -51,25 +51,23 @@ class SqliteStore:
         self._write_lock = threading.RLock()
         self._read_lock = threading.RLock()
         self._closed = False
-        self._writer: sqlite3.Connection | None = open_writer(self.path, self._settings)
-        try:
-            self._reader = connect_reader(self.path, self._settings)
-        except sqlite3.Error as error:
-            self._writer.close()
-            raise StoreError(f"cannot open the store {self.path}: {error}") from error
-        try:
-            self._last, self._crc, self._offset = self._load()
-            loose = sqlite_seen.loose_counts(self._reader)
-        except BaseException as error:
-            self._reader.close()
-            self._writer.close()
-            if isinstance(error, sqlite3.Error):
+        with ExitStack() as opened:
+            self._writer: sqlite3.Connection | None = opened.enter_context(
+                closing(open_writer(self.path, self._settings))
+            )
+            try:
+                self._reader = opened.enter_context(closing(connect_reader(self.path, self._settings)))
+                copier = opened.enter_context(closing(connect(self.path, self._settings, cache_kib=_UPKEEP_CACHE_KIB)))
+                self._last, self._crc, self._offset = _ends(self._reader, self.path)
+                loose = sqlite_seen.loose_counts(self._reader)
+            except sqlite3.Error as error:
                 raise StoreError(f"cannot read the store {self.path}: {error}") from error
-            raise
+            opened.pop_all()
+        self._writer: sqlite3.Connection | None = writer
         self._lookup = sqlite_seen.Lookup()
         self._upkeep = Upkeep(
             self._settings,
-            open_connection=lambda: connect(self.path, self._settings, cache_kib=_UPKEEP_CACHE_KIB),
+            connection=copier,
             transaction=self._transaction,
             pause=self._write_lock,
             on_sorted=self._reset_lookup,
@@ -82,6 +80,7 @@ class SqliteStore:
         """Make all of it durable, or none. Raises `StoreError`; the store stays usable."""
         with self._write_lock:
             self._check_open()
+            self._reopen()
             last = verify(commit, last=self._last, checkpoint=self._offset)
             with self._transaction() as writer:
                 crc = sqlite_log.append(writer, commit.rows, self._crc)
@@ -218,23 +217,14 @@ class SqliteStore:
 
     # Connections
 
-    def _load(self) -> tuple[int, int, int]:
-        last, crc = sqlite_log.end_of_log(self._reader)
-        offset = int(self._reader.execute("SELECT value FROM meta WHERE key = 'checkpoint'").fetchone()[0])
-        if offset > last:
-            raise CorruptLog(f"log: it ends at offset {last}, but the checkpoint of {self.path} includes {offset}")
-        return last, crc, offset
-
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError(f"the store {self.path} is closed")
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Generator[sqlite3.Connection]:
         """Give the writing connection inside a transaction: all of the block is committed, or nothing of it."""
-        writer = self._writer
-        if writer is None:
-            writer = self._writer = open_writer(self.path, self._settings)
+        writer = self._reopen()
         try:
             writer.execute("BEGIN IMMEDIATE")
             yield writer
@@ -244,6 +234,19 @@ class SqliteStore:
             if isinstance(error, (sqlite3.Error, OverflowError, UnicodeError)):
                 raise StoreError(f"the store {self.path} could not write: {error}") from error
             raise
+
+    def _reopen(self) -> sqlite3.Connection:
+        """Return the writing connection; where it had to be given up, a new one, and what is truly in the file."""
+        if self._writer is None:
+            with ExitStack() as opened:
+                writer = opened.enter_context(closing(open_writer(self.path, self._settings)))
+                try:
+                    self._last, self._crc, self._offset = _ends(writer, self.path)
+                except sqlite3.Error as error:
+                    raise StoreError(f"cannot read the store {self.path}: {error}") from error
+                opened.pop_all()
+            self._writer = writer
+        return self._writer
 
     def _undo(self, writer: sqlite3.Connection) -> None:
         """Roll back; a connection that cannot even do that is replaced at the next commit."""
@@ -256,7 +259,7 @@ class SqliteStore:
             self._writer = None
 
     @contextmanager
-    def _shared_reader(self) -> Iterator[sqlite3.Connection]:
+    def _shared_reader(self) -> Generator[sqlite3.Connection]:
         """Give the connection of single reads, to one thread at a time."""
         with self._read_lock:
             self._check_open()
@@ -266,7 +269,7 @@ class SqliteStore:
                 raise StoreError(f"the store {self.path} could not read: {error}") from error
 
     @contextmanager
-    def _own_reader(self) -> Iterator[sqlite3.Connection]:
+    def _own_reader(self) -> Generator[sqlite3.Connection]:
         """Give a connection whose view stays as it is now, whatever is committed meanwhile."""
         self._check_open()
         reader: sqlite3.Connection | None = None
@@ -284,3 +287,12 @@ class SqliteStore:
         with self._read_lock:
             if not self._closed:
                 self._lookup.reset()
+
+
+def _ends(connection: sqlite3.Connection, path: Path) -> tuple[int, int, int]:
+    """Return the log's last offset and CRC, and the offset that the checkpoint includes."""
+    last, crc = sqlite_log.end_of_log(connection)
+    offset = int(connection.execute("SELECT value FROM meta WHERE key = 'checkpoint'").fetchone()[0])
+    if offset > last:
+        raise CorruptLog(f"log: it ends at offset {last}, but the checkpoint of {path} includes {offset}")
+    return last, crc, offset

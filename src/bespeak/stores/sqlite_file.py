@@ -17,28 +17,35 @@ APPLICATION_ID = 0x62737065
 
 PAGE_SIZE = 8192
 
-SCHEMA = (
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL)",
-    "CREATE TABLE log (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, received INTEGER NOT NULL,"
-    " crc INTEGER NOT NULL, payload BLOB NOT NULL)",
-    "CREATE TABLE profiles (id TEXT PRIMARY KEY, next_flip_at INTEGER, data BLOB NOT NULL)",
-    "CREATE INDEX profiles_due ON profiles (next_flip_at, id) WHERE next_flip_at IS NOT NULL",
-    "CREATE TABLE aliases (alias TEXT PRIMARY KEY, id TEXT NOT NULL)",
-    "CREATE TABLE products (name TEXT PRIMARY KEY, included INTEGER NOT NULL, data BLOB NOT NULL)",
-    "CREATE TABLE documents (kind TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, data BLOB,"
-    " PRIMARY KEY (kind, id, version))",
-    # Digests as they came (part 0), one row for each commit and hour; later sorted into parts of one-page rows.
-    "CREATE TABLE seen (row INTEGER PRIMARY KEY, hour INTEGER NOT NULL, part INTEGER NOT NULL, low BLOB,"
-    " data BLOB NOT NULL)",
-    "CREATE INDEX seen_by_hour ON seen (hour)",
-    "CREATE INDEX seen_sorted ON seen (part, low) WHERE part > 0",
-    # Nothing but its key: without a rowid it is one tree instead of two.
-    "CREATE TABLE seen_ageless (digest BLOB PRIMARY KEY) WITHOUT ROWID",
-    "CREATE TABLE rejected (row INTEGER PRIMARY KEY, source TEXT NOT NULL, place TEXT NOT NULL, reason TEXT NOT NULL,"
-    " at INTEGER NOT NULL, data BLOB NOT NULL)",
-    "CREATE INDEX rejected_by_source ON rejected (source)",
-    f"INSERT INTO meta VALUES ('format', {FORMAT}), ('checkpoint', 0)",
-)
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
+INSERT INTO meta VALUES ('format', 1), ('checkpoint', 0);
+
+CREATE TABLE log (
+    first INTEGER PRIMARY KEY, count INTEGER NOT NULL, received INTEGER NOT NULL, crc INTEGER NOT NULL,
+    payload BLOB NOT NULL);
+
+CREATE TABLE profiles (id TEXT PRIMARY KEY, next_flip_at INTEGER, data BLOB NOT NULL);
+CREATE INDEX profiles_due ON profiles (next_flip_at, id) WHERE next_flip_at IS NOT NULL;
+CREATE TABLE aliases (alias TEXT PRIMARY KEY, id TEXT NOT NULL);
+CREATE TABLE products (name TEXT PRIMARY KEY, included INTEGER NOT NULL, data BLOB NOT NULL);
+
+CREATE TABLE documents (
+    kind TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, data BLOB, PRIMARY KEY (kind, id, version));
+
+-- Part 0: digests as they came, a row for each commit and hour. Other parts: sorted, in rows of one page.
+CREATE TABLE seen (row INTEGER PRIMARY KEY, hour INTEGER NOT NULL, part INTEGER NOT NULL, low BLOB, data BLOB NOT NULL);
+CREATE INDEX seen_by_hour ON seen (hour);
+CREATE INDEX seen_sorted ON seen (part, low) WHERE part > 0;
+-- Nothing but its key: without a rowid it is one tree instead of two.
+CREATE TABLE seen_ageless (digest BLOB PRIMARY KEY) WITHOUT ROWID;
+
+CREATE TABLE rejected (
+    row INTEGER PRIMARY KEY, source TEXT NOT NULL, place TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL,
+    data BLOB NOT NULL);
+CREATE INDEX rejected_by_source ON rejected (source)
+"""
+"""Format 1."""
 
 
 def connect(path: Path, settings: SqliteSettings, *, cache_kib: int) -> sqlite3.Connection:
@@ -120,7 +127,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def _create(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in SCHEMA:
+        for statement in SCHEMA.split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute("COMMIT")
@@ -137,7 +144,7 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()[0]
     if version > FORMAT:
         raise StoreError(
-            f"{path} has store format {version}, written by a newer bespeak; this one reads format {FORMAT}: upgrade it",
+            f"{path} has store format {version}, of a newer bespeak; this one reads format {FORMAT}: upgrade bespeak",
         )
     if version < FORMAT:
         raise StoreError(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from bespeak.errors import CorruptLog
 from bespeak.stores.store import LogRow
 
-_chained = struct.Struct("<IqIq")
+_chained = struct.Struct("<Iqqq")
 
 START_CRC = 0
 """What the first row is chained to."""
@@ -73,9 +73,7 @@ def _before(reader: sqlite3.Connection, after: int) -> tuple[int, int]:
 def _checked(found: tuple[int, int, int, bytes, int], expected: int, crc: int) -> tuple[LogRow, int]:
     first, count, received, payload, stored = found
     if first != expected:
-        raise CorruptLog(
-            f"log: expected a row from offset {expected}, found one from {first}; what is between is missing"
-        )
+        raise CorruptLog(f"log: expected a row from offset {expected}, found one from {first}: what is between is gone")
     row = LogRow(first, count, received, payload)
     computed = chain(crc, row)
     if computed != stored:

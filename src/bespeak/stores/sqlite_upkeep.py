@@ -23,8 +23,8 @@ class Upkeep:
 
     Parameters
     ----------
-    open_connection
-        Opens the connection that it does its reading and copying with.
+    connection
+        What it reads and copies with; closed by `close`.
     transaction
         Gives the writing connection inside a transaction; no commit runs meanwhile.
     pause
@@ -37,14 +37,14 @@ class Upkeep:
         self,
         settings: SqliteSettings,
         *,
-        open_connection: Callable[[], sqlite3.Connection],
+        connection: sqlite3.Connection,
         transaction: Callable[[], AbstractContextManager[sqlite3.Connection]],
         pause: AbstractContextManager[object],
         on_sorted: Callable[[], None],
         loose: dict[int, int],
     ) -> None:
         self._settings = settings
-        self._open_connection = open_connection
+        self._connection = connection
         self._transaction = transaction
         self._pause = pause
         self._on_sorted = on_sorted
@@ -74,40 +74,40 @@ class Upkeep:
         self._stopping = True
         self._wake.set()
         self._thread.join()
+        self._connection.close()
 
     def _run(self) -> None:
-        connection = self._open_connection()
-        try:
-            while True:
-                self._wake.wait()
-                self._wake.clear()
-                if self._stopping:
-                    return
-                self._do(connection)
-        finally:
-            connection.close()
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._stopping:
+                return
+            self._do()
 
-    def _do(self, connection: sqlite3.Connection) -> None:
+    def _do(self) -> None:
         try:
             if self._wal_bytes >= self._settings.wal_kib * 1024:
-                self._copy_wal(connection)
+                self._copy_wal()
             with self._pause:
                 hours = self._hours_to_sort()
             for hour in hours:
-                self._sort(connection, hour)
+                self._sort(hour)
         except (sqlite3.Error, StoreError) as error:
             # Nothing is lost: commits go on, the write-ahead log grows, and the next one wakes us again.
             _log.warning("the store's upkeep failed and will be tried again: %s", error)
 
-    def _copy_wal(self, connection: sqlite3.Connection) -> None:
-        """Copy most while commits go on, then the rest while none runs, so that the next one starts the log anew."""
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    def _copy_wal(self) -> None:
+        """Copy most while commits go on, then the rest while none runs, so that the next one starts the log anew.
+
+        A reader that began before keeps the log from starting anew; then the next copy tries again.
+        """
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         with self._pause:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._wal_bytes = 0
 
     def _hours_to_sort(self) -> tuple[int, ...]:
-        """Return the hours that are over and have many loose digests; every such hour when there are too many in all."""
+        """Return the hours that are over and have many loose digests; every hour when there are too many in all."""
         if not self._loose:
             return ()
         newest = max(self._loose)
@@ -115,8 +115,8 @@ class Upkeep:
             return tuple(hour for hour, count in self._loose.items() if count >= sqlite_seen.PART_MIN and hour < newest)
         return tuple(self._loose)
 
-    def _sort(self, connection: sqlite3.Connection, hour: int) -> None:
-        last, count, rows = sqlite_seen.sort_loose(connection, hour)
+    def _sort(self, hour: int) -> None:
+        last, count, rows = sqlite_seen.sort_loose(self._connection, hour)
         with self._pause:
             with self._transaction() as writer:
                 sqlite_seen.replace_loose(writer, hour, last, rows)

@@ -18,8 +18,8 @@ from bespeak.ids import ProfileId
 class LogRow(msgspec.Struct, frozen=True):
     """One batch of records in the log: offsets `first` to `first + count - 1`.
 
-    `payload` is opaque here; the store adds a CRC-32 over (previous CRC, first, count, payload), so that a
-    torn, flipped, missing or swapped row is found.
+    `payload` is opaque here; the store adds a CRC-32 over (previous CRC, first, count, received, payload), so
+    that a torn, flipped, missing or swapped row is found.
     """
 
     first: int
@@ -47,8 +47,9 @@ class Product(msgspec.Struct, frozen=True):
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A consistent cut: everything folded up to and including `offset`.
 
-    `profiles` replaces the rows of the same id, `removed` deletes rows (merged away), `aliases` maps ids to
-    the profile that they resolve to; what is not named stays as it is.
+    `profiles` replaces the rows of the same id, `removed` deletes rows (merged away; done first), `aliases` maps ids
+    to the profile that they resolve to; what is not named stays as it is. `offset` is in the log (with this commit's
+    rows) and not before the checkpoint's present one.
     """
 
     offset: int
@@ -59,7 +60,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """A small named record with versions: a key, a definition, an item. `data` None deletes it."""
+    """A small named record with versions: a key, a definition, an item. `data` None deletes it.
+
+    Each version is higher than the one before. A store keeps a bounded number of them, dropping the oldest.
+    """
 
     kind: str
     id: str
@@ -108,7 +112,7 @@ class Store(Protocol):
         ...
 
     def read(self, after: int) -> Iterator[LogRow]:
-        """Yield log rows that hold records with offset > `after`, in order. Raises `CorruptLog`."""
+        """Yield log rows that hold records with offset > `after`, in order, as of the first `next`. Raises `CorruptLog`."""
         ...
 
     def checkpoint_offset(self) -> int:
@@ -120,11 +124,11 @@ class Store(Protocol):
         ...
 
     def profiles(self) -> Iterator[ProfileRow]:
-        """Yield every checkpointed profile, in the order of its id."""
+        """Yield every checkpointed profile, in the order of its id, as of the first `next`."""
         ...
 
     def due(self, before: Instant, *, limit: int) -> tuple[tuple[ProfileId, Instant], ...]:
-        """Return at most `limit` profiles whose `next_flip_at` <= `before`, the earliest first."""
+        """Return at most `limit` profiles whose `next_flip_at` <= `before`, the earliest first (then by id)."""
         ...
 
     def aliases(self) -> Mapping[ProfileId, ProfileId]:
@@ -152,7 +156,7 @@ class Store(Protocol):
         ...
 
     def versions(self, kind: str, doc_id: str) -> tuple[Document, ...]:
-        """Return every version of one document, oldest first, deletions (data None) included."""
+        """Return every kept version of one document, oldest first, deletions (data None) included."""
         ...
 
     def rejected(self, *, limit: int = 100, source: str | None = None) -> tuple[Rejected, ...]:
