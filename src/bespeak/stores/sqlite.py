@@ -52,9 +52,7 @@ class SqliteStore:
         self._read_lock = threading.RLock()
         self._closed = False
         with ExitStack() as opened:
-            self._writer: sqlite3.Connection | None = opened.enter_context(
-                closing(open_writer(self.path, self._settings))
-            )
+            writer = opened.enter_context(closing(open_writer(self.path, self._settings)))
             try:
                 self._reader = opened.enter_context(closing(connect_reader(self.path, self._settings)))
                 copier = opened.enter_context(closing(connect(self.path, self._settings, cache_kib=_UPKEEP_CACHE_KIB)))

@@ -112,7 +112,7 @@ class Store(Protocol):
         ...
 
     def read(self, after: int) -> Iterator[LogRow]:
-        """Yield log rows that hold records with offset > `after`, in order, as of the first `next`. Raises `CorruptLog`."""
+        """Yield log rows with records of offset > `after`, in order, as of the first `next`. Raises `CorruptLog`."""
         ...
 
     def checkpoint_offset(self) -> int:
