@@ -365,7 +365,7 @@ def _each(kind: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[Setting
 def _default(field: msgspec.structs.FieldInfo) -> str:
     value: object = field.default if field.default is not msgspec.NODEFAULT else None
     if value is None and field.default_factory is not msgspec.NODEFAULT:
-        value = cast("Any", field.default_factory)()
+        value = field.default_factory()
     return msgspec.json.encode(msgspec.to_builtins(value)).decode()
 
 

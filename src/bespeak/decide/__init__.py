@@ -10,6 +10,7 @@ from bespeak.decide.decision import (
     SlotRequest,
 )
 from bespeak.decide.settings import DecideSettings
+from bespeak.decide.steps import Offer, Offered, Page, Snapshot, decide, default_slot, explain_assignments, variants
 
 __all__ = [
     "MAX_ITEMS",
@@ -18,6 +19,14 @@ __all__ = [
     "DecideRequest",
     "DecideSettings",
     "Decision",
+    "Offer",
+    "Offered",
+    "Page",
     "SlotAnswer",
     "SlotRequest",
+    "Snapshot",
+    "decide",
+    "default_slot",
+    "explain_assignments",
+    "variants",
 ]

@@ -1,1 +1,23 @@
+"""The engine: the one place that picks implementations and holds the order of steps."""
 
+from bespeak.engine.answers import EventResult, Receipt
+from bespeak.engine.definitions import KINDS, Applied, Definition, DefinitionKind, definitions_in
+from bespeak.engine.engine import Engine
+from bespeak.engine.feed import Live, Subscription
+from bespeak.engine.metrics import COUNTERS, GAUGES, Metrics
+
+__all__ = [
+    "COUNTERS",
+    "GAUGES",
+    "KINDS",
+    "Applied",
+    "Definition",
+    "DefinitionKind",
+    "Engine",
+    "EventResult",
+    "Live",
+    "Metrics",
+    "Receipt",
+    "Subscription",
+    "definitions_in",
+]

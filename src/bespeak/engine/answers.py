@@ -1,0 +1,75 @@
+"""What the engine answers to its callers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from bespeak.clock import Instant, format_time
+from bespeak.profiles import Profile, ProfileSettings, faded
+
+
+class EventResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one event."""
+
+    status: Literal["ok", "duplicate", "refused", "rejected"]
+    message_id: str | None = None
+    reason: str | None = None
+
+
+class Receipt:
+    """What became of each event of a body, in its order; `durable` resolves after COMMIT, or raises `StoreError`."""
+
+    __slots__ = ("durable", "results")
+
+    def __init__(self, results: tuple[EventResult, ...], durable: asyncio.Future[None]) -> None:
+        self.results = results
+        self.durable = durable
+
+
+def profile_answer(profile: Profile, at: Instant, settings: ProfileSettings) -> dict[str, Any]:
+    """Return a profile as plain JSON, seen at an instant."""
+    interests = {key: round(faded(value, at, settings.interest_halflife), 4) for key, value in profile.interests.items()}
+    return {
+        "id": profile.id,
+        "userId": profile.user_id,
+        "claimedUserId": profile.claimed_user_id,
+        "aliases": profile.aliases,
+        "firstSeen": _time(profile.first_seen),
+        "lastSeen": _time(profile.last_seen),
+        "traits": {name: trait.value for name, trait in profile.traits.items()},
+        "counts": profile.counts,
+        "last": {name: format_time(time) for name, time in profile.last.items()},
+        "interests": dict(sorted(interests.items(), key=lambda pair: -pair[1])),
+        "sessions": profile.sessions,
+        "session": _session(profile),
+        "recent": [
+            {"event": row.name, "item": row.item, "time": format_time(row.time)} for row in reversed(profile.recent[-20:])
+        ],
+        "bought": sorted(profile.bought),
+        "hidden": sorted(profile.hidden),
+        "consent": {purpose: choice.granted for purpose, choice in profile.consent.items()},
+        "segments": segments_answer(profile),
+    }
+
+
+def segments_answer(profile: Profile) -> dict[str, Mapping[str, Any]]:
+    """Return the memberships of a profile: since when, and why."""
+    return {
+        segment_id: {"since": format_time(membership.since), "version": membership.version, "why": membership.why}
+        for segment_id, membership in sorted(profile.segments.items())
+    }
+
+
+def _session(profile: Profile) -> Mapping[str, Any] | None:
+    session = profile.session
+    if session is None:
+        return None
+    return {"started": format_time(session.started), "ended": format_time(session.ended), "events": session.events}
+
+
+def _time(at: Instant) -> str | None:
+    return format_time(at) if at else None

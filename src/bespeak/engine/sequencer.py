@@ -1,0 +1,246 @@
+"""The order of steps from an event to what is known, the same live and at replay.
+
+`resolve` and `admit` look only; once an event has its offset, `take` links, folds, learns and classifies.
+Everything here runs on one thread, and is a function of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from bespeak.catalog import Catalog
+from bespeak.clock import Instant
+from bespeak.conditions import Aggregate
+from bespeak.conditions.aggregates import Feeds, key
+from bespeak.engine.live import LiveTable
+from bespeak.engine.models import Models
+from bespeak.engine.records import EventRecord, decode, open_event
+from bespeak.engine.timers import Timers
+from bespeak.events import Event
+from bespeak.ids import ProfileId
+from bespeak.privacy import Admitted, Refused, admit
+from bespeak.profiles import (
+    SILENT,
+    Folding,
+    Join,
+    Profile,
+    Resolved,
+    Unresolved,
+    canonical,
+    fold,
+    joins,
+    merge,
+    resolve,
+    within_bounds,
+)
+from bespeak.segments import Change, Segments
+from bespeak.settings import Settings
+from bespeak.stores import Store
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What an event did: the profile it was folded into (None when nobody is known yet), and who moved where."""
+
+    profile: ProfileId | None
+    changes: tuple[Change, ...] = ()
+
+
+NOTHING = Taken(None)
+
+
+class Sequencer:
+    """The state that is folded from the log, and the one order in which it changes.
+
+    Parameters
+    ----------
+    live
+        Drafts of the profiles.
+    aliases
+        Profile ids that resolve to another.
+    """
+
+    def __init__(self, store: Store, settings: Settings, catalog: Catalog, models: Models) -> None:
+        self._store = store
+        self._settings = settings
+        self.catalog = catalog
+        self.models = models
+        self.live = LiveTable(store, bound=settings.profiles.live_max)
+        self.timers = Timers(store)
+        self.aliases: dict[ProfileId, ProfileId] = {}
+        self.new_aliases: dict[ProfileId, ProfileId] = {}
+        self.segments = Segments()
+        self.sizes: dict[str, int] = {}
+        self.profiles = 0
+        self._feeds = Feeds(())
+        self._folding = Folding(self._feeds, catalog.item, settings.profiles)
+
+    # -- looking, before the event has an offset
+
+    def whose(self, event: Event) -> Resolved | Unresolved:
+        """Look up whose event it is."""
+        return resolve(event, self.aliases, self._settings.identity, signed=event.signed)
+
+    def admit(self, event: Event, resolved: Resolved) -> Admitted | Refused:
+        """Ask consent, as it stands now, whether the event may be kept."""
+        profile = self.live.get(resolved.profile)
+        return admit(event, profile.consent if profile is not None else {}, self._settings.privacy)
+
+    def known(self, profile_id: ProfileId) -> bool:
+        """Say whether a profile of that id is held."""
+        return self.live.get(profile_id) is not None
+
+    # -- taking, in log order
+
+    def take(self, event: Event, resolved: Resolved, offset: int) -> Taken:
+        """Link, fold, learn and classify one event that is in the log."""
+        changes = self._link(event)
+        profile_id = canonical(resolved.profile, self.aliases)
+        profile = self.live.get(profile_id)
+        if profile is None:
+            if event.name in SILENT and event.type == "track" and not event.context.get("consent"):
+                return NOTHING
+            profile = self._create(profile_id)
+        if resolved.claimed is not None:
+            profile.claimed_user_id = resolved.claimed
+        settings = self._settings.profiles
+        if profile.next_flip_at <= event.time:
+            changes += self.segments.advance(profile, event.time, settings)
+        fold(profile, event, self._folding)
+        self.models.learn(profile, event, offset)
+        flip = profile.next_flip_at
+        changes += self.segments.classify(profile, event.name, max(profile.last_seen, event.time), settings)
+        self.live.touch(profile_id)
+        if profile.next_flip_at < flip:
+            self.timers.note(profile_id, profile.next_flip_at)
+        self._count(changes)
+        return Taken(profile_id, changes)
+
+    def advance(self, now: Instant) -> tuple[Change, ...]:
+        """Work through every flip that is due by `now`."""
+        self.timers.refill(now)
+        changes: tuple[Change, ...] = ()
+        for profile_id in self.timers.due(now):
+            profile = self.live.get(profile_id)
+            if profile is None:
+                continue
+            changes += self.advance_profile(profile, now)
+        return changes
+
+    def advance_profile(self, profile: Profile, now: Instant) -> tuple[Change, ...]:
+        """Work through the flips of one profile that are due by `now`, and note its next one."""
+        if profile.next_flip_at > now:
+            return ()
+        changes = self.segments.advance(profile, now, self._settings.profiles)
+        self.live.touch(profile.id)
+        self.timers.note(profile.id, profile.next_flip_at)
+        self._count(changes)
+        return changes
+
+    def define(self, segments: Segments, aggregates: tuple[Aggregate, ...], *, upto: int, at: Instant) -> None:
+        """Put new definitions in force: history counts in what they newly declare, and everybody is asked again.
+
+        Parameters
+        ----------
+        upto
+            The log's offset up to which history is read; all of it is durable.
+        """
+        old = set(self._feeds.keys)
+        new = Feeds(aggregate for aggregate in aggregates if key(aggregate) not in old)
+        self.segments = segments
+        self._set_feeds(aggregates)
+        if new.keys:
+            self._backfill(new, upto)
+        self._ask_everybody(at)
+
+    def restore(self, segments: Segments, aggregates: tuple[Aggregate, ...], sizes: Mapping[str, int], profiles: int) -> None:
+        """Put definitions in force whose products are in the checkpoint already."""
+        self.segments = segments
+        self._set_feeds(aggregates)
+        self.sizes = dict(sizes)
+        self.profiles = profiles
+
+    def _set_feeds(self, aggregates: tuple[Aggregate, ...]) -> None:
+        self._feeds = Feeds(aggregates)
+        self._folding = Folding(self._feeds, self.catalog.item, self._settings.profiles)
+
+    def _create(self, profile_id: ProfileId) -> Profile:
+        profile = self.live.create(profile_id)
+        if profile_id.startswith("u:"):
+            profile.user_id = profile_id[2:]
+        self.profiles += 1
+        return profile
+
+    def _link(self, event: Event) -> tuple[Change, ...]:
+        if event.user_id is None:
+            return ()
+        join = joins(event, self.aliases, self._settings.identity, self.known)
+        return self._join(join, event) if isinstance(join, Join) else ()
+
+    def _join(self, join: Join, event: Event) -> tuple[Change, ...]:
+        other = self.live.get(join.other)
+        into = self.live.get(join.into) or self._create(join.into)
+        if not within_bounds(into, other or Profile(id=join.other), self._settings.identity):
+            return ()
+        for name in (join.other, *(other.aliases if other is not None else ())):
+            self.aliases[name] = self.new_aliases[name] = join.into
+        self.live.touch(join.into)
+        if other is None:
+            into.aliases = sorted({*into.aliases, join.other})
+            return ()
+        merge(into, other, self._settings.profiles)
+        self.live.remove(join.other)
+        self.profiles -= 1
+        for segment_id in other.segments:
+            self.sizes[segment_id] = self.sizes.get(segment_id, 0) - 1
+        at = max(into.last_seen, event.time)
+        changes = self.segments.classify_all(into, at, self._settings.profiles)
+        self.timers.note(into.id, into.next_flip_at)
+        return changes
+
+    def _count(self, changes: tuple[Change, ...]) -> None:
+        for change in changes:
+            self.sizes[change.segment] = self.sizes.get(change.segment, 0) + (1 if change.entered else -1)
+
+    def _backfill(self, feeds: Feeds, upto: int) -> None:
+        for profile in self._everybody():
+            for name in feeds.keys:
+                profile.aggregates.pop(name, None)
+        newest: dict[ProfileId, Instant] = {}
+        delay = self._settings.profiles.delay
+        for event in self._events(upto):
+            resolved = self.whose(event)
+            profile = self.live.get(resolved.profile) if isinstance(resolved, Resolved) else None
+            if profile is None:
+                continue
+            seen = newest.get(profile.id, 0)
+            feeds.update(profile.aggregates, event, newest=seen, delay=delay)
+            self.live.touch(profile.id)
+            if event.name not in SILENT:
+                newest[profile.id] = max(seen, event.time)
+
+    def _events(self, upto: int) -> Iterator[Event]:
+        for row in self._store.read(0):
+            for offset, record in decode(row, after=0):
+                if offset > upto:
+                    return
+                if isinstance(record, EventRecord):
+                    yield open_event(record)
+
+    def _ask_everybody(self, at: Instant) -> None:
+        self.sizes = {segment.id: 0 for segment in self.segments.all()}
+        for profile in self._everybody():
+            self.segments.classify_all(profile, max(profile.last_seen, at), self._settings.profiles)
+            self.live.touch(profile.id)
+            self.timers.note(profile.id, profile.next_flip_at)
+            for segment_id in profile.segments:
+                self.sizes[segment_id] = self.sizes.get(segment_id, 0) + 1
+
+    def _everybody(self) -> Iterator[Profile]:
+        for profile_id in self.live.ids():
+            profile = self.live.get(profile_id)
+            if profile is not None:
+                yield profile
+
+

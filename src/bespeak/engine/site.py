@@ -1,0 +1,154 @@
+"""The definitions in force: what they say, compiled, and their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, assert_never, get_args
+
+import msgspec
+
+from bespeak import content, experiments, rules, segments
+from bespeak.conditions import Aggregate, Condition, compile_condition
+from bespeak.conditions.aggregates import key
+from bespeak.engine.definitions import KINDS, Definition, DefinitionKind
+from bespeak.errors import DefinitionError
+from bespeak.stores import Document, Store
+
+DEFINITIONS_MAX = 1_000
+"""Definitions of one kind that a store holds."""
+
+_CONDITIONS = get_args(Condition)
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """Every definition in force, compiled; replaced as a whole when one changes."""
+
+    segments: segments.Segments
+    rules: tuple[rules.Rule, ...] = ()
+    experiments: tuple[experiments.Experiment, ...] = ()
+    blocks: tuple[content.Block, ...] = ()
+    aggregates: tuple[Aggregate, ...] = ()
+
+
+class Registry:
+    """The definitions by kind and id, with their versions."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[DefinitionKind, str], Definition] = {}
+        self._versions: dict[tuple[DefinitionKind, str], int] = {}
+        self._changed: dict[tuple[DefinitionKind, str], Document] = {}
+        self.site = build(())
+
+    def load(self, store: Store) -> None:
+        """Read the definitions of the checkpoint."""
+        self._held.clear()
+        self._versions.clear()
+        self._changed.clear()
+        for kind in KINDS:
+            for document in store.documents("definition/" + kind):
+                if document.data is not None:
+                    body = msgspec.json.decode(document.data, type=dict[str, Any])
+                    self._held[kind, document.id] = Definition(
+                        kind=kind, id=document.id, body=body, version=document.version
+                    )
+                self._versions[kind, document.id] = document.version
+        self.site = build(self._held.values())
+
+    def all(self, kind: DefinitionKind) -> tuple[Definition, ...]:
+        """Return the definitions of a kind, ordered by id."""
+        return tuple(self._held[held] for held in sorted(self._held) if held[0] == kind)
+
+    def get(self, kind: DefinitionKind, definition_id: str) -> Definition | None:
+        """Return one definition."""
+        return self._held.get((kind, definition_id))
+
+    def next_version(self, kind: DefinitionKind, definition_id: str) -> int:
+        """Return the version that a change would make."""
+        return self._versions.get((kind, definition_id), 0) + 1
+
+    def with_changes(self, changes: Iterable[Definition], deleted: Iterable[tuple[DefinitionKind, str]] = ()) -> Site:
+        """Compile what would be in force after the changes; refuses what cannot be, and changes nothing."""
+        held = dict(self._held)
+        for change in changes:
+            held[change.kind, change.id] = change
+        for gone in deleted:
+            held.pop(gone, None)
+        return build(held.values())
+
+    def put(self, kind: DefinitionKind, definition_id: str, version: int, body: dict[str, Any] | None) -> None:
+        """Put one change in force; `compile` follows."""
+        name = (kind, definition_id)
+        self._versions[name] = version
+        if body is None:
+            self._held.pop(name, None)
+        else:
+            self._held[name] = Definition(kind=kind, id=definition_id, body=body, version=version)
+        data = None if body is None else msgspec.json.encode(body)
+        self._changed[name] = Document("definition/" + kind, definition_id, version, data)
+
+    def compile(self) -> None:
+        """Compile what is held."""
+        self.site = build(self._held.values())
+
+    def changed(self) -> tuple[Document, ...]:
+        """Return the documents changed since the last call, for a checkpoint."""
+        documents = tuple(self._changed.values())
+        self._changed = {}
+        return documents
+
+
+def build(definitions: Iterable[Definition]) -> Site:
+    """Compile definitions.
+
+    Raises
+    ------
+    DefinitionError
+        One is not well formed, or there are too many of a kind.
+    """
+    by_kind: dict[DefinitionKind, list[Definition]] = {kind: [] for kind in KINDS}
+    for definition in sorted(definitions, key=lambda one: one.id):
+        by_kind[definition.kind].append(definition)
+    for kind, found in by_kind.items():
+        if len(found) > DEFINITIONS_MAX:
+            raise DefinitionError(f"{kind}: at most {DEFINITIONS_MAX:,} definitions, got {len(found):,}")
+    compiled = {kind: tuple(load(one) for one in found) for kind, found in by_kind.items()}
+    live = segments.Segments(compiled["segments"])
+    declared = [one for kind in KINDS for found in compiled[kind] for one in _declared(found)]
+    return Site(
+        segments=live,
+        rules=compiled["rules"],
+        experiments=compiled["experiments"],
+        blocks=compiled["content"],
+        aggregates=tuple({key(aggregate): aggregate for aggregate in declared}.values()),
+    )
+
+
+def load(definition: Definition) -> Any:  # noqa: ANN401 - one loader a kind, each with its own type
+    """Read one definition into the type of its kind."""
+    source = definition.source or f"{definition.kind}/{definition.id}"
+    match definition.kind:
+        case "segments":
+            return segments.load(definition.body, source=source, version=definition.version or 1)
+        case "rules":
+            return rules.load(definition.body, source=source, version=definition.version or 1)
+        case "experiments":
+            return experiments.load(definition.body, source=source, version=definition.version or 1)
+        case "content":
+            return content.load(definition.body, source=source, version=definition.version or 1)
+        case _:
+            assert_never(definition.kind)
+
+
+def _declared(value: object) -> Iterator[Aggregate]:
+    """Yield the aggregates of every condition anywhere in a definition, so that the fold keeps them."""
+    if isinstance(value, _CONDITIONS):
+        yield from compile_condition(value).depends.aggregates
+    elif isinstance(value, msgspec.Struct):
+        for field in value.__struct_fields__:
+            yield from _declared(getattr(value, field))
+    elif isinstance(value, tuple | list):
+        for one in value:
+            yield from _declared(one)
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _declared(one)

@@ -1,0 +1,145 @@
+"""The one writer: a thread that takes everything queued and makes it durable in one transaction (group commit)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+from bespeak.errors import Overloaded, StoreError, Unavailable
+from bespeak.stores import Checkpoint, Commit, Document, LogRow, Rejected, Store
+
+log = logging.getLogger("bespeak.engine")
+
+QUEUE_BYTES = 64 * 1024 * 1024
+"""Bytes of log rows that may wait for the disk; beyond it senders are told to come back."""
+
+
+class Entry:
+    """One thing to write, and the future that its sender waits for."""
+
+    __slots__ = ("checkpoint", "documents", "future", "rejected", "row", "seen")
+
+    def __init__(
+        self,
+        future: asyncio.Future[None],
+        *,
+        row: LogRow | None = None,
+        seen: tuple[tuple[bytes, int], ...] = (),
+        documents: tuple[Document, ...] = (),
+        rejected: tuple[Rejected, ...] = (),
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        self.future = future
+        self.row = row
+        self.seen = seen
+        self.documents = documents
+        self.rejected = rejected
+        self.checkpoint = checkpoint
+
+
+class Writer:
+    """Owns the store's write side.
+
+    Entries are written in the order in which they were put. If a commit fails, every entry that waits fails
+    with it, since each builds on the one before; `failed` is then called on the loop, once, and the writer
+    refuses new entries until `resume`.
+    """
+
+    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop, failed: Callable[[StoreError], None]) -> None:
+        self._store = store
+        self._loop = loop
+        self._failed = failed
+        self._entries: list[Entry] = []
+        self._bytes = 0
+        self._wake = threading.Condition()
+        self._closing = False
+        self._broken = False
+        self.commits = 0
+        self._thread = threading.Thread(target=self._run, name="bespeak-writer", daemon=True)
+        self._thread.start()
+
+    def room(self) -> None:
+        """Raise `Overloaded` when the queue is full, `Unavailable` after a failed commit."""
+        if self._broken or self._closing:
+            raise Unavailable("the store is not writable at the moment", retry_after=1)
+        if self._bytes > QUEUE_BYTES:
+            raise Overloaded("the disk is behind: too much waits to be written", retry_after=1)
+
+    def put(self, entry: Entry) -> None:
+        """Queue an entry; the future resolves on the loop after COMMIT."""
+        with self._wake:
+            self._entries.append(entry)
+            self._bytes += len(entry.row.payload) if entry.row is not None else 0
+            self._wake.notify()
+
+    def resume(self) -> None:
+        """Take entries again, after what was folded and not written has been undone."""
+        with self._wake:
+            self._broken = False
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Write what waits, then end the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while (self._broken or not self._entries) and not self._closing:
+                    self._wake.wait()
+                if self._broken or not self._entries:
+                    return
+                entries, self._entries, self._bytes = self._entries, [], 0
+            self._write(entries)
+
+    def _write(self, entries: list[Entry]) -> None:
+        for group in _groups(entries):
+            try:
+                self._store.commit(_commit(group))
+            except StoreError as error:
+                log.exception("commit failed")
+                self._broken = True
+                self._loop.call_soon_threadsafe(self._fail, entries, error)
+                return
+            self.commits += 1
+            self._loop.call_soon_threadsafe(_resolve, group)
+
+    def _fail(self, entries: list[Entry], error: StoreError) -> None:
+        with self._wake:
+            entries, self._entries, self._bytes = [*entries, *self._entries], [], 0
+        self._failed(error)
+        for entry in entries:
+            if not entry.future.done():
+                entry.future.set_exception(error)
+                entry.future.exception()  # seen: a sender that has gone away does not make asyncio complain
+
+
+def _groups(entries: list[Entry]) -> list[list[Entry]]:
+    """Cut the entries after each checkpoint, since one transaction carries at most one."""
+    groups: list[list[Entry]] = [[]]
+    for entry in entries:
+        groups[-1].append(entry)
+        if entry.checkpoint is not None:
+            groups.append([])
+    return [group for group in groups if group]
+
+
+def _commit(group: list[Entry]) -> Commit:
+    return Commit(
+        rows=tuple(entry.row for entry in group if entry.row is not None),
+        seen=tuple(pair for entry in group for pair in entry.seen),
+        documents=tuple(document for entry in group for document in entry.documents),
+        rejected=tuple(one for entry in group for one in entry.rejected),
+        checkpoint=group[-1].checkpoint,
+    )
+
+
+def _resolve(group: list[Entry]) -> None:
+    for entry in group:
+        if not entry.future.done():
+            entry.future.set_result(None)
