@@ -7,6 +7,7 @@ from bespeak.conditions.answers import Visitor
 from bespeak.conditions.check import check
 from bespeak.conditions.compile import Compiled, Depends, compile_condition
 from bespeak.conditions.explain import Explanation
+from bespeak.conditions.items import bind, mask
 from bespeak.conditions.parser import parse
 from bespeak.conditions.printer import format_condition
 from bespeak.conditions.tree import (
@@ -47,12 +48,14 @@ __all__ = [
     "State",
     "Value",
     "Visitor",
+    "bind",
     "check",
     "compile_condition",
     "format_condition",
     "from_json",
     "key",
     "load",
+    "mask",
     "merge",
     "parse",
     "to_json",

@@ -197,7 +197,8 @@ def _kept(value: object) -> Kept:
         return value if len(value) <= _TEXT_MAX else None
     if isinstance(value, bool | int | float):
         return value
-    if isinstance(value, list | tuple) and 0 < len(value) <= _LIST_MAX:
-        kept = [_kept(element) for element in cast("list[object]", value)]
-        return [element for element in kept if element is not None and not isinstance(element, list)] or None
-    return None
+    if not isinstance(value, list | tuple):
+        return None
+    elements = cast("list[object]", value)
+    kept = [_kept(element) for element in elements] if len(elements) <= _LIST_MAX else []
+    return [element for element in kept if element is not None and not isinstance(element, list)] or None

@@ -13,7 +13,7 @@ test        := ("=" | "!=" | "<" | "<=" | ">" | ">=") value | ["not"] "in" "[" v
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
@@ -267,7 +267,7 @@ class _Parser:
             return value
 
     @contextmanager
-    def _deeper(self) -> Iterator[None]:
+    def _deeper(self) -> Generator[None]:
         self._nesting += 1
         if self._nesting > _MAX_NESTING:
             raise self._error(f"at most {_MAX_NESTING} levels of brackets", "split it into segments")

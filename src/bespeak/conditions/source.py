@@ -77,13 +77,21 @@ class Source:
 
     def function(self, parameters: str, expression: str, setup: str = "") -> Callable[..., bool]:
         """Build the function of `parameters` that says whether `expression` holds, after `setup` lines."""
-        text = f"def built({parameters}):\n{setup}    return True if {expression} else False\n"
+        return cast("Callable[..., bool]", self._build(parameters, f"True if {expression} else False", setup))
+
+    def loop(self, name: str, expression: str) -> Callable[[Iterable[object]], list[bool]]:
+        """Build the function that says of each of the values given whether `expression` of `name` holds."""
+        result = f"[True if {expression} else False for {name} in values]"
+        return cast("Callable[[Iterable[object]], list[bool]]", self._build("values", result))
+
+    def _build(self, parameters: str, result: str, setup: str = "") -> object:
+        text = f"def built({parameters}):\n{setup}    return {result}\n"
         exec(compile(text, "<condition>", "exec"), self.namespace)  # noqa: S102 - our own text, constants bound
-        return cast("Callable[..., bool]", self.namespace["built"])
+        return self.namespace["built"]
 
     def _predicate(self, leaf: Compare | In) -> Callable[..., bool]:
         element = Source()
-        return element.function("e", element._scalar(leaf, "e"))  # noqa: SLF001 - its own kind
+        return element.function("e", element._scalar(leaf, "e"))
 
     def _scalar(self, leaf: Compare | In, name: str) -> str:
         if isinstance(leaf, Compare):
@@ -116,7 +124,7 @@ def matcher(test: Test) -> Callable[[object], bool]:
 
 
 def as_test(leaf: Leaf) -> Test:
-    """Return a leaf as a test of one operand: `performed(...)` is `count(...) >= 1`, `in_segment("x")` `segments.x = true`."""
+    """Return a leaf as a test: `performed(...)` is `count(...) >= 1`, `in_segment("x")` is `segments.x = true`."""
     match leaf:
         case Performed():
             return Compare(Aggregate("count", leaf.event, None, leaf.where, leaf.within), ">=", 1)

@@ -124,9 +124,7 @@ def add_amount(states: dict[str, State], key: str, amount: int) -> bool:
     return True
 
 
-def add_timed_amount(  # noqa: PLR0913 - the parts of one entry and its two bounds
-    states: dict[str, State], key: str, time: Instant, amount: int, span: Duration, keep: int
-) -> bool:
+def add_timed_amount(states: dict[str, State], key: str, time: Instant, amount: int, span: Duration, keep: int) -> bool:
     """Add millionths in a window; `span` is the window and the allowed delay. False when it is too old to matter."""
     state = states.get(key)
     if not isinstance(state, Sums):

@@ -78,9 +78,7 @@ def tokenize(text: str) -> list[Token]:
     return tokens
 
 
-def error_at(  # noqa: PLR0913 - where, what, and what would do
-    text: str, at: int, expected: str, found: str, remedy: str = "", *, length: int = 1
-) -> ConditionError:
+def error_at(text: str, at: int, expected: str, found: str, remedy: str = "", *, length: int = 1) -> ConditionError:
     """Make the error that points at a place of a text: line, column, what was expected and found, what would do."""
     start = text.rfind("\n", 0, at) + 1
     end = text.find("\n", at)

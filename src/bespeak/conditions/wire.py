@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TypeAlias, cast
+from typing import cast
 
 import msgspec
 
@@ -12,8 +12,6 @@ from bespeak.conditions.check import check
 from bespeak.conditions.parser import parse
 from bespeak.conditions.tree import MAX_DEPTH, MAX_TEXT, Condition
 from bespeak.errors import ConditionError, Problem
-
-JSON: TypeAlias = "str | int | float | bool | None | list[JSON] | dict[str, JSON]"
 
 _MAX_NESTING = 3 * MAX_DEPTH + 4
 """A level of a condition is at most an object, its list, and an object for the operand."""
