@@ -121,6 +121,6 @@ class Selected:
         ids = self._ids[place]
         self._look[ids] = self._weights[place]
         self._look[0] = 0.0
-        found = np.einsum("ij,ij->i", self._look[self._ids], self._weights)
+        found: NDArray[np.float32] = np.einsum("ij,ij->i", self._look[self._ids], self._weights)
         self._look[ids] = 0.0
         return found

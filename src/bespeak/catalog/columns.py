@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 from bespeak.catalog.changes import BEGINNING, Changes, Mark
 from bespeak.catalog.item import Item
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 Column: TypeAlias = NDArray[np.float64] | NDArray[np.bool_] | NDArray[np.object_]
 """Numbers (NaN is missing), booleans, or objects: strings, tuples of strings, anything (None is missing)."""
 
 COLUMNS_MAX = 300
 """Columns kept; when one more is asked for, all are let go and made again as they are asked for."""
 
-Read: TypeAlias = Callable[[Item], Any]
+Read: TypeAlias = Callable[[Item], object]
 
 _PROPERTIES = "item.properties."
 _NAN = math.nan
@@ -104,7 +101,7 @@ class _Made:
         self.kind = kind
         self.mark: Mark = BEGINNING
         self._read = read
-        self._array: Column = np.empty(0, dtype=kind)
+        self._array: NDArray[Any] = np.empty(0, dtype=kind)
         self.view: Column = self._array
 
     def fill(self, items: Sequence[Item | None]) -> None:
@@ -161,13 +158,13 @@ def _reader(dotted: str) -> Read:
     """Return what reads a property by its name, or a nested one by its dotted path; the plain name goes first."""
     parts = dotted.split(".")
 
-    def read(item: Item) -> Any:
-        value: Any = item.properties.get(dotted)
+    def read(item: Item) -> object:
+        value: object = item.properties.get(dotted)
         if value is not None or len(parts) == 1:
             return value
-        value = item.properties
+        inner: object = item.properties
         for part in parts:
-            value = value.get(part) if isinstance(value, dict) else None
-        return value
+            inner = cast("dict[str, object]", inner).get(part) if isinstance(inner, dict) else None
+        return inner
 
     return read

@@ -49,8 +49,7 @@ def blend_weights(sources: Iterable[str], n: int, settings: RecommendSettings) -
     others = sum(name != "trending" for name in names)
     factors = {"trending": settings.trending_weight, "seqknn": settings.seqknn_weight}
     weights = {
-        name: factors.get(name, 1.0) * (trending if name == "trending" else (1.0 - trending) / others)
-        for name in names
+        name: factors.get(name, 1.0) * (trending if name == "trending" else (1.0 - trending) / others) for name in names
     }
     total = sum(weights.values())
     return {name: weight / total if total > 0 else 0.0 for name, weight in weights.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,11 @@ class KnownItems:
     def ids(self) -> Sequence[str]:
         """Ids by number."""
         return self._ids
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """Numbers by id; live."""
+        return self._numbers
 
     def add(self, item_id: str) -> int:
         """Return the number of an item, giving it the next one when it is new."""

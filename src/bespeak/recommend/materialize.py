@@ -12,7 +12,7 @@ from bespeak.recommend.propose import NEWEST, Candidates
 from bespeak.recommend.scored import Because, Recommender, Scored
 
 
-def materialize(
+def materialize(  # noqa: PLR0913  # a step takes what it needs
     placed: Sequence[Placed],
     candidates: Candidates,
     recommenders: Sequence[Recommender],

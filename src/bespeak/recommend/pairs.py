@@ -58,17 +58,20 @@ class Pairs:
         """Return how many targets a row holds at most (one may be both settled and loose)."""
         return len(self._targets[row]) + len(self.loose[row])
 
-    def weights(self, row: int, wanted: Numbers) -> NDArray[np.float64]:
-        """Return the weights from a row to each of some targets, 0 where there is no pair."""
-        found = np.zeros(len(wanted))
-        targets = self._targets[row]
-        if len(targets):
-            places = np.searchsorted(targets, wanted)
-            places[places == len(targets)] = 0
-            found = np.where(targets[places] == wanted, self._weights[row][places], 0.0)
-        loose = self.loose[row]
-        if loose:
-            found += [loose.get(target, 0.0) for target in wanted.tolist()]
+    def block(self, rows: list[int], targets: list[int]) -> NDArray[np.float64]:
+        """Return the weights from some rows to some targets, 0 where there is no pair; shape (rows, targets)."""
+        parts = [self._targets[row] for row in rows]
+        # One sorted array of row and target in one number, searched once for every pair that is asked for.
+        lines = np.arange(len(rows), dtype=np.int64) << 32
+        keys = np.concatenate([*parts, _NO_NUMBERS]) + np.repeat(lines, [len(part) for part in parts])
+        asked = lines[:, None] + np.array(targets, np.int64)
+        found = np.zeros(asked.shape)
+        if len(keys):
+            places = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+            there = keys[places] == asked
+            weights = np.concatenate([self._weights[row] for row in rows])
+            found[there] = weights[places[there]]
+        found += [[loose.get(target, 0.0) for target in targets] for loose in (self.loose[row] for row in rows)]
         return found
 
     def row(self, row: int) -> dict[int, float]:
@@ -88,8 +91,9 @@ class Pairs:
             lengths.append(len(loose))
             targets.append(np.fromiter(loose, np.int32, len(loose)))
             weights.append(np.fromiter(loose.values(), np.float64, len(loose)))
-        scale = np.repeat(np.array(factors + factors), lengths)
-        return np.concatenate(targets), np.concatenate(weights) * scale
+        scale: NDArray[np.float64] = np.repeat(np.array(factors + factors), lengths)
+        scale *= np.concatenate(weights)
+        return np.concatenate(targets), scale
 
     def settle(self, row: int, discount: NDArray[np.float64]) -> None:
         """Merge what was added to a row, and cut the row back when it is too long.
@@ -124,7 +128,8 @@ class Pairs:
         renumbered = np.full(numbers, -1, np.int32)
         renumbered[keep] = np.arange(len(keep), dtype=np.int32)
         chosen = Pairs(self._keep)
-        for row in keep.tolist():
+        kept: list[int] = keep.tolist()
+        for row in kept:
             targets = renumbered[self._targets[row]]
             chosen._targets.append(targets[targets >= 0])
             chosen._weights.append(self._weights[row][targets >= 0])

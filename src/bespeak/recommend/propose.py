@@ -77,7 +77,7 @@ def propose(
     newest = catalog.newest()
     total = (newest if whole else newest[rows]) * _TIE
     for name, part in parts.items():
-        part *= weights[name]
+        np.multiply(part, weights[name], out=part)
         total += part
     barred = _barred(history, catalog, exclude, settings)
     best = _best(total, settings.candidates + len(barred))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -94,15 +94,20 @@ class SeqKNN:
         loose = self._pairs.loose
         own = loose[item]
         back = self._settings.reverse
-        number = self._number
+        numbers = self._known.numbers
         for step, before in zip(self._steps, reversed(interaction.history), strict=False):
-            past = number(before)
+            past = numbers.get(before, -1)
+            if past < 0:
+                past = self._number(before)
             if past == item:
                 continue
             added = weight * step
-            led = loose[past]
-            led[item] = led.get(item, 0.0) + added
             own[past] = own.get(past, 0.0) + back * added
+            led = loose[past]
+            if item in led:
+                led[item] += added
+                continue
+            led[item] = added
             if len(led) > LOOSE_MAX:
                 self._pairs.settle(past, self._discount)
         if len(own) > LOOSE_MAX:
@@ -141,26 +146,21 @@ class SeqKNN:
             return None
         weights *= self._discount[targets]
         places = self._known.places(catalog)[targets]
-        return np.bincount(places, weights, minlength=catalog.rows + 1)[1:]
+        return np.bincount(places, weights, minlength=catalog.rows + 1)[1:].astype(np.float64, copy=False)
 
     def why(
         self, history: tuple[Recent, ...], catalog: Catalog, items: Sequence[str], /, *, at: Instant
     ) -> tuple[tuple[Because, ...], ...]:
-        """Return what led to each item: the items of the history, each with its newest event and its share of the score."""
+        """Return what led to each item: items of the history, each with its newest event and its share."""
         led = self._led(history)
-        numbers = [self._known.get(item) for item in items]
-        targets = np.array([0 if number is None else number for number in numbers], np.int32)
-        if not led or not len(self._known):
+        known = [number for item in items if (number := self._known.get(item)) is not None]
+        if not led or not known:
             return ((),) * len(items)
-        found: list[list[float]] = [
-            (self._pairs.weights(number, targets) * self._discount[targets] * factor).tolist()
-            for number, factor, _ in led
-        ]
+        weights = self._pairs.block([number for number, _, _ in led], known)
+        weights *= np.array([factor for _, factor, _ in led])[:, None] * self._discount[known]
         entries = [entry for _, _, entry in led]
-        return tuple(
-            () if number is None else _strongest(entries, [weights[place] for weights in found])
-            for place, number in enumerate(numbers)
-        )
+        shares: Iterator[list[float]] = iter(weights.T.tolist())
+        return tuple(() if self._known.get(item) is None else _strongest(entries, next(shares)) for item in items)
 
     def dump(self) -> bytes:
         """Return the whole state."""
@@ -283,6 +283,4 @@ def _strongest(entries: list[Recent], weights: list[float]) -> tuple[Because, ..
             before, newest = brought.get(entry.item, (0.0, entry))
             brought[entry.item] = (before + weight, newest)
     best = sorted(brought.values(), key=lambda share: -share[0])[:WHY_MAX]
-    return tuple(
-        Because(event=entry.name, weight=weight, item=entry.item, time=entry.time) for weight, entry in best
-    )
+    return tuple(Because(event=entry.name, weight=weight, item=entry.item, time=entry.time) for weight, entry in best)

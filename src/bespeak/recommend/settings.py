@@ -117,7 +117,7 @@ class RecommendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             if isinstance(value, bool) is not flag or not isinstance(value, (int, float)):
                 wanted = "true or false" if flag else "a number"
                 raise SettingsError(f"recommend.{name} of a variant: expected {wanted}, got {value!r}")
-        return RecommendSettings(**{**msgspec.structs.asdict(self), **ours})
+        return msgspec.structs.replace(self, **ours)
 
 
 RANGES: Final[Mapping[str, tuple[float, float]]] = {

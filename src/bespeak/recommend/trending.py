@@ -101,7 +101,7 @@ class Trending:
         number = self._known.get(item)
         if number is None or self._landmark is None:
             return 0.0
-        return float(self._counts[number]) * 2.0 ** ((self._landmark - at) / self._halflife)
+        return float(self._counts[number] * 2.0 ** ((self._landmark - at) / self._halflife))
 
     def why(
         self, history: tuple[Recent, ...], catalog: Catalog, items: Sequence[str], /, *, at: Instant
@@ -165,6 +165,7 @@ class Trending:
         size = len(self._known)
         keep = np.sort(np.argpartition(self._counts[:size], size // 4)[size // 4 :])
         ids = self._known.ids
-        self._known = KnownItems(ids[number] for number in keep.tolist())
+        kept: list[int] = keep.tolist()
+        self._known = KnownItems(ids[number] for number in kept)
         self._counts = self._counts[keep]
         self._changed = None
