@@ -13,6 +13,7 @@ import msgspec
 
 from bespeak.catalog import Item
 from bespeak.clock import Instant
+from bespeak.engine.definitions import DefinitionKind
 from bespeak.errors import CorruptLog
 from bespeak.events import Event, EventType
 from bespeak.privacy import envelope
@@ -30,7 +31,7 @@ class Private(msgspec.Struct, frozen=True, array_like=True, gc=False):
     context: dict[str, Any]
 
 
-class EventRecord(msgspec.Struct, frozen=True, array_like=True, tag="e", gc=False):
+class EventRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="e", gc=False):
     """One event: its public part, and its private part in an envelope.
 
     `imported` marks history: it was not clamped by the wall clock, and its dedupe digest has no age.
@@ -48,17 +49,17 @@ class EventRecord(msgspec.Struct, frozen=True, array_like=True, tag="e", gc=Fals
     private: bytes
 
 
-class DefinitionRecord(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+class DefinitionRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="d"):
     """A definition took effect (or, with body None, was deleted)."""
 
-    kind: str
+    kind: DefinitionKind
     id: str
     version: int
     body: dict[str, Any] | None
     at: Instant
 
 
-class ItemsRecord(msgspec.Struct, frozen=True, array_like=True, tag="i"):
+class ItemsRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="i"):
     """Items were put into the catalog, or removed from it."""
 
     put: tuple[Item, ...]

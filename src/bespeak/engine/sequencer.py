@@ -211,14 +211,14 @@ class Sequencer:
         delay = self._settings.profiles.delay
         for event in self._events(upto):
             resolved = self.whose(event)
-            profile = self.live.get(resolved.profile) if isinstance(resolved, Resolved) else None
-            if profile is None:
+            held = self.live.get(resolved.profile) if isinstance(resolved, Resolved) else None
+            if held is None:
                 continue
-            seen = newest.get(profile.id, 0)
-            feeds.update(profile.aggregates, event, newest=seen, delay=delay)
-            self.live.touch(profile.id)
+            seen = newest.get(held.id, 0)
+            feeds.update(held.aggregates, event, newest=seen, delay=delay)
+            self.live.touch(held.id)
             if event.name not in SILENT:
-                newest[profile.id] = max(seen, event.time)
+                newest[held.id] = max(seen, event.time)
 
     def _events(self, upto: int) -> Iterator[Event]:
         for row in self._store.read(0):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, assert_never, get_args
+from typing import Any, assert_never, cast, get_args
 
 import msgspec
 
@@ -142,13 +142,13 @@ def load(definition: Definition) -> Any:  # noqa: ANN401 - one loader a kind, ea
 def _declared(value: object) -> Iterator[Aggregate]:
     """Yield the aggregates of every condition anywhere in a definition, so that the fold keeps them."""
     if isinstance(value, _CONDITIONS):
-        yield from compile_condition(value).depends.aggregates
+        yield from compile_condition(cast("Condition", value)).depends.aggregates
     elif isinstance(value, msgspec.Struct):
         for field in value.__struct_fields__:
             yield from _declared(getattr(value, field))
     elif isinstance(value, tuple | list):
-        for one in value:
+        for one in cast("tuple[object, ...]", value):
             yield from _declared(one)
     elif isinstance(value, Mapping):
-        for one in value.values():
+        for one in cast("Mapping[str, object]", value).values():
             yield from _declared(one)

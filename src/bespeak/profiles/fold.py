@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import msgspec
 
@@ -74,7 +75,7 @@ def _note_traits(profile: Profile, event: Event, bound: int) -> None:
         _set_traits(profile.traits, {"group_id": event.group_id}, event, bound)
     traits = event.context.get("traits")
     if isinstance(traits, dict):
-        _set_traits(profile.traits, traits, event, bound)
+        _set_traits(profile.traits, cast("Mapping[str, object]", traits), event, bound)
 
 
 def _set_traits(traits: dict[str, Trait], given: Mapping[str, object], event: Event, bound: int) -> None:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from bespeak.clock import MINUTE, Instant
 from bespeak.conditions.aggregates import State
@@ -35,7 +35,7 @@ class View:
     def get(self, path: str) -> object:
         """Return the value at a dotted path; None when there is none."""
         head, _, rest = path.partition(".")
-        read = _READERS.get(head)
+        read = self._readers.get(head)
         return None if read is None else read(self, rest)
 
     def state(self, key: str) -> State | None:
@@ -79,19 +79,19 @@ class View:
     def _known(self, _rest: str) -> object:
         return self.profile.user_id is not None
 
+    _readers: ClassVar[dict[str, Callable[[View, str], object]]] = {
+        "traits": _trait,
+        "context": _context,
+        "sessions": _sessions,
+        "interests": _interest,
+        "segments": _segment,
+        "consent": _consent,
+        "user_id": _user_id,
+        "known": _known,
+    }
 
-_READERS: dict[str, Callable[[View, str], object]] = {
-    "traits": View._trait,  # noqa: SLF001 - the table of readers belongs to the class
-    "context": View._context,  # noqa: SLF001
-    "sessions": View._sessions,  # noqa: SLF001
-    "interests": View._interest,  # noqa: SLF001
-    "segments": View._segment,  # noqa: SLF001
-    "consent": View._consent,  # noqa: SLF001
-    "user_id": View._user_id,  # noqa: SLF001
-    "known": View._known,  # noqa: SLF001
-}
 
-PATHS: tuple[str, ...] = tuple(_READERS)
+PATHS: tuple[str, ...] = ("traits", "context", "sessions", "interests", "segments", "consent", "user_id", "known")
 """The heads of the paths that a profile answers."""
 
 
@@ -100,5 +100,5 @@ def dig(value: object, path: str) -> object:
     for name in path.split("."):
         if not isinstance(value, Mapping):
             return None
-        value = value.get(name)
+        value = cast("Mapping[str, object]", value).get(name)
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import cast
 
 import msgspec
 
@@ -76,7 +77,7 @@ def _condition(value: object, source: str) -> Condition:
     if not isinstance(value, str | Mapping):
         raise DefinitionError(f"{source}: condition must be text or a mapping, got {value!r}")
     try:
-        condition = load_condition(value)
+        condition = load_condition(value if isinstance(value, str) else cast("Mapping[str, object]", value))
     except ConditionError as error:
         raise DefinitionError(f"{source}: condition: {error}", problems=error.problems) from error
     return condition
