@@ -91,7 +91,7 @@ def main() -> int:
         new = filled(old)
         if new != old:
             path.write_text(new)
-            print(f"{path.relative_to(DOCS)}: written")
+            sys.stdout.write(f"{path.relative_to(DOCS)}: written\n")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 import inspect
@@ -12,13 +13,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
+import httpx
 import msgspec
 import pytest
 
 import bespeak
 from bespeak import conditions
+from bespeak.cli.words import every_verb
+from bespeak.engine import Engine, definitions_in
+from bespeak.engine.site import build
 from bespeak.events import event, vocabulary
-from bespeak.settings import each_setting
+from bespeak.server import create_app
+from bespeak.settings import Settings, each_setting
+from bespeak.stores import MemorySettings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -111,6 +118,35 @@ def test_every_page_is_in_the_navigation() -> None:
     assert [str(page.relative_to(DOCS)) for page in PAGES if str(page.relative_to(DOCS)) not in nav] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_the_definitions_that_a_page_shows_can_be_applied(page: Path, tmp_path: Path) -> None:
+    shown = re.findall(r'^```yaml title="([\w-]+/[\w.-]+)"\n(.*?)^```$', page.read_text(), re.MULTILINE | re.DOTALL)
+    for name, text in shown:
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    if shown:
+        assert build(definitions_in(tmp_path))
+
+
+def test_every_endpoint_is_documented() -> None:
+    app = create_app(Engine.open(Settings(store=MemorySettings())))
+
+    async def openapi() -> dict[str, dict[str, object]]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bespeak") as client:
+            return (await client.get("/openapi.json")).json()
+
+    paths = asyncio.run(openapi())["paths"]
+    assert "/v1/decide" in paths
+    pages = "\n".join(page.read_text() for page in PAGES)
+    assert [path for path in paths if path not in pages] == []
+
+
+def test_every_verb_of_the_command_line_is_documented() -> None:
+    assert "serve" in every_verb()
+    assert undocumented(every_verb()) == []
+
+
 def test_every_name_that_a_package_exports_is_there() -> None:
     for module in modules():
         missing = [name for name in getattr(module, "__all__", ()) if not hasattr(module, name)]
@@ -118,9 +154,10 @@ def test_every_name_that_a_package_exports_is_there() -> None:
 
 
 def test_the_pages_and_the_readme_link_to_files_that_exist() -> None:
-    broken = []
-    for page in [*PAGES, *ROOT.glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
-            if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists():
-                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in [*PAGES, *ROOT.glob("*.md")]
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+        if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists()
+    ]
     assert broken == []
