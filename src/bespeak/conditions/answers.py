@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.source import Source, as_test, matcher
-from bespeak.conditions.states import State, Times, changes_in, count_in, last_in, sum_in
+from bespeak.conditions.states import State, Times, changes_in, count_in, last_in, reached_in, sum_in
 from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Leaf, Not, Or, Path, Test
 
 
@@ -37,7 +37,7 @@ READS: dict[str, Read] = {"count": count_in, "sum": sum_in, "last": last_in}
 def holds_function(condition: Condition) -> Holds:
     """Build the function that says whether a (checked) condition holds."""
     source = Source()
-    source.namespace.update(READS)
+    source.namespace.update(READS, reached=reached_in)
     expression = source.expression(condition, lambda leaf: _leaf(source, as_test(leaf)))
     setup = "    get = visitor.get\n" * ("get(" in expression) + "    state = visitor.state\n" * (
         "state(" in expression
@@ -49,10 +49,14 @@ def _leaf(source: Source, test: Test) -> str:
     operand = test.operand
     if isinstance(operand, Path):
         return source.test(test, f"get({source.constant(operand.path)})")
-    read = f"{operand.kind}(state({source.constant(key(operand))}), {source.constant(operand.within)}, at)"
+    state, within = f"state({source.constant(key(operand))})", source.constant(operand.within)
+    turn = _turn(test)
+    if turn is not None:
+        least, reached = turn
+        return f"({'' if reached else 'not '}reached({state}, {source.constant(least)}, {within}, at))"
+    read = f"{operand.kind}({state}, {within}, at)"
     if isinstance(test, Compare) and operand.kind != "last":
-        python = "==" if test.op == "=" else test.op
-        return f"({read} {python} {source.constant(test.value)})"
+        return f"({read} {'==' if test.op == '=' else test.op} {source.constant(test.value)})"
     return source.test(test, read)
 
 
@@ -135,33 +139,53 @@ def _windowed(leaf: Leaf) -> Answers:
     if not isinstance(operand, Aggregate) or operand.within is None:
         raise TypeError("only a window changes by itself")
     name, within, read, passes = key(operand), operand.within, READS[operand.kind], matcher(test)
-    least = _least_count(test)
 
     def windowed(visitor: Visitor, at: Instant) -> Answer:
         state = visitor.state(name)
         holds = passes(read(state, within, at))
-        if least is not None and isinstance(state, Times) and state.times[-1] <= at:
-            times = state.times
-            reached = 0 < least <= len(times) and times[-least] > at - within
-            return holds, times[-least] + within if reached else NEVER
         for change in changes_in(state, within, at):
             if passes(read(state, within, change)) != holds:
                 return holds, change
         return holds, NEVER
 
-    return windowed
+    turn = _turn(test)
+    return windowed if turn is None else _counted(name, within, *turn, otherwise=windowed)
 
 
-def _least_count(test: Test) -> int | None:
-    """Return the count at which the answer turns as the count falls by itself, when there is exactly one."""
+def _counted(name: str, within: Duration, least: int, reached: bool, *, otherwise: Answers) -> Answers:  # noqa: FBT001
+    """Answer a count that turns at one number: it stands until the `least` newest event leaves the window."""
+    stays = (not reached, NEVER)
+
+    def counted(visitor: Visitor, at: Instant) -> Answer:
+        state = visitor.state(name)
+        if not isinstance(state, Times):
+            return stays
+        times = state.times
+        if times[-1] > at:
+            return otherwise(visitor, at)
+        if len(times) >= least:
+            leaves = times[-least] + within
+            if leaves > at:
+                return reached, leaves
+        return stays
+
+    return counted
+
+
+def _turn(test: Test) -> tuple[int, bool] | None:
+    """Return the least count, 1 or more, at which the answer turns, and what it is from there on up.
+
+    None where the answer turns at no count, or at more than one.
+    """
     if not isinstance(test, Compare) or not isinstance(test.operand, Aggregate) or test.operand.kind != "count":
         return None
     if not isinstance(test.value, int | float):
         return None
     match test.op:
         case ">=" | "<":
-            return math.ceil(test.value)
+            least = math.ceil(test.value)
         case ">" | "<=":
-            return math.floor(test.value) + 1
-        case _:
+            least = math.floor(test.value) + 1
+        case "=" | "!=":
             return None
+    return (least, test.op in {">", ">="}) if least >= 1 else None

@@ -29,6 +29,7 @@ from bespeak.conditions.tree import (
     Value,
 )
 
+_FEW = 4
 _PYTHON = {"=": "==", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
@@ -70,9 +71,7 @@ class Source:
             return f"((v := {operand}) is not None and (v.__class__ not in LISTS or len(v) > 0))"
         negated = isinstance(leaf, Compare) and leaf.op == "!="
         scalar = self._scalar(leaf, "v")
-        element = self.constant(self._predicate(leaf))
-        listed = f"v.__class__ in LISTS and some({element}, v)"
-        positive = f"((v := {operand}) is not None and ({scalar} or {listed}))"
+        positive = f"((v := {operand}) is not None and ({scalar} or v.__class__ in LISTS and {self._any(leaf)}))"
         return f"(not {positive})" if negated else positive
 
     def function(self, parameters: str, expression: str, setup: str = "") -> Callable[..., bool]:
@@ -88,6 +87,13 @@ class Source:
         text = f"def built({parameters}):\n{setup}    return {result}\n"
         exec(compile(text, "<condition>", "exec"), self.namespace)  # noqa: S102 - our own text, constants bound
         return self.namespace["built"]
+
+    def _any(self, leaf: Compare | In) -> str:
+        """Write what holds when any element of the list `v` passes; for a few strings that is Python's own `in`."""
+        values = leaf.values if isinstance(leaf, In) else (leaf.value,) if leaf.op in {"=", "!="} else ()
+        if 0 < len(values) <= _FEW and all(isinstance(value, str) for value in values):
+            return f"({' or '.join([f'{self.constant(value)} in v' for value in values])})"
+        return f"some({self.constant(self._predicate(leaf))}, v)"
 
     def _predicate(self, leaf: Compare | In) -> Callable[..., bool]:
         element = Source()

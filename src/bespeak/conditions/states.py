@@ -200,6 +200,15 @@ def count_in(state: State | None, within: Duration | None, at: Instant) -> int:
     return state.n if isinstance(state, Count) else 0
 
 
+def reached_in(state: State | None, least: int, within: Duration | None, at: Instant) -> bool:
+    """Say whether a count holds `least` or more (1 or more) at an instant."""
+    if isinstance(state, Times) and within is not None:
+        times = state.times
+        if times[-1] <= at:
+            return len(times) >= least and times[-least] > at - within
+    return count_in(state, within, at) >= least
+
+
 def sum_in(state: State | None, within: Duration | None, at: Instant) -> float:
     """Return what a sum holds at an instant, exact to the millionth."""
     if isinstance(state, Sums) and within is not None:
