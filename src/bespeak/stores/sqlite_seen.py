@@ -1,7 +1,7 @@
 """Dedupe digests in SQLite: written packed, loaded packed, and still found one by one.
 
 Random 16-byte keys in one tree would cost a page write for each event. So digests with an age are written as they
-come, one row for each commit and hour (*loose*). `sort_loose` later rewrites them as a *part*: sorted, in rows of one
+come, one row for each commit and hour (*loose*). Later they are rewritten as a *part*: sorted, in rows of one
 page, found by the first digest of the row; a look-up reads one row of each part, of which there is about one an hour.
 What is still loose is looked up in a small index in RAM, made when somebody asks.
 
@@ -20,6 +20,9 @@ ROW_DIGESTS = 500
 
 PART_MIN = 4_096
 """An hour with fewer loose digests is left as it is: the index in RAM finds them as cheaply."""
+
+DROP_ROWS = 10_000
+"""Loose rows dropped in one transaction; about 10 ms."""
 
 _PARTS = """
     WITH RECURSIVE parts(part) AS (
@@ -66,14 +69,23 @@ def sort_loose(reader: sqlite3.Connection, hour: int) -> tuple[int, int, list[by
     return (loose[-1][0] if loose else 0), len(digests), rows
 
 
-def replace_loose(writer: sqlite3.Connection, hour: int, last: int, rows: Sequence[bytes]) -> None:
-    """Put the sorted rows in the place of the loose ones up to `last`; inside a transaction."""
-    writer.execute("DELETE FROM seen WHERE hour = ? AND part = 0 AND row <= ?", (hour, last))
+def add_part(writer: sqlite3.Connection, hour: int, rows: Sequence[bytes]) -> None:
+    """Write sorted rows as one more part; inside a transaction."""
     part = writer.execute("SELECT coalesce(max(part), 0) + 1 FROM seen WHERE part > 0").fetchone()[0]
     writer.executemany(
         "INSERT INTO seen (hour, part, low, data) VALUES (?, ?, ?, ?)",
         ((hour, part, row[:DIGEST_BYTES], row) for row in rows),
     )
+
+
+def drop_loose(writer: sqlite3.Connection, hour: int, last: int) -> bool:
+    """Drop some loose rows of an hour, up to row `last`, and say whether there were any; inside a transaction.
+
+    Only some, so that no commit waits long. Until all are gone a digest may be kept twice, which changes no answer.
+    """
+    some = "SELECT row FROM seen WHERE hour = ? AND part = 0 AND row <= ? LIMIT ?"
+    dropped = writer.execute(f"DELETE FROM seen WHERE row IN ({some})", (hour, last, DROP_ROWS))  # noqa: S608
+    return dropped.rowcount > 0
 
 
 class Lookup:

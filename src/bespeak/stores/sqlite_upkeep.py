@@ -117,11 +117,15 @@ class Upkeep:
 
     def _sort(self, hour: int) -> None:
         last, count, rows = sqlite_seen.sort_loose(self._connection, hour)
+        with self._pause, self._transaction() as writer:
+            sqlite_seen.add_part(writer, hour, rows)
+        more = True
+        while more:
+            with self._pause, self._transaction() as writer:
+                more = sqlite_seen.drop_loose(writer, hour, last)
         with self._pause:
-            with self._transaction() as writer:
-                sqlite_seen.replace_loose(writer, hour, last, rows)
-            self._loose[hour] = max(0, self._loose.get(hour, 0) - count)
-            if not self._loose[hour]:
+            self._loose[hour] = self._loose.get(hour, 0) - count
+            if self._loose[hour] <= 0:
                 del self._loose[hour]
         self._on_sorted()
 
