@@ -6,7 +6,9 @@ the pages to it, so that a new setting without its line fails.
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from typing import get_args
 
 import msgspec
 
+import bespeak
 from bespeak.settings import Setting, Settings, each_setting
 
 DOCS = Path(__file__).parent
@@ -76,7 +79,27 @@ def _settings() -> Iterator[str]:
     yield ""
 
 
-TABLES: dict[str, Callable[[], str]] = {"settings": settings}
+def protocols() -> str:
+    """Every protocol that a package exports: its name, its package, its first sentence."""
+    rows = (f"| `{name}` | [{package}]({package}.md) | {told} |" for name, package, told in exported_protocols())
+    return "\n".join(["", "| protocol | package | what |", "| --- | --- | --- |", *rows, ""])
+
+
+def exported_protocols() -> list[tuple[str, str, str]]:
+    """Return name, package and first sentence of every protocol that somebody may fit a part of their own to."""
+    found: dict[str, tuple[str, str]] = {}
+    for info in pkgutil.walk_packages(bespeak.__path__, "bespeak."):
+        module = importlib.import_module(info.name) if "__main__" not in info.name else bespeak
+        package = info.name.split(".")[1]
+        names = getattr(module, "__all__", None) or (vars(module) if info.name.count(".") == 1 else ())
+        for name in names:
+            value = getattr(module, name)
+            if getattr(value, "_is_protocol", False) and value.__module__.startswith("bespeak."):
+                found.setdefault(name, (package, (inspect.getdoc(value) or "").partition("\n")[0]))
+    return sorted((name, *told) for name, told in found.items())
+
+
+TABLES: dict[str, Callable[[], str]] = {"protocols": protocols, "settings": settings}
 
 
 def filled(page: str) -> str:

@@ -5,6 +5,7 @@ Nothing here runs; `./test types` reads it as a user's program, with the types t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_type
 
 import numpy as np
@@ -36,10 +37,12 @@ class Alphabetical:
         values[order] = np.linspace(1.0, 0.0, len(order))
         return values
 
-    def why(self, history: tuple[Recent, ...], catalog: Catalog, item: str, /, *, at: Instant) -> tuple[Because, ...]:
-        """Return nothing: the alphabet has no reasons."""
-        del history, catalog, item, at
-        return ()
+    def why(
+        self, history: tuple[Recent, ...], catalog: Catalog, items: Sequence[str], /, *, at: Instant
+    ) -> tuple[tuple[Because, ...], ...]:
+        """Return nothing for each: the alphabet has no reasons."""
+        del history, catalog, at
+        return tuple(() for _ in items)
 
     def learn(self, interaction: Interaction, /) -> None:
         """Learn nothing."""
