@@ -1,0 +1,326 @@
+"""What the owner sees and changes: profiles, items, definitions, keys, the quarantine. FastAPI, secret key.
+
+Bodies and answers are msgspec as everywhere else; FastAPI brings paths, parameters and their documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
+
+import msgspec
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from bespeak.catalog import Item
+from bespeak.clock import Instant, format_time, parse_time
+from bespeak.engine import KINDS, Definition, DefinitionKind, Engine
+from bespeak.errors import Conflict, InvalidInput, NotFound, Problem
+from bespeak.events import Event
+from bespeak.privacy import Key, KeyKind
+from bespeak.server.access import Gate
+from bespeak.server.answers import decode
+from bespeak.server.bodies import BodyLimits, read_body
+from bespeak.server.schemas import body_of
+
+Id = Annotated[str, Path(min_length=1, max_length=400)]
+At = Annotated[str | None, Query(description="ISO 8601; the moment that is asked about. Default: now.")]
+
+_ITEM = msgspec.json.Decoder(Item)
+_ITEMS = msgspec.json.Decoder(list[Item])
+_EVENTS = msgspec.json.Decoder(list[Event])
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+
+class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /v1/keys`. The name becomes the `source` of every event that comes with a write key."""
+
+    kind: KeyKind
+    name: str = "default"
+
+
+class ShownKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A key without its token. `token` and `signing_secret` are told once, when it is made."""
+
+    id: str
+    kind: KeyKind
+    name: str
+    created: str
+    revoked: str | None = None
+    token: str | None = None
+    signing_secret: str | None = None
+
+
+class WrittenDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One definition of `POST /v1/definitions`: the mapping that would stand in its YAML file, and where it stands."""
+
+    kind: DefinitionKind
+    id: str
+    body: dict[str, Any]
+    source: str = ""
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many things a bulk call changed."""
+
+    count: int
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """What became of the events of one bulk import; the three add up to what was sent."""
+
+    accepted: int
+    duplicate: int
+    refused: int
+
+
+class Quarantined(msgspec.Struct, frozen=True):
+    """One thing that was not accepted: where it came from, its place there, why, and the thing itself as text."""
+
+    source: str
+    place: str
+    reason: str
+    at: str
+    data: str
+
+
+_DEFINITIONS = msgspec.json.Decoder(list[WrittenDefinition])
+_NEW_KEY = msgspec.json.Decoder(NewKey)
+
+
+def admin_routes(engine: Engine, gate: Gate) -> APIRouter:
+    """Return the routes of the owner; each asks for a secret key before it reads anything else."""
+
+    async def owner(request: Request) -> Key:
+        return gate.admin(dict(request.scope["headers"]))
+
+    router = APIRouter(dependencies=[Depends(owner)])
+    bodies = BodyLimits(engine.settings.server.admin_bytes_max, engine.settings.server.body_seconds)
+    _profiles(router, engine)
+    _items(router, engine, bodies)
+    _definitions(router, engine, bodies)
+    _keys(router, engine, bodies)
+    _log(router, engine, bodies)
+    return router
+
+
+def _profiles(router: APIRouter, engine: Engine) -> None:
+    @router.get("/v1/profiles/{any_id}", tags=["profiles"], summary="A live profile")
+    async def profile(any_id: Id, at: At = None) -> Response:
+        """By profile id (`u:1234`), user id or anonymous id."""
+        return _json(_found(engine.profile(any_id, at=_instant(at)), "profile", any_id))
+
+    @router.get("/v1/profiles/{any_id}/segments", tags=["profiles"], summary="Why somebody is in a segment, or not")
+    async def segments(any_id: Id, at: At = None, *, explain: bool = False) -> Response:
+        """With `explain=1` each segment's condition, leaf by leaf: its value, and when it next changes by itself."""
+        explained = _found(engine.explain_segments(any_id, at=_instant(at)), "profile", any_id)
+        return _json(_dated(explained) if explain else _names(explained))
+
+
+def _items(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
+    @router.post("/v1/items", tags=["items"], summary="Many items", openapi_extra=body_of(list[Item]))
+    async def put_items(request: Request) -> Response:
+        """A JSON array, or one item a line (NDJSON). All of them, or none."""
+        body = await _body(request, bodies)
+        items = decode(_ITEMS, body) if body.lstrip()[:1] == b"[" else _lines(body)
+        return _json(Count(await engine.put_items(items)))
+
+    @router.get("/v1/items/{item_id:path}", tags=["items"], summary="One item")
+    async def item(item_id: Id) -> Response:
+        return _json(_found(engine.catalog.item(item_id), "item", item_id))
+
+    @router.put(
+        "/v1/items/{item_id:path}", tags=["items"], summary="Create or replace one item", openapi_extra=body_of(Item)
+    )
+    async def put_item(item_id: Id, request: Request) -> Response:
+        """The `id` may be left out of the body; when it is there, it is the one of the path."""
+        body = await _body(request, bodies)
+        fields = decode(_OBJECT, body)
+        if fields.setdefault("id", item_id) != item_id:
+            raise InvalidInput(
+                f"id: expected {item_id!r}, as in the path, got {fields['id']!r}",
+                problems=(Problem("id", item_id, str(fields["id"])[:200]),),
+            )
+        return _json(Count(await engine.put_items([decode(_ITEM, msgspec.json.encode(fields))])))
+
+    @router.delete("/v1/items/{item_id:path}", tags=["items"], summary="Remove one item")
+    async def remove_item(item_id: Id) -> Response:
+        if await engine.remove_items([item_id]) == 0:
+            raise NotFound(f"no item {item_id!r}")
+        return _json(Count(1))
+
+
+def _definitions(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
+    extra = body_of(list[WrittenDefinition])
+
+    @router.post("/v1/definitions", tags=["definitions"], summary="Apply many definitions", openapi_extra=extra)
+    async def apply(request: Request) -> Response:
+        """All of them, or none; each answer says its version and whether it was created, updated or unchanged."""
+        written = decode(_DEFINITIONS, await _body(request, bodies))
+        definitions = [Definition(kind=one.kind, id=one.id, body=one.body, source=one.source) for one in written]
+        return _json(await engine.apply(definitions))
+
+    @router.get("/v1/segments/{segment_id}/count", tags=["definitions"], summary="How many are in a segment")
+    async def count(segment_id: Id, at: At = None) -> Response:
+        """Counted anew over every profile, as of `at`."""
+        moment = _instant(at)
+        return _json(Count(engine.segment_count(segment_id, at=engine.clock.now() if moment is None else moment)))
+
+    for kind in KINDS:
+        _definitions_of(router, engine, bodies, kind)
+
+
+def _definitions_of(router: APIRouter, engine: Engine, bodies: BodyLimits, kind: DefinitionKind) -> None:
+    one = kind.removesuffix("s")
+
+    @router.get(f"/v1/{kind}", tags=["definitions"], summary=f"All {kind}", operation_id=f"list_{kind}")
+    async def listed() -> Response:
+        sizes = engine.segment_sizes() if kind == "segments" else {}
+        return _json([_shown_definition(each, sizes) for each in engine.definitions(kind)])
+
+    path = f"/v1/{kind}/{{definition_id}}"
+
+    @router.get(path, tags=["definitions"], summary=f"One {one}", operation_id=f"get_{kind}")
+    async def definition(definition_id: Id) -> Response:
+        """Its version is the `ETag`; send it back as `If-Match` to change only what you have seen."""
+        found = _found(_held(engine, kind, definition_id), one, definition_id)
+        sizes = engine.segment_sizes() if kind == "segments" else {}
+        return _json(_shown_definition(found, sizes), headers={"etag": f'"{found.version}"'})
+
+    summary, extra = f"Create or change one {one}", body_of(dict[str, Any])
+
+    @router.put(path, tags=["definitions"], summary=summary, operation_id=f"put_{kind}", openapi_extra=extra)
+    async def put_definition(definition_id: Id, request: Request) -> Response:
+        """The body is the mapping that would stand in the YAML file; what was in force stays in the history."""
+        body = decode(_OBJECT, await _body(request, bodies))
+        if body.setdefault("id", definition_id) != definition_id:
+            raise InvalidInput(f"id: expected {definition_id!r}, as in the path, got {body['id']!r}")
+        _check_version(request, _held(engine, kind, definition_id))
+        source = f"PUT /v1/{kind}/{definition_id}"
+        (applied,) = await engine.apply([Definition(kind=kind, id=definition_id, body=body, source=source)])
+        return _json(applied, headers={"etag": f'"{applied.version}"'})
+
+    @router.delete(path, tags=["definitions"], summary=f"End one {one}", operation_id=f"delete_{kind}")
+    async def delete_definition(definition_id: Id, request: Request) -> Response:
+        """Its versions stay readable in the log."""
+        _check_version(request, _held(engine, kind, definition_id))
+        return _json(await engine.delete(kind, definition_id))
+
+
+def _held(engine: Engine, kind: DefinitionKind, definition_id: str) -> Definition | None:
+    return next((each for each in engine.definitions(kind) if each.id == definition_id), None)
+
+
+def _check_version(request: Request, held: Definition | None) -> None:
+    """Hold a change back when somebody else was faster: `If-Match` names the version that the caller has seen."""
+    wanted = request.headers.get("if-match")
+    if wanted is None or (wanted == "*" and held is not None):
+        return
+    version = str(held.version) if held is not None else "none"
+    if wanted.removeprefix("W/").strip('"') != version:
+        raise Conflict(f"If-Match: expected version {wanted}, found {version}; read it again, then change it")
+
+
+def _keys(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
+    @router.get("/v1/keys", tags=["keys"], summary="All keys, without their tokens")
+    async def keys() -> Response:
+        return _json([shown_key(key) for key in engine.keys()])  # noqa: SIM118  a method of the engine
+
+    @router.post("/v1/keys", tags=["keys"], summary="Make a key", openapi_extra=body_of(NewKey))
+    async def create(request: Request) -> Response:
+        """The only answer that ever holds the token; only its digest is kept."""
+        wanted = decode(_NEW_KEY, await _body(request, bodies))
+        key, token = await engine.create_key(wanted.kind, wanted.name)
+        return _json(
+            msgspec.structs.replace(shown_key(key), token=token, signing_secret=key.signing_secret), status=201
+        )
+
+    @router.delete("/v1/keys/{key_id}", tags=["keys"], summary="Revoke a key, at once")
+    async def revoke(key_id: Id) -> Response:
+        await engine.revoke_key(key_id)
+        return _json({"revoked": key_id})
+
+
+def _log(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
+    @router.post(
+        "/v1/history", tags=["events"], summary="Import events of the past", openapi_extra=body_of(list[Event])
+    )
+    async def history(request: Request) -> Response:
+        """Our own events, as `bespeak import` makes them: ids are kept without an age, times as they are."""
+        events = decode(_EVENTS, await _body(request, bodies))
+        return _json(Imported(*await engine.import_events(events)))
+
+    @router.get("/v1/rejected", tags=["events"], summary="The quarantine, newest first")
+    async def rejected(limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> Response:
+        return _json(
+            [
+                Quarantined(one.source, one.place, one.reason, format_time(one.at), one.data.decode("utf-8", "replace"))
+                for one in engine.rejected(limit)
+            ]
+        )
+
+
+def shown_key(key: Key) -> ShownKey:
+    """Return a key as it may be listed."""
+    revoked = None if key.revoked is None else format_time(key.revoked)
+    return ShownKey(id=key.id, kind=key.kind, name=key.name, created=format_time(key.created), revoked=revoked)
+
+
+def _shown_definition(definition: Definition, sizes: Mapping[str, int]) -> dict[str, Any]:
+    shown: dict[str, Any] = {"id": definition.id, "version": definition.version, "body": definition.body}
+    if definition.kind == "segments":
+        shown["size"] = sizes.get(definition.id, 0)
+    return shown
+
+
+def _names(explained: Mapping[str, Any]) -> object:
+    """Keep only which segments hold."""
+    return [name for name, one in explained.items() if one["member"]]
+
+
+_INSTANTS = frozenset({"since", "next_change"})
+
+
+def _dated(value: object) -> object:
+    """Write instants as ISO 8601, wherever they stand in an explanation."""
+    match value:
+        case dict():
+            fields = cast("dict[str, object]", value)
+            return {
+                name: format_time(inner) if name in _INSTANTS and isinstance(inner, int) else _dated(inner)
+                for name, inner in fields.items()
+            }
+        case list():
+            return [_dated(inner) for inner in cast("list[object]", value)]
+        case _:
+            return value
+
+
+def _found(value: Any, what: str, name: str) -> Any:  # noqa: ANN401  passes a value of any type through
+    if value is None:
+        raise NotFound(f"no {what} {name!r}")
+    return value
+
+
+def _instant(text: str | None) -> Instant | None:
+    return None if text is None else parse_time(text)
+
+
+def _lines(body: bytes) -> list[Item]:
+    items: list[Item] = []
+    for number, line in enumerate(body.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            items.append(decode(_ITEM, line))
+        except InvalidInput as error:
+            problems = tuple(Problem(f"line {number}: {one.path}", one.expected, one.found) for one in error.problems)
+            raise InvalidInput(f"line {number}: {error.message}; no item was taken", problems=problems) from None
+    return items
+
+
+async def _body(request: Request, limits: BodyLimits) -> bytes:
+    return await read_body(request.receive, dict(request.scope["headers"]), limits)
+
+
+def _json(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(value), status_code=status, headers=headers, media_type="application/json")
