@@ -62,7 +62,7 @@ def test_no_lock_holds_torch() -> None:
 
 def test_every_file_that_the_code_reads_is_installed_with_it() -> None:
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["*"]
-    files = [path for path in (ROOT / "src" / "bespeak").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    files = [path for path in (ROOT / "src" / "bespeak").rglob("*") if path.is_file()]
     data = [path for path in files if path.suffix not in {".py", ".pyc"}]
     assert [path.name for path in data if not any(path.match(pattern.rpartition("/")[2]) for pattern in patterns)] == []
 
