@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import msgspec
 
@@ -193,12 +193,9 @@ def inline_template(raw: Mapping[str, object], *, beside: Path, source: str) -> 
     TemplateError
         There is no such file, it is not UTF-8, or it is too long.
     """
-    if not isinstance(raw, Mapping):
-        return raw
-    fields = cast("Mapping[str, object]", raw)
-    name = fields.get("template")
+    name = raw.get("template")
     if not isinstance(name, str) or not _FILE.fullmatch(name):
-        return fields
+        return raw
     path = beside / name
     try:
         with path.open(encoding="utf-8") as file:
@@ -210,4 +207,4 @@ def inline_template(raw: Mapping[str, object], *, beside: Path, source: str) -> 
         ) from None
     if len(text) > MAX_TEMPLATE:
         raise TemplateError(f"{source}: template: {name!r} has more than {MAX_TEMPLATE:,} characters")
-    return {**fields, "template": text}
+    return {**raw, "template": text}

@@ -12,6 +12,7 @@ from bespeak.clock import Instant
 from bespeak.conditions import Explanation, Visitor
 from bespeak.content.block import Block
 from bespeak.content.limits import size
+from bespeak.content.template import place_of
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -104,7 +105,7 @@ def render(block: Block, values: Mapping[str, object]) -> Rendering:
             given[name] = _plain(name, _or_fallback(values.get(name), fallback))
         return Rendered(block.ready.render(given))
     except LiquidError as error:
-        return FellBack(block.fallback, _words(error))
+        return FellBack(block.fallback, f"{place_of(error)}{error.message}")
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
         # What a template can make Python itself refuse: a number too long to print, a division, a depth.
         return FellBack(block.fallback, f"{type(error).__name__}: {error}")
@@ -129,8 +130,3 @@ def _plain(name: str, value: object) -> object:
     plain = cast("object", value)
     size(plain)
     return plain
-
-
-def _words(error: LiquidError) -> str:
-    context = error.context()
-    return f"line {context[0]}: {error.message}" if context else str(error.message)

@@ -7,14 +7,14 @@ variable) is refused when the block is loaded, with its line; everything that is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, TextIO, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, TextIO
 
 from liquid import BlockNode, BoundTemplate, Environment, FalsyStrictUndefined, Node, RenderContext, is_undefined
 from liquid.builtin import content as literal
 from liquid.builtin import illegal, output
 from liquid.builtin.expressions import LoopExpression
-from liquid.builtin.expressions.primitive import RangeLiteral
+from liquid.builtin.expressions.logical import ContainsExpression
 from liquid.builtin.tags import (
     assign_tag,
     capture_tag,
@@ -31,11 +31,16 @@ from liquid.stream import TokenStream
 from liquid.stringify import to_liquid_string
 
 from bespeak.content import limits
+from bespeak.content.checks import check_template, children, expressions, line_of, visit
 from bespeak.content.filters import FILTERS, metered
 from bespeak.errors import Problem, TemplateError
 
 TAGS: tuple[str, ...] = ("assign", "break", "capture", "case", "comment", "continue", "for", "if", "raw", "unless", "#")
 """Every tag there is, by name."""
+
+
+_SEARCH = 10
+"""Steps of one `contains`: it may look through a whole text or list."""
 
 
 class _Shown(output.OutputNode):
@@ -163,80 +168,31 @@ def compile_template(text: str, declared: Iterable[str], *, source: str) -> Temp
         bound = _ENVIRONMENT.from_string(text)
     except LiquidError as error:
         raise _syntax(error, source) from None
-    _check_variables(bound, text, frozenset(declared), source)
-    for node in bound.nodes:
-        _visit(node, lambda inner: _check_ranges(inner, text, source))
-    _meter(bound)
+    try:
+        check_template(bound, text, frozenset(declared), source)
+        _meter(bound)
+    except RecursionError:
+        raise TemplateError(f"{source}: an expression has too many parts; split it") from None
     return Template(text, bound)
 
 
-def line_of(text: str, index: int) -> int:
-    """Return the line, counted from 1, that an index falls in."""
-    return text.count("\n", 0, max(0, index)) + 1
+def place_of(error: LiquidError) -> str:
+    """Return `line 3: ` for an error that knows its line, else nothing."""
+    token = error.token
+    return f"line {line_of(token.source, token.start_index)}: " if token and token.start_index >= 0 else ""
 
 
 def _syntax(error: LiquidError, source: str) -> TemplateError:
-    context = error.context()
-    where = f"line {context[0]}" if context else "the template"
-    cause = error.__cause__
-    message = f"{error.message}" + (f" ({cause})" if cause else "")
-    remedy = _remedy(message)
-    return TemplateError(f"{source}: {where}: {message}{remedy}", problems=(Problem(where, "Liquid", message),))
+    cause = f" ({error.__cause__})" if error.__cause__ else ""
+    message = f"{error.message}{cause}"
+    problem = Problem(place_of(error).removesuffix(": ") or "template", "Liquid", message)
+    return TemplateError(f"{source}: {place_of(error)}{message}{_remedy(message)}", problems=(problem,))
 
 
 def _remedy(message: str) -> str:
     if message.startswith("unexpected tag"):
         return f"; the tags are {', '.join(TAGS)}"
-    if message.startswith("unknown filter"):
-        return f"; the filters are {', '.join(FILTERS)}"
     return ""
-
-
-def _check_variables(bound: BoundTemplate, text: str, declared: frozenset[str], source: str) -> None:
-    used = bound.analyze(include_partials=False).globals
-    places = [(v.span.index, name) for name, found in used.items() if name not in declared for v in found]
-    if not places:
-        return
-    problems = tuple(
-        Problem(f"line {line_of(text, index)}", "a declared variable", name) for index, name in sorted(places)
-    )
-    index, name = min(places)
-    known = f"declared are {', '.join(sorted(declared))}" if declared else "none is declared"
-    raise TemplateError(
-        f"{source}: line {line_of(text, index)}: variable {name!r} is not declared; {known}; "
-        f"add {name!r} to variables with a path and a fallback",
-        problems=problems,
-    )
-
-
-def _visit(node: Node, check: Callable[[Node], None]) -> None:
-    check(node)
-    for child in _children(node):
-        _visit(child, check)
-
-
-def _children(node: Node) -> list[Node]:
-    return list(node.children(cast("RenderContext", None), include_partials=False))
-
-
-def _expressions(expression: Expression) -> list[Expression]:
-    inner = list(expression.children())
-    return [expression, *(found for child in inner for found in _expressions(child))]
-
-
-def _check_ranges(node: Node, text: str, source: str) -> None:
-    """Let a range stand only where it is looped over: elsewhere it is a list of any length for a few characters."""
-    for expression in node.expressions():
-        found = _expressions(expression)
-        if isinstance(expression, LoopExpression):
-            found.remove(expression.iterable)
-        for inner in found:
-            if isinstance(inner, RangeLiteral):
-                line = line_of(text, inner.token.start_index)
-                raise TemplateError(
-                    f"{source}: line {line}: the range {inner} stands outside a loop; write it in the for tag itself",
-                    problems=(Problem(f"line {line}", "a range in a for tag", str(inner)),),
-                )
 
 
 def _meter(bound: BoundTemplate) -> None:
@@ -248,7 +204,7 @@ def _meter(bound: BoundTemplate) -> None:
             blocks.append(node)
 
     for node in bound.nodes:
-        _visit(node, collect)
+        visit(node, collect)
     for block in blocks:
         block.nodes.insert(0, limits.Step(block.token, _cost(block.nodes)))
     if bound.nodes:
@@ -256,11 +212,16 @@ def _meter(bound: BoundTemplate) -> None:
 
 
 def _cost(nodes: list[Node]) -> int:
-    expressions = sum(len(_expressions(e)) for node in nodes for e in _conditions(node))
-    return 1 + len(nodes) + expressions
+    asked = sum(
+        _SEARCH if isinstance(inner, ContainsExpression) else 1
+        for node in nodes
+        for outer in _conditions(node)
+        for inner in expressions(outer)
+    )
+    return 1 + len(nodes) + asked
 
 
 def _conditions(node: Node) -> list[Expression]:
     """Return what a node may evaluate before one of its blocks renders: `elsif` and `when` are asked one by one."""
-    inner = [e for child in _children(node) if not isinstance(child, BlockNode) for e in child.expressions()]
+    inner = [e for child in children(node) if not isinstance(child, BlockNode) for e in child.expressions()]
     return [*node.expressions(), *inner]

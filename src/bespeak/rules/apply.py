@@ -29,6 +29,8 @@ class Ruled(msgspec.Struct, frozen=True):
         Their scores, shape (len(rows),).
     pinned
         Place by row; 0 is the first.
+    pinned_by
+        The pin by row.
     applied
         By rule id, for each rule that worked: one flag a row of the catalog that says where. Of a filter, the rows
         it keeps out; of a boost, those whose score it moves; of a pin, the one it pins.
@@ -41,6 +43,7 @@ class Ruled(msgspec.Struct, frozen=True):
     pinned: Mapping[int, int]
     applied: Mapping[str, Mask]
     skipped: Mapping[str, str] = {}
+    pinned_by: Mapping[int, str] = {}
 
     def rules_of(self, row: int) -> tuple[str, ...]:
         """Return the rules that worked on a row, in the order of their ids."""
@@ -158,7 +161,7 @@ def _pin(pins: list[Pin], step: _Step, ruled: Ruled, pinnable: Rows | None) -> R
         least = scores.min() if len(scores) else 0.0
         rows = np.concatenate([rows, np.asarray(brought, rows.dtype)])
         scores = np.concatenate([scores, np.full(len(brought), least)])
-    return Ruled(rows, scores, pinned, applied, skipped)
+    return Ruled(rows, scores, pinned, applied, skipped, {row: places[place + 1] for row, place in pinned.items()})
 
 
 def _wanted(rule: Pin, step: _Step, ruled: Ruled, pinnable: Rows | None, pinned: Mapping[int, int]) -> int | str:
