@@ -1,0 +1,1 @@
+"""The import maps that come with bespeak, one YAML file each."""
