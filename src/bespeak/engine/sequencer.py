@@ -98,23 +98,29 @@ class Sequencer:
         changes = self._link(event)
         profile_id = canonical(resolved.profile, self.aliases)
         profile = self.live.get(profile_id)
+        created = profile is None
         if profile is None:
-            if event.name in SILENT and event.type == "track" and not event.context.get("consent"):
+            if event.name in SILENT and not event.context.get("consent"):
                 return NOTHING
             profile = self._create(profile_id)
         if resolved.claimed is not None:
             profile.claimed_user_id = resolved.claimed
         settings = self._settings.profiles
-        if profile.next_flip_at <= event.time:
-            changes += self.segments.advance(profile, event.time, settings)
-        fold(profile, event, self._folding)
-        self.models.learn(profile, event, offset)
         flip = profile.next_flip_at
-        changes += self.segments.classify(profile, event.name, max(profile.last_seen, event.time), settings)
+        if flip <= event.time:
+            changes += self.segments.advance(profile, event.time, settings)
+        facts = fold(profile, event, self._folding)
+        self.models.learn(profile, event, offset)
+        at = max(profile.last_seen, event.time)
+        if created:
+            changes += self.segments.classify_all(profile, at, settings)
+        else:
+            changes += self.segments.classify(profile, event.name, at, settings, facts=facts)
         self.live.touch(profile_id)
-        if profile.next_flip_at < flip:
+        if profile.next_flip_at != flip:
             self.timers.note(profile_id, profile.next_flip_at)
-        self._count(changes)
+        if changes:
+            self._count(changes)
         return Taken(profile_id, changes)
 
     def advance(self, now: Instant) -> tuple[Change, ...]:

@@ -34,8 +34,8 @@ class Folding(msgspec.Struct, frozen=True):
     settings: ProfileSettings
 
 
-def fold(profile: Profile, event: Event, folding: Folding) -> None:
-    """Take one event into the draft `profile`.
+def fold(profile: Profile, event: Event, folding: Folding) -> bool:
+    """Take one event into the draft `profile`; says whether a trait or the consent may have changed.
 
     An event older than the profile's newest by more than the allowed delay counts in 'ever' aggregates only.
     """
@@ -47,28 +47,31 @@ def fold(profile: Profile, event: Event, folding: Folding) -> None:
     folding.feeds.update(profile.aggregates, event, newest=newest, delay=settings.delay)
     if time < newest - settings.delay:
         profile.late += 1
-        return
-    _note_consent(profile, event)
+        return False
+    facts = _note_consent(profile, event)
     if event.name in SILENT:
-        return
+        return facts
     if time > profile.last.get(event.name, 0):
         profile.last[event.name] = time
-    _note_traits(profile, event, settings.traits_max)
+    facts = _note_traits(profile, event, settings.traits_max) or facts
     items = item_ids(event)
     _note_items(profile, event, items, settings)
     _note_interests(profile, event, items, folding)
     _note_recent(profile, event, items, settings)
     profile.last_seen = max(newest, time)
+    return facts
 
 
-def _note_consent(profile: Profile, event: Event) -> None:
-    for purpose, choice in consent_choices(event):
+def _note_consent(profile: Profile, event: Event) -> bool:
+    choices = consent_choices(event)
+    for purpose, choice in choices:
         held = profile.consent.get(purpose)
         if held is None or (choice.time, choice.message_id) > (held.time, held.message_id):
             profile.consent[purpose] = choice
+    return bool(choices)
 
 
-def _note_traits(profile: Profile, event: Event, bound: int) -> None:
+def _note_traits(profile: Profile, event: Event, bound: int) -> bool:
     if event.type == "identify":
         _set_traits(profile.traits, event.properties, event, bound)
     elif event.type == "group":
@@ -76,6 +79,8 @@ def _note_traits(profile: Profile, event: Event, bound: int) -> None:
     traits = event.context.get("traits")
     if isinstance(traits, dict):
         _set_traits(profile.traits, cast("Mapping[str, object]", traits), event, bound)
+        return True
+    return event.type in {"identify", "group"}
 
 
 def _set_traits(traits: dict[str, Trait], given: Mapping[str, object], event: Event, bound: int) -> None:

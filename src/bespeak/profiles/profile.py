@@ -89,8 +89,10 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
         State of each declared aggregate, by its key.
     segments
         The segments that the profile is in, by id.
+    flips
+        By segment, the instant at which its windows may change the membership by themselves; not those that cannot.
     next_flip_at
-        The earliest instant at which a window may change a membership by itself; `clock.NEVER` when none can.
+        The earliest of `flips`; `clock.NEVER` when there is none.
     as_of
         The newest instant that the memberships were asked at; they are never asked at an earlier one.
     """
@@ -114,5 +116,6 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
     aggregates: dict[str, State] = {}
     segments: dict[str, Membership] = {}
     late: int = 0
+    flips: dict[str, Instant] = {}
     next_flip_at: Instant = NEVER
     as_of: Instant = 0

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from bespeak.clock import NEVER, Instant
-from bespeak.conditions import Aggregate, Compiled, Visitor, compile_condition
+from bespeak.conditions import Aggregate, Compiled, compile_condition
 from bespeak.errors import DefinitionError
 from bespeak.ids import ProfileId
 from bespeak.profiles import Membership, Profile, ProfileSettings, View
@@ -15,6 +15,9 @@ from bespeak.segments.segment import MAX_SEGMENTS, Segment
 
 FLIPS_MAX = 100_000
 """Flips of one profile worked through in one go: beyond it something counts in circles."""
+
+FACTS = frozenset({"traits", "user_id", "known", "consent"})
+"""Heads of paths that change only when the fold says so."""
 
 _FORBIDDEN = ("context", "item", "segments")
 
@@ -29,14 +32,22 @@ class Change(msgspec.Struct, frozen=True):
     why: str
 
 
-class _Live(msgspec.Struct, frozen=True):
-    segment: Segment
-    compiled: Compiled
-    windowed: bool
+class _Live:
+    """One segment, ready to be asked."""
+
+    __slots__ = ("answer", "compiled", "id", "segment", "windowed")
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self.id = segment.id
+        self.compiled = compile_condition(segment.condition)
+        self.answer = self.compiled.answer
+        self.windowed = self.compiled.windowed
+        _check(segment, self.compiled)
 
 
 class Segments:
-    """All segments of a store, compiled, indexed by the events that can change them.
+    """All segments of a store, compiled, indexed by what can change them.
 
     Raises
     ------
@@ -45,21 +56,14 @@ class Segments:
     """
 
     def __init__(self, segments: Iterable[Segment] = ()) -> None:
-        live = [_compiled(segment) for segment in segments]
-        if len(live) > MAX_SEGMENTS:
-            raise DefinitionError(f"a store has at most {MAX_SEGMENTS:,} segments, got {len(live):,}")
-        self._all: dict[str, _Live] = {entry.segment.id: entry for entry in live}
-        self._windowed: tuple[_Live, ...] = tuple(entry for entry in live if entry.windowed)
-        self._always: tuple[_Live, ...] = tuple(entry for entry in live if entry.compiled.depends.paths)
-        named: dict[str, list[_Live]] = {}
-        for entry in live:
-            if not entry.compiled.depends.paths:
-                for name in entry.compiled.depends.events:
-                    named.setdefault(name, []).append(entry)
-        self._by_event: dict[str, tuple[_Live, ...]] = {
-            name: (*self._always, *entries) for name, entries in named.items()
-        }
-        self._order = {segment_id: place for place, segment_id in enumerate(self._all)}
+        self._all: dict[str, _Live] = {segment.id: _Live(segment) for segment in segments}
+        if len(self._all) > MAX_SEGMENTS:
+            raise DefinitionError(f"a store has at most {MAX_SEGMENTS:,} segments, got {len(self._all):,}")
+        live = tuple(self._all.values())
+        self._volatile = tuple(entry for entry in live if _heads(entry) - FACTS)
+        self._by_facts = tuple(entry for entry in live if _heads(entry) & FACTS)
+        names = {name for entry in live for name in entry.compiled.depends.events}
+        self._by_event = {name: _asked_by(name, live, self._volatile) for name in names}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -82,71 +86,89 @@ class Segments:
         entry = self._all.get(segment_id)
         return None if entry is None else entry.compiled
 
-    def classify(self, profile: Profile, event_name: str, at: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
-        """Bring the memberships up to date after an event of this name was folded."""
-        entries = self._by_event.get(event_name, self._always)
+    def classify(self, profile: Profile, event_name: str, at: Instant, settings: ProfileSettings, *, facts: bool) -> tuple[Change, ...]:
+        """Bring the memberships up to date after an event of this name was folded.
+
+        Parameters
+        ----------
+        facts
+            Whether a trait, the identity or the consent changed.
+        """
+        entries = self._by_event.get(event_name, self._volatile)
+        if facts and self._by_facts:
+            entries = tuple(dict.fromkeys((*entries, *self._by_facts)))
         if not entries:
             return ()
         at = profile.as_of = max(at, profile.as_of)
-        view = View(profile, at, settings)
-        changes = tuple(change for entry in entries if (change := _ask(entry, profile, view, at)) is not None)
-        flip = min((entry.compiled.next_flip(view, at) for entry in entries if entry.windowed), default=NEVER)
-        profile.next_flip_at = min(flip, profile.next_flip_at)
-        return changes
+        return _ask(entries, profile, View(profile, at, settings), at)
 
     def classify_all(self, profile: Profile, at: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
-        """Bring every membership up to date: after a merge, and when definitions have changed."""
+        """Bring every membership up to date: of a new profile, after a merge, and when definitions have changed."""
         at = profile.as_of = max(at, profile.as_of)
-        view = View(profile, at, settings)
-        changes = [change for entry in self._all.values() if (change := _ask(entry, profile, view, at)) is not None]
-        for gone in [segment_id for segment_id in profile.segments if segment_id not in self._all]:
-            del profile.segments[gone]
-            changes.append(Change(profile.id, gone, entered=False, at=at, why="the segment was deleted"))
-        profile.next_flip_at = self._next_flip(view, at)
-        return tuple(changes)
+        profile.flips = {}
+        changes = _ask(self._all.values(), profile, View(profile, at, settings), at)
+        gone = [segment_id for segment_id in profile.segments if segment_id not in self._all]
+        for segment_id in gone:
+            del profile.segments[segment_id]
+        return changes + tuple(
+            Change(profile.id, segment_id, entered=False, at=at, why="the segment was deleted") for segment_id in gone
+        )
 
     def advance(self, profile: Profile, until: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
         """Work through every flip due by `until`, each stamped with its true time."""
-        changes: list[Change] = []
+        changes: tuple[Change, ...] = ()
         for _ in range(FLIPS_MAX):
             at = profile.next_flip_at
             if at > until:
                 break
             profile.as_of = max(at, profile.as_of)
-            view = View(profile, at, settings)
-            changes += [c for entry in self._windowed if (c := _ask(entry, profile, view, at)) is not None]
-            profile.next_flip_at = self._next_flip(view, at)
-        return tuple(changes)
+            due = [self._all[segment_id] for segment_id, flip in profile.flips.items() if flip <= at]
+            changes += _ask(due, profile, View(profile, at, settings), at)
+        return changes
 
     def members_at(self, segment_id: str, profiles: Iterable[Profile], at: Instant, settings: ProfileSettings) -> int:
         """Count who would be in the segment as of `at`."""
         compiled = self._all[segment_id].compiled
         return sum(1 for profile in profiles if compiled.holds(View(profile, at, settings), at))
 
-    def _next_flip(self, view: Visitor, at: Instant) -> Instant:
-        return min((entry.compiled.next_flip(view, at) for entry in self._windowed), default=NEVER)
+
+def _heads(entry: _Live) -> frozenset[str]:
+    return frozenset(path.partition(".")[0] for path in entry.compiled.depends.paths)
 
 
-def _compiled(segment: Segment) -> _Live:
-    compiled = compile_condition(segment.condition)
+def _asked_by(name: str, live: tuple[_Live, ...], volatile: tuple[_Live, ...]) -> tuple[_Live, ...]:
+    concerned = (entry for entry in live if name in entry.compiled.depends.events)
+    return tuple(dict.fromkeys((*volatile, *concerned)))
+
+
+def _check(segment: Segment, compiled: Compiled) -> None:
     if compiled.depends.segments:
         raise DefinitionError(f"segment {segment.id!r}: in_segment(...) is not possible in a segment; repeat its condition")
     for path in sorted(compiled.depends.paths):
         if path.partition(".")[0] in _FORBIDDEN:
             raise DefinitionError(f"segment {segment.id!r}: {path!r} is not known outside a request; use traits or events")
-    windowed = any(aggregate.within is not None for aggregate in compiled.depends.aggregates)
-    return _Live(segment, compiled, windowed)
 
 
-def _ask(entry: _Live, profile: Profile, view: View, at: Instant) -> Change | None:
-    segment = entry.segment
-    held = profile.segments.get(segment.id)
-    holds = entry.compiled.holds(view, at)
-    if holds == (held is not None):
-        return None
+def _ask(entries: Iterable[_Live], profile: Profile, view: View, at: Instant) -> tuple[Change, ...]:
+    """Ask each segment, note who moved and when each may move by itself."""
+    held, flips = profile.segments, profile.flips
+    changes: list[Change] = []
+    for entry in entries:
+        holds, until = entry.answer(view, at)
+        if until != NEVER:
+            flips[entry.id] = until
+        elif entry.windowed:
+            flips.pop(entry.id, None)
+        if holds is not (entry.id in held):
+            changes.append(_move(entry, profile, view, at, holds=holds))
+    profile.next_flip_at = min(flips.values(), default=NEVER)
+    return tuple(changes)
+
+
+def _move(entry: _Live, profile: Profile, view: View, at: Instant, *, holds: bool) -> Change:
     why = entry.compiled.explain(view, at).sentence()
     if holds:
-        profile.segments[segment.id] = Membership(at, segment.version, why)
+        profile.segments[entry.id] = Membership(at, entry.segment.version, why)
     else:
-        del profile.segments[segment.id]
-    return Change(profile.id, segment.id, entered=holds, at=at, why=why)
+        del profile.segments[entry.id]
+    return Change(profile.id, entry.id, entered=holds, at=at, why=why)
