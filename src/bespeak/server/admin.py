@@ -117,6 +117,7 @@ def _profiles(router: APIRouter, engine: Engine) -> None:
 
 
 def _items(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
+    @router.put("/v1/items", tags=["items"], summary="Many items", openapi_extra=body_of(list[Item]))
     @router.post("/v1/items", tags=["items"], summary="Many items", openapi_extra=body_of(list[Item]))
     async def put_items(request: Request) -> Response:
         """A JSON array, or one item a line (NDJSON). All of them, or none."""

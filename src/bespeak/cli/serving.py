@@ -1,0 +1,44 @@
+"""`bespeak serve` and `bespeak demo`."""
+
+from __future__ import annotations
+
+import logging
+from argparse import Namespace
+
+import msgspec
+
+from bespeak.cli.client import settings_of
+from bespeak.cli.output import print_json
+from bespeak.engine import Engine
+from bespeak.settings import Settings
+
+
+def serve(arguments: Namespace) -> int:
+    """Run the server until it is told to stop."""
+    from bespeak.server import serve as serve_settings
+
+    _log_to_stderr()
+    settings = _listening(settings_of(arguments), arguments)
+
+    async def started(_engine: Engine, address: str) -> None:
+        if arguments.json:
+            print_json({"address": address, "data_dir": settings.data_dir})
+        else:
+            print(f"bespeak answers at {address} (API: {address}/docs); Ctrl-C stops it")
+
+    serve_settings(settings, started=started)
+    return 0
+
+
+def _listening(settings: Settings, arguments: Namespace) -> Settings:
+    server = settings.server
+    if arguments.host is not None:
+        server = msgspec.structs.replace(server, host=arguments.host)
+    if arguments.port is not None:
+        server = msgspec.structs.replace(server, port=arguments.port)
+    return msgspec.structs.replace(settings, server=server)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("bespeak").setLevel(logging.INFO)

@@ -1,0 +1,271 @@
+"""The words of the command line: every verb with its options and an example. Imports nothing but argparse."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from bespeak import __version__
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
+
+    Parsers = _SubParsersAction[ArgumentParser]
+
+EPILOG = """examples:
+  bespeak init shop && cd shop && bespeak serve
+  bespeak demo
+  bespeak VERB --help
+
+A running server is asked; without one, the store is opened. Exit codes: 0 done, 1 it did not work, 2 wrong usage.
+"""
+
+
+class Verb(NamedTuple):
+    """One verb: what it does, how it looks in use, the options it takes, and `module:function` that runs it."""
+
+    name: str
+    summary: str
+    example: str
+    run: str
+    options: Callable[[ArgumentParser], object]
+
+
+class Group(NamedTuple):
+    """Verbs that belong together; `run` is what the group's name alone does, None where it needs a verb."""
+
+    name: str
+    summary: str
+    run: str | None
+    verbs: tuple[Verb, ...]
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of the whole command line; `run` of its result names the function of the verb."""
+    parser = ArgumentParser(
+        prog="bespeak",
+        description="A real-time personalization engine.",
+        epilog=EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"bespeak {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in VERBS:
+        _add(verbs, verb)
+    for group in GROUPS:
+        inner = verbs.add_parser(group.name, help=group.summary, description=_sentence(group.summary))
+        _common(inner)
+        inner.set_defaults(run=group.run)
+        within = inner.add_subparsers(title="verbs", metavar="VERB", required=group.run is None)
+        for verb in group.verbs:
+            _add(within, verb)
+    return parser
+
+
+def every_verb() -> list[str]:
+    """Return every verb as it is typed, for the documentation.
+
+    Examples
+    --------
+    >>> "keys create" in every_verb()
+    True
+    """
+    return [verb.name for verb in VERBS] + [f"{group.name} {verb.name}" for group in GROUPS for verb in group.verbs]
+
+
+def _add(parsers: Parsers, verb: Verb) -> None:
+    parser = parsers.add_parser(
+        verb.name,
+        help=verb.summary,
+        description=_sentence(verb.summary),
+        epilog=f"example:\n  {verb.example}",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    verb.options(parser)
+    _common(parser)
+    parser.set_defaults(run=verb.run)
+
+
+def _sentence(summary: str) -> str:
+    return summary[0].upper() + summary[1:] + "."
+
+
+def _common(parser: ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="settings (default: bespeak.toml here, if there is one)")
+    parser.add_argument("--data", metavar="DIR", help="data directory (default: data_dir of the settings)")
+    parser.add_argument("--json", action="store_true", help="answer in JSON, for programs")
+
+
+def _nothing(_parser: ArgumentParser) -> None:
+    """Take no option of its own."""
+
+
+def _init(parser: ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR", nargs="?", default=".", help="folder to make (default: here)")
+
+
+def _serve(parser: ArgumentParser) -> None:
+    parser.add_argument("--host", help="address to listen on (default: server.host)")
+    parser.add_argument("--port", type=int, help="port; 0 takes a free one (default: server.port)")
+
+
+def _demo(parser: ArgumentParser) -> None:
+    parser.add_argument("--once", action="store_true", help="start, prove that every address answers, stop")
+    parser.add_argument("--port", type=int, default=8000, help="port; the next free one when it is taken (8000)")
+    parser.add_argument("--seed", type=int, default=0, help="which town (0)")
+
+
+def _keys_create(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--kind", choices=("write", "secret"), required=True, help="write: public, sends; secret: everything"
+    )
+    parser.add_argument("--name", default=None, help="what it is for; the source of its events (default: the kind)")
+
+
+def _key_id(parser: ArgumentParser) -> None:
+    parser.add_argument("key", metavar="KEY_ID", help="its id, as `bespeak keys list` shows it")
+
+
+def _apply(parser: ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR", nargs="?", default=".", help="project folder (default: here)")
+
+
+def _import(parser: ArgumentParser) -> None:
+    parser.add_argument("files", metavar="FILE", nargs="+", help="delimited text or JSON lines, plain or gzip")
+    parser.add_argument(
+        "--map", required=True, metavar="MAP", help="what the columns mean: a YAML file, or a shipped map's name"
+    )
+
+
+def _at(parser: ArgumentParser) -> None:
+    parser.add_argument("--at", metavar="TIME", help="as of this moment, ISO 8601 (default: now)")
+
+
+def _profile(parser: ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="profile id, user id or anonymous id")
+    _at(parser)
+
+
+def _explain(parser: ArgumentParser) -> None:
+    parser.add_argument("segment", metavar="SEGMENT")
+    parser.add_argument("id", metavar="USER", help="profile id, user id or anonymous id")
+    _at(parser)
+
+
+def _count(parser: ArgumentParser) -> None:
+    parser.add_argument("segment", metavar="SEGMENT")
+    _at(parser)
+
+
+def _recommend(parser: ArgumentParser) -> None:
+    parser.add_argument("user", metavar="USER", help="user id; with --device an anonymous id")
+    parser.add_argument("-n", type=int, default=10, metavar="N", help="how many items (10)")
+    parser.add_argument("--device", action="store_true", help="USER is an anonymous id")
+    _at(parser)
+
+
+def _decide(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "request",
+        metavar="FILE",
+        nargs="?",
+        default="-",
+        help="the body of POST /v1/decide (default: -, standard input)",
+    )
+
+
+def _evaluate(parser: ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=0, help="which town (0)")
+    parser.add_argument("--people", type=int, default=2_000, help="people in it (2000)")
+    parser.add_argument("--items", type=int, default=500, help="items in its shop (500)")
+    parser.add_argument("--out", metavar="FILE", help="write the report there too, as JSON")
+
+
+def _bench(parser: ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="*", help="which benchmarks (default: all)")
+
+
+VERBS = (
+    Verb("init", "make a project folder: settings, definitions, keys", "bespeak init shop", "project:init", _init),
+    Verb("serve", "run the server until SIGTERM or Ctrl-C", "bespeak serve --port 8080", "serving:serve", _serve),
+    Verb("demo", "run a shop with people in it, to look at", "bespeak demo --port 8000", "serving:demo", _demo),
+    Verb("apply", "put a folder's definitions in force", "bespeak apply shop", "definitions:apply", _apply),
+    Verb(
+        "import",
+        "bring history in from files",
+        "bespeak import clicks.csv.gz --map eshop_clothing",
+        "importing:import_all",
+        _import,
+    ),
+    Verb("profile", "show what is known about somebody", "bespeak profile 1234", "asking:profile", _profile),
+    Verb(
+        "recommend",
+        "show items for somebody, with reasons",
+        "bespeak recommend 1234 -n 5",
+        "asking:recommend",
+        _recommend,
+    ),
+    Verb(
+        "decide",
+        "answer a decision request in JSON",
+        """echo '{"userId": "1234", "slots": [{"id": "home", "n": 4}]}' | bespeak decide""",
+        "asking:decide",
+        _decide,
+    ),
+    Verb(
+        "evaluate",
+        "measure decisions against the known tastes of a simulated town",
+        "bespeak evaluate --seed 7 --people 1000",
+        "measuring:evaluate",
+        _evaluate,
+    ),
+    Verb(
+        "bench",
+        "measure speed, each figure beside its floor",
+        "bespeak bench decide --json",
+        "measuring:bench",
+        _bench,
+    ),
+)
+
+GROUPS = (
+    Group(
+        "keys",
+        "make, list and revoke keys",
+        None,
+        (
+            Verb(
+                "create",
+                "make a key; its token is shown once",
+                "bespeak keys create --kind write --name shop",
+                "keys:create",
+                _keys_create,
+            ),
+            Verb("list", "list the keys, without their tokens", "bespeak keys list", "keys:list_keys", _nothing),
+            Verb("revoke", "end a key at once", "bespeak keys revoke key_2c4xvs7a", "keys:revoke", _key_id),
+        ),
+    ),
+    Group(
+        "segments",
+        "list, explain and count segments",
+        "asking:segments",
+        (
+            Verb("list", "list the segments with their sizes", "bespeak segments list", "asking:segments", _nothing),
+            Verb(
+                "explain",
+                "say why somebody is in a segment, or not",
+                "bespeak segments explain big-spenders 1234",
+                "asking:explain",
+                _explain,
+            ),
+            Verb(
+                "count",
+                "count who is in a segment, now or as of a moment",
+                "bespeak segments count big-spenders --at 2026-01-31",
+                "asking:count",
+                _count,
+            ),
+        ),
+    ),
+)
