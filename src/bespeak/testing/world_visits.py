@@ -241,4 +241,5 @@ def product(item: Item) -> dict[str, object]:
         "brand": item.brand,
         "price": item.price,
         "currency": CURRENCY,
+        "discount": item.properties["discount"],
     }

@@ -35,7 +35,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     companions: tuple[str, ...]
 
 
-DEPARTMENTS: dict[str, str] = {"home": "Home", "kitchen": "Kitchen", "clothing": "Clothing", "outdoors": "Outdoors"}
+DEPARTMENTS: dict[str, str] = {"home": "Living", "kitchen": "Kitchen", "clothing": "Clothing", "outdoors": "Outdoors"}
 
 KINDS: tuple[Kind, ...] = (
     Kind(
