@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,10 +29,10 @@ class SqliteMaker:
 
 
 @pytest.fixture(params=["defaults", "everything at once"])
-def sqlite_maker(request, tmp_path) -> Iterator[SqliteMaker]:
+def sqlite_maker(request, tmp_path) -> SqliteMaker:
     """Under the defaults, and with bounds so low that copying and sorting run all the time."""
     busy = SqliteSettings(wal_kib=1, loose_max=5, cache_kib=8)
-    yield SqliteMaker(tmp_path, None if request.param == "defaults" else busy)
+    return SqliteMaker(tmp_path, None if request.param == "defaults" else busy)
 
 
 @pytest.mark.parametrize("check", checks.for_stores(), ids=checks.name_of)

@@ -55,7 +55,7 @@ class SqliteSettings(msgspec.Struct, frozen=True, kw_only=True, tag="sqlite", fo
     versions_max: int = 100
     cache_kib: int = 65_536
     wal_kib: int = 16_384
-    loose_max: int = 500_000
+    loose_max: int = 1_000_000
     busy_ms: int = 5_000
 
     def __post_init__(self) -> None:

@@ -13,8 +13,9 @@ from bespeak.clock import Instant
 from bespeak.errors import CorruptLog, StoreError
 from bespeak.ids import ProfileId
 from bespeak.stores import sqlite_log, sqlite_seen
+from bespeak.stores.fair import FairLock
 from bespeak.stores.settings import SqliteSettings
-from bespeak.stores.sqlite_file import connect, connect_reader, open_writer
+from bespeak.stores.sqlite_file import TROUBLE, connect, connect_reader, open_writer
 from bespeak.stores.sqlite_upkeep import Upkeep
 from bespeak.stores.sqlite_write import put_checkpoint, put_documents, put_rejected
 from bespeak.stores.store import Commit, Document, LogRow, Product, ProfileRow, Rejected
@@ -48,7 +49,7 @@ class SqliteStore:
     def __init__(self, path: Path | str, settings: SqliteSettings | None = None) -> None:
         self.path = Path(path)
         self._settings = settings or SqliteSettings()
-        self._write_lock = threading.RLock()
+        self._write_lock = FairLock()
         self._read_lock = threading.RLock()
         self._closed = False
         with ExitStack() as opened:
@@ -58,7 +59,7 @@ class SqliteStore:
                 copier = opened.enter_context(closing(connect(self.path, self._settings, cache_kib=_UPKEEP_CACHE_KIB)))
                 self._last, self._crc, self._offset = _ends(self._reader, self.path)
                 loose = sqlite_seen.loose_counts(self._reader)
-            except sqlite3.Error as error:
+            except TROUBLE as error:
                 raise StoreError(f"cannot read the store {self.path}: {error}") from error
             opened.pop_all()
         self._writer: sqlite3.Connection | None = writer
@@ -161,7 +162,7 @@ class SqliteStore:
                 reader.execute("ROLLBACK")
 
     def seen_since(self, hour: int) -> Mapping[int, bytes]:
-        """Return the digests of each hour >= `hour`, packed (16 bytes each); for loading at start."""
+        """Return the digests of each hour >= `hour`, packed (16 bytes each; one may occur twice)."""
         with self._shared_reader() as reader:
             return sqlite_seen.packed(reader, hour)
 
@@ -229,7 +230,7 @@ class SqliteStore:
             writer.execute("COMMIT")
         except BaseException as error:
             self._undo(writer)
-            if isinstance(error, (sqlite3.Error, OverflowError, UnicodeError)):
+            if isinstance(error, TROUBLE):
                 raise StoreError(f"the store {self.path} could not write: {error}") from error
             raise
 
@@ -240,7 +241,7 @@ class SqliteStore:
                 writer = opened.enter_context(closing(open_writer(self.path, self._settings)))
                 try:
                     self._last, self._crc, self._offset = _ends(writer, self.path)
-                except sqlite3.Error as error:
+                except TROUBLE as error:
                     raise StoreError(f"cannot read the store {self.path}: {error}") from error
                 opened.pop_all()
             self._writer = writer
@@ -263,7 +264,7 @@ class SqliteStore:
             self._check_open()
             try:
                 yield self._reader
-            except sqlite3.Error as error:
+            except TROUBLE as error:
                 raise StoreError(f"the store {self.path} could not read: {error}") from error
 
     @contextmanager
@@ -275,7 +276,7 @@ class SqliteStore:
             reader = connect_reader(self.path, self._settings)
             reader.execute("BEGIN")
             yield reader
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise StoreError(f"the store {self.path} could not read: {error}") from error
         finally:
             if reader is not None:
@@ -290,7 +291,9 @@ class SqliteStore:
 def _ends(connection: sqlite3.Connection, path: Path) -> tuple[int, int, int]:
     """Return the log's last offset and CRC, and the offset that the checkpoint includes."""
     last, crc = sqlite_log.end_of_log(connection)
-    offset = int(connection.execute("SELECT value FROM meta WHERE key = 'checkpoint'").fetchone()[0])
-    if offset > last:
-        raise CorruptLog(f"log: it ends at offset {last}, but the checkpoint of {path} includes {offset}")
-    return last, crc, offset
+    found = connection.execute("SELECT value FROM meta WHERE key = 'checkpoint'").fetchone()
+    if found is None or not isinstance(found[0], int):
+        raise CorruptLog(f"{path} does not say which offset its checkpoint includes")
+    if found[0] > last:
+        raise CorruptLog(f"log: it ends at offset {last}, but the checkpoint of {path} includes {found[0]}")
+    return last, crc, found[0]

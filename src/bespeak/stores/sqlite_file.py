@@ -17,6 +17,9 @@ APPLICATION_ID = 0x62737065
 
 PAGE_SIZE = 8192
 
+TROUBLE = (sqlite3.Error, UnicodeError, OverflowError)
+"""What a statement may raise: a full disk, a number over 64 bits, text that is none (SQLite's, in a damaged file)."""
+
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
 INSERT INTO meta VALUES ('format', 1), ('checkpoint', 0);
@@ -57,9 +60,13 @@ def connect(path: Path, settings: SqliteSettings, *, cache_kib: int) -> sqlite3.
         check_same_thread=False,
         cached_statements=64,
     )
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA wal_autocheckpoint=0")
-    connection.execute(f"PRAGMA cache_size=-{cache_kib}")
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute(f"PRAGMA cache_size=-{cache_kib}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -83,11 +90,11 @@ def open_writer(path: Path, settings: SqliteSettings) -> sqlite3.Connection:
         connection = connect(path, settings, cache_kib=settings.cache_kib)
     except OSError as error:
         raise StoreError(f"cannot make the store {path}: {error.strerror}") from error
-    except sqlite3.Error as error:
+    except TROUBLE as error:
         raise StoreError(f"cannot open the store {path}: {error}") from error
     try:
         _prepare(connection, path)
-    except sqlite3.Error as error:
+    except TROUBLE as error:
         connection.close()
         raise StoreError(f"cannot open the store {path}: {error}") from error
     except BaseException:
@@ -141,12 +148,13 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> None:
     found = connection.execute("PRAGMA application_id").fetchone()[0]
     if found != APPLICATION_ID:
         raise StoreError(f"{path} is an SQLite database of another program; name another file in store.path")
-    version = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()[0]
+    row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+    if row is None or not isinstance(row[0], int):
+        raise StoreError(f"{path} does not say its store format: it is damaged; restore a backup")
+    version = row[0]
     if version > FORMAT:
         raise StoreError(
             f"{path} has store format {version}, of a newer bespeak; this one reads format {FORMAT}: upgrade bespeak",
         )
     if version < FORMAT:
-        raise StoreError(
-            f"{path} has store format {version}; this bespeak reads format {FORMAT} and knows no way there"
-        )
+        raise StoreError(f"{path} has store format {version}; this bespeak reads {FORMAT} and knows no way from there")

@@ -34,7 +34,11 @@ def append(writer: sqlite3.Connection, rows: Sequence[LogRow], crc: int) -> int:
 def end_of_log(reader: sqlite3.Connection) -> tuple[int, int]:
     """Return the last offset and the CRC of the last row; (0, START_CRC) for an empty log."""
     row = reader.execute("SELECT first, count, crc FROM log ORDER BY first DESC LIMIT 1").fetchone()
-    return (row[0] + row[1] - 1, row[2]) if row else (0, START_CRC)
+    if row is None:
+        return 0, START_CRC
+    if not all(isinstance(value, int) for value in row):
+        raise CorruptLog(f"log: its last row, from offset {row[0]!r}, is not made of numbers")
+    return row[0] + row[1] - 1, row[2]
 
 
 def read(reader: sqlite3.Connection, after: int) -> Iterator[LogRow]:
@@ -53,7 +57,7 @@ def read(reader: sqlite3.Connection, after: int) -> Iterator[LogRow]:
             found = cursor.fetchone()
         except sqlite3.OperationalError:
             raise
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeError) as error:
             raise CorruptLog(f"log: cannot read the row from offset {expected}: {error}") from error
         if found is None:
             return
@@ -67,11 +71,20 @@ def _before(reader: sqlite3.Connection, after: int) -> tuple[int, int]:
     """Return where the row that holds `after` begins (as the row before it says), and what it is chained to."""
     query = "SELECT first, count, crc FROM log WHERE first <= ? ORDER BY first DESC LIMIT 2"
     rows = reader.execute(query, (max(after, 1),)).fetchall()
-    return (rows[1][0] + rows[1][1], rows[1][2]) if len(rows) == 2 else (1, START_CRC)
+    if len(rows) < 2:
+        return 1, START_CRC
+    first, count, crc = rows[1]
+    if not isinstance(count, int) or not isinstance(crc, int):
+        raise CorruptLog(f"log: the row from offset {first} is not made of numbers")
+    return first + count, crc
 
 
-def _checked(found: tuple[int, int, int, bytes, int], expected: int, crc: int) -> tuple[LogRow, int]:
+def _checked(found: tuple[object, ...], expected: int, crc: int) -> tuple[LogRow, int]:
     first, count, received, payload, stored = found
+    if not (isinstance(first, int) and isinstance(count, int) and isinstance(received, int)):
+        raise CorruptLog(f"log: the row from offset {expected} is not made of numbers")
+    if not isinstance(payload, bytes) or not isinstance(stored, int):
+        raise CorruptLog(f"log: the row from offset {expected} has no payload or no CRC")
     if first != expected:
         raise CorruptLog(f"log: expected a row from offset {expected}, found one from {first}: what is between is gone")
     row = LogRow(first, count, received, payload)

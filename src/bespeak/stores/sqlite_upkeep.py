@@ -26,9 +26,11 @@ class Upkeep:
     connection
         What it reads and copies with; closed by `close`.
     transaction
-        Gives the writing connection inside a transaction; no commit runs meanwhile.
+        Gives the writing connection inside a transaction; used inside `pause`.
     pause
-        Held while no commit may run, outside a transaction.
+        Held while no commit may run.
+    on_sorted
+        Called after digests have moved.
     loose
         Unsorted digests by hour at the start.
     """
@@ -39,7 +41,7 @@ class Upkeep:
         *,
         connection: sqlite3.Connection,
         transaction: Callable[[], AbstractContextManager[sqlite3.Connection]],
-        pause: AbstractContextManager[object],
+        pause: AbstractContextManager[None],
         on_sorted: Callable[[], None],
         loose: dict[int, int],
     ) -> None:

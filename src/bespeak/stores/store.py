@@ -144,7 +144,7 @@ class Store(Protocol):
         ...
 
     def seen_since(self, hour: int) -> Mapping[int, bytes]:
-        """Return the digests of each hour >= `hour`, packed (16 bytes each); for loading at start."""
+        """Return the digests of each hour >= `hour`, packed (16 bytes each, in any order, one perhaps twice)."""
         ...
 
     def forget_seen(self, before_hour: int) -> None:
