@@ -3,6 +3,7 @@
     trending, seqknn = Trending(settings), SeqKNN(settings)        # learn(Interaction), dump(), load(bytes)
     candidates = propose(recommenders, history, catalog, at=, settings=, allowed=rows|None, exclude=ids)
         # Candidates(rows, scores, sources, weights): the best `settings.candidates`, best first
+        # exclude: bought, hidden by the person, on the page already, the item that the page is about
     placed = arrange(catalog, rows, scores, n, settings=, pinned={row: place}, rng=)
         # tuple[Placed(row, score, pinned, propensity, explored), ...]
     items = materialize(placed, candidates, recommenders, history, catalog, at=, rules=, pinned_by=, explain=)

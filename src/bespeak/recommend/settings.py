@@ -27,13 +27,18 @@ class RecommendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     neighbours
         Items kept for each item by SeqKNN; a row is cut back to it when it holds twice as many; 10 to 5,000.
         Memory: up to about 28 bytes x neighbours an item, plus 8 kB for one that is busy.
-    past_decay, future_decay, future
-        Shape of the weight of a pair of items by their distance: tp, tn and fut of `pair_weights`;
-        0.1 to 1,000, 0.1 to 1,000 and 1 to 50 events.
+    past_decay
+        Events over which a pair of items counts less the further apart they are (tp of `pair_weights`); 0.1 to 1,000.
+    future_decay
+        The same for what comes after the next event (tn of `pair_weights`); 0.1 to 1,000.
+    future
+        Events after the next one that a past event is paired with, the next one included; 1 to 50.
     reverse
         Share of a pair's weight that counts in the other direction too; 0 to 1.
-    source_power, target_power
-        How strongly an item's own frequency is divided out, where it leads and where it is led to; 0 to 1.
+    source_power
+        How strongly the frequency of the item that leads is divided out; 0 to 1.
+    target_power
+        How strongly the frequency of the item that is led to is divided out: higher favours the rare; 0 to 1.
     recency
         Events in which the weight of a person's history falls to 1/e when it is scored; 0.1 to 1,000.
     items_max
@@ -41,8 +46,10 @@ class RecommendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         trending; the longest untouched); 100 to 2,000,000.
     event_weights
         Weight by event name, over the defaults (`events.vocabulary.ITEM_WEIGHTS`); 0 to 100; 0 says nothing.
-    trending_weight, seqknn_weight
-        Factors on the blend's own weights by history length; 0 to 100.
+    trending_weight
+        Factor on the weight that trending has by the length of the history; 0 (off) to 100.
+    seqknn_weight
+        Factor on the weight that SeqKNN has by the length of the history; 0 (off) to 100.
     candidates
         Items that rules and the final order choose from; 10 to 5,000.
     mmr
@@ -54,7 +61,7 @@ class RecommendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     exclude_bought
         Leave out what the person has bought.
     exclude_seen
-        Leave out what is among the person's newest `window` events.
+        Leave out the items of the person's newest `window` events with an item.
 
     Raises
     ------
