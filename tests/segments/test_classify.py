@@ -1,0 +1,175 @@
+"""Membership is exact to the second, is asked only where it can have changed, and says why."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bespeak.clock import MINUTE, NEVER, SECOND
+from bespeak.conditions import Feeds
+from bespeak.errors import DefinitionError
+from bespeak.events import Event
+from bespeak.profiles import Folding, Profile, ProfileSettings, View, fold
+from bespeak.segments import MAX_SEGMENTS, Segments, load
+
+START = 1_780_000_000 * SECOND
+SETTINGS = ProfileSettings()
+TEXTS = {
+    "twice": 'count("View", last 3 seconds) >= 2',
+    "idle": 'not performed("View", last 10 seconds)',
+    "buyers": 'sum(properties.price of "Buy", last 20 seconds) > 5',
+    "latest": 'last(properties.price of "View") >= 3',
+    "germans": 'traits.country = "DE"',
+    "keen": 'count("View") >= 3 and not performed("Buy", last 1 minute)',
+    "regulars": "sessions.count >= 2",
+}
+
+
+def segments_of(texts: dict[str, str]) -> Segments:
+    return Segments(load({"id": name, "condition": text}, source="test") for name, text in texts.items())
+
+
+def event(name: str, at: int, place: int, *, price: int = 1, country: str | None = None) -> Event:
+    context = {"traits": {"country": country}} if country else {}
+    return Event(
+        type="track", name=name, message_id=f"m{place:03d}", time=at, received=at, anonymous_id="a",
+        properties={"price": price}, context=context,
+    )
+
+
+class Town:
+    """One person, one set of segments, fed event by event as the engine does."""
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self.segments = segments_of(texts)
+        self.folding = Folding(Feeds(self.segments.aggregates()), lambda _item: None, SETTINGS)
+        self.profile = Profile(id="a:a")
+        self.moves: list[tuple[int, str, bool]] = []
+        self.fresh = True
+
+    def take(self, happened: Event) -> None:
+        moves = self.segments.advance(self.profile, happened.time, SETTINGS)
+        facts = fold(self.profile, happened, self.folding)
+        if self.fresh:
+            moves += self.segments.classify_all(self.profile, happened.time, SETTINGS)
+        else:
+            moves += self.segments.classify(self.profile, happened.name, happened.time, SETTINGS, facts=facts)
+        self.fresh = False
+        self.moves += [(move.at, move.segment, move.entered) for move in moves]
+
+    def advance(self, until: int) -> None:
+        for move in self.segments.advance(self.profile, until, SETTINGS):
+            self.moves.append((move.at, move.segment, move.entered))
+
+
+def test_the_second_view_enters_and_the_window_leaves_at_its_second() -> None:
+    town = Town({"twice": TEXTS["twice"]})
+    town.take(event("View", START, 0))
+    assert "twice" not in town.profile.segments
+    town.take(event("View", START + SECOND, 1))
+    assert town.profile.segments["twice"].since == START + SECOND
+    assert town.profile.next_flip_at == START + 3 * SECOND
+    town.advance(START + 3 * SECOND - 1)
+    assert "twice" in town.profile.segments
+    town.advance(START + 3 * SECOND)
+    assert "twice" not in town.profile.segments
+    assert town.moves[-1] == (START + 3 * SECOND, "twice", False)
+    assert town.profile.next_flip_at == NEVER
+
+
+def test_absence_is_entered_at_its_second_without_an_event() -> None:
+    town = Town({"idle": TEXTS["idle"]})
+    town.take(event("View", START, 0))
+    assert "idle" not in town.profile.segments
+    town.advance(START + MINUTE)
+    assert town.profile.segments["idle"].since == START + 10 * SECOND
+
+
+def test_somebody_new_is_asked_everything() -> None:
+    town = Town({"idle": TEXTS["idle"]})
+    town.take(event("Other", START, 0))
+    assert "idle" in town.profile.segments
+
+
+def test_a_membership_says_why() -> None:
+    town = Town({"germans": TEXTS["germans"]})
+    town.take(event("Other", START, 0, country="DE"))
+    assert "DE" in town.profile.segments["germans"].why
+
+
+deeds = st.lists(
+    st.tuples(
+        st.sampled_from(["View", "Buy", "Other"]), st.integers(0, 40), st.integers(0, 6), st.sampled_from(["DE", "FR", None])
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(deeds, st.integers(0, 100))
+def test_live_membership_equals_asking_every_condition_anew(
+    happened: list[tuple[str, int, int, str | None]], wait: int
+) -> None:
+    """The index and the flips never miss a change: asked at any instant, the answer is the naive one."""
+    town = Town(TEXTS)
+    clock = START
+    for place, (name, gap, price, country) in enumerate(happened):
+        clock += gap * SECOND
+        town.take(event(name, clock, place, price=price, country=country))
+        agrees(town, clock)
+    for second in range(wait):
+        town.advance(clock + second * SECOND)
+        agrees(town, clock + second * SECOND)
+
+
+def agrees(town: Town, at: int) -> None:
+    view = View(town.profile, at, SETTINGS)
+    naive = {
+        segment.id
+        for segment in town.segments.all()
+        if (compiled := town.segments.compiled(segment.id)) is not None and compiled.holds(view, at)
+    }
+    assert set(town.profile.segments) == naive
+
+
+def test_moves_alternate_and_never_go_back_in_time() -> None:
+    rng = Random(3)
+    town = Town(TEXTS)
+    clock = START
+    for place in range(200):
+        clock += rng.randrange(15) * SECOND
+        town.take(event(rng.choice(["View", "Buy"]), clock, place, price=rng.randrange(6)))
+    assert [at for at, _, _ in town.moves] == sorted(at for at, _, _ in town.moves)
+    for name in TEXTS:
+        mine = [entered for _, segment, entered in town.moves if segment == name]
+        assert all(one != other for one, other in zip(mine, mine[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"id": "x"}, "condition is missing"),
+        ({"id": "X y", "condition": "true"}, "id must be"),
+        ({"id": "x", "condition": "true", "wen": 1}, "unknown field 'wen'"),
+        ({"id": "x", "condition": "count("}, "x.yaml: condition"),
+        ({"id": "x", "condition": 3}, "must be text or a mapping"),
+    ],
+)
+def test_a_definition_that_cannot_be_is_refused_with_its_place(raw: dict[str, object], words: str) -> None:
+    with pytest.raises(DefinitionError, match=words):
+        load(raw, source="x.yaml")
+
+
+def test_what_a_segment_cannot_know_is_refused() -> None:
+    for text in ('context.device = "phone"', "item.price < 3", 'in_segment("other")'):
+        with pytest.raises(DefinitionError, match="segment 's'"):
+            segments_of({"s": text})
+
+
+def test_there_is_a_bound_on_segments() -> None:
+    with pytest.raises(DefinitionError, match="at most 1,000 segments"):
+        segments_of({f"s{n}": "true" for n in range(MAX_SEGMENTS + 1)})
