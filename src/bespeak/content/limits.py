@@ -3,8 +3,8 @@
 python-liquid has limits of its own, and all of them are set (`template`). They do not stop everything: one
 after another, many loops each within the limit still add up; `case` may render a block several times over;
 one `replace` can multiply a text. So a meter counts *steps*: each node of each block each time it renders, each
-filter, each 256 characters or 4 list elements that a filter handles; a `contains` counts as ten. The count depends on nothing but template
-and variables, so a template that ends here ends in the same place everywhere.
+filter, each 256 characters or 4 list elements that a filter handles; a `contains` counts as ten. The count depends
+on nothing but template and variables, so a template that ends here ends in the same place everywhere.
 """
 
 from __future__ import annotations
