@@ -26,7 +26,7 @@ from bespeak.engine.definitions import Applied, Definition, DefinitionKind
 from bespeak.engine.feed import Feed, Live, Subscription
 from bespeak.engine.metrics import Metrics
 from bespeak.engine.models import Models
-from bespeak.engine.pages import Pages
+from bespeak.engine.pages import OWN, Pages
 from bespeak.engine.records import DefinitionRecord, EventRecord, ItemsRecord, Record, encode, open_event, seal_event
 from bespeak.engine.recovery import checkpoint, recover
 from bespeak.engine.sequencer import Sequencer, Taken
@@ -221,7 +221,9 @@ class Engine:
             return EventResult("refused", event.message_id, admission.reason)
         records.append(seal_event(event, imported=imported))
         self._offset += 1
-        self._show(event, self.sequencer.take(event, resolved, self._offset))
+        taken = self.sequencer.take(event, resolved)
+        if event.source != OWN:
+            self._show(event, taken)
         return EventResult("ok", event.message_id)
 
     def _queue(
@@ -473,7 +475,7 @@ class Engine:
                 event = open_event(record)
                 resolved = self.sequencer.whose(event)
                 if isinstance(resolved, Resolved):
-                    self.sequencer.take(event, resolved, offset)
+                    self.sequencer.take(event, resolved)
             case ItemsRecord():
                 self.catalog.put(record.put)
                 self.catalog.remove(record.removed)

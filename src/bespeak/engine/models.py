@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 
+import msgspec
+
 from bespeak.events import Event
 from bespeak.events.vocabulary import ITEM_WEIGHTS, item_ids
 from bespeak.profiles import Profile, Recent
@@ -14,9 +16,18 @@ from bespeak.stores import Product, Store
 HISTORY = 50
 """Earlier items handed to a learner with each interaction."""
 
+PENDING_MAX = 20_000
+"""Interactions written beside the last full state; with more of them the full state is written again."""
+
+_PENDING = "model:pending"
+_decoder = msgspec.msgpack.Decoder(list[Interaction])
+
 
 class Models:
     """Every recommender, learning event by event.
+
+    A checkpoint holds each recommender's state, written now and then since it may be large, and what was learned
+    since; together they are exactly what was live.
 
     Parameters
     ----------
@@ -27,15 +38,11 @@ class Models:
     def __init__(self, make: Callable[[], tuple[Recommender, ...]]) -> None:
         self._make = make
         self.recommenders = make()
-        self.offset = 0
-        self._offsets: dict[str, int] = {}
-        self._changed = False
+        self._pending: list[Interaction] = []
+        self._written = 0
 
-    def learn(self, profile: Profile, event: Event, offset: int) -> None:
-        """Take in an event that was folded into `profile`; events without items teach nothing.
-
-        A recommender whose checkpoint includes `offset` leaves it out.
-        """
+    def learn(self, profile: Profile, event: Event) -> None:
+        """Take in an event that was just folded into `profile`; events without items teach nothing."""
         if event.name not in ITEM_WEIGHTS:
             return
         items = item_ids(event)
@@ -44,28 +51,42 @@ class Models:
         history = history_before(profile.recent, event)
         for item in items:
             interaction = Interaction(item, event.name, event.time, history)
-            for recommender in self.recommenders:
-                if offset > self._offsets.get(recommender.name, 0):
-                    recommender.learn(interaction)
-        self._changed = True
+            self._pending.append(interaction)
+            self._learn(interaction)
 
     def load(self, store: Store) -> None:
-        """Start anew from every recommender's checkpoint; `offset` is the oldest that they include."""
+        """Start anew from the checkpoint."""
         self.recommenders = self._make()
-        self._changed = False
         for recommender in self.recommenders:
             product = store.product("model:" + recommender.name)
             if product is not None:
                 recommender.load(product.data)
-            self._offsets[recommender.name] = product.offset if product is not None else 0
-        self.offset = min(self._offsets.values(), default=0)
+        pending = store.product(_PENDING)
+        self._pending = _decoder.decode(pending.data) if pending is not None else []
+        self._written = len(self._pending)
+        for interaction in self._pending:
+            self._learn(interaction)
 
-    def products(self, offset: int) -> tuple[Product, ...]:
-        """Return every recommender's state as of `offset`; nothing when nothing was learned since the last call."""
-        if not self._changed:
+    def products(self, offset: int, *, full: bool) -> tuple[Product, ...]:
+        """Return what a checkpoint at `offset` must hold; nothing when nothing was learned since the last one.
+
+        Parameters
+        ----------
+        full
+            Whether to write the whole state; it is written anyway when too much was learned since.
+        """
+        if full and self._pending or len(self._pending) > PENDING_MAX:
+            self._pending, self._written = [], 0
+            states = tuple(Product("model:" + one.name, offset, one.dump()) for one in self.recommenders)
+            return (*states, Product(_PENDING, offset, msgspec.msgpack.encode(self._pending)))
+        if len(self._pending) == self._written:
             return ()
-        self._changed = False
-        return tuple(Product("model:" + one.name, offset, one.dump()) for one in self.recommenders)
+        self._written = len(self._pending)
+        return (Product(_PENDING, offset, msgspec.msgpack.encode(self._pending)),)
+
+    def _learn(self, interaction: Interaction) -> None:
+        for recommender in self.recommenders:
+            recommender.learn(interaction)
 
 
 def history_before(recent: list[Recent], event: Event) -> tuple[str, ...]:

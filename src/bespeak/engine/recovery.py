@@ -8,11 +8,9 @@ import msgspec
 
 from bespeak.catalog import Catalog, Item
 from bespeak.engine.models import Models
-from bespeak.engine.records import EventRecord, Record, decode, open_event
+from bespeak.engine.records import Record, decode
 from bespeak.engine.sequencer import Sequencer
 from bespeak.engine.site import Registry
-from bespeak.events import Event
-from bespeak.profiles import Resolved
 from bespeak.stores import Checkpoint, Document, Product, Store
 
 STATE = "state"
@@ -53,7 +51,7 @@ def checkpoint(
     documents = (*registry.changed(), *(_item_document(item_id, item, offset) for item_id, item in items.items()))
     aliases, sequencer.new_aliases = sequencer.new_aliases, {}
     rows, removed = sequencer.live.changed()
-    products = models.products(offset) if models_due else ()
+    products = models.products(offset, full=models_due)
     if not (rows or removed or aliases or documents or products):
         return None
     totals = Product(STATE, offset, msgspec.msgpack.encode(Totals(sequencer.profiles, sequencer.sizes)))
@@ -84,20 +82,9 @@ def recover(
     totals = msgspec.msgpack.decode(held.data, type=Totals) if held is not None else Totals()
     sequencer.restore(registry.site.segments, registry.site.aggregates, totals.sizes, totals.profiles)
     models.load(store)
-    for row in store.read(min(included, models.offset)):
-        for offset, record in decode(row, after=min(included, models.offset)):
-            if offset > included:
-                apply(record, offset)
-            elif isinstance(record, EventRecord):
-                _relearn(open_event(record), offset, sequencer, models)
-
-
-def _relearn(event: Event, offset: int, sequencer: Sequencer, models: Models) -> None:
-    """Let the recommenders that are behind the profiles learn an event that is folded already."""
-    resolved = sequencer.whose(event)
-    profile = sequencer.live.get(resolved.profile) if isinstance(resolved, Resolved) else None
-    if profile is not None:
-        models.learn(profile, event, offset)
+    for row in store.read(included):
+        for offset, record in decode(row, after=included):
+            apply(record, offset)
 
 
 def _item_document(item_id: str, item: Item | None, offset: int) -> Document:

@@ -93,7 +93,7 @@ class Sequencer:
 
     # -- taking, in log order
 
-    def take(self, event: Event, resolved: Resolved, offset: int) -> Taken:
+    def take(self, event: Event, resolved: Resolved) -> Taken:
         """Link, fold, learn and classify one event that is in the log."""
         changes = self._link(event)
         profile_id = canonical(resolved.profile, self.aliases)
@@ -110,7 +110,7 @@ class Sequencer:
         if flip <= event.time:
             changes += self.segments.advance(profile, event.time, settings)
         facts = fold(profile, event, self._folding)
-        self.models.learn(profile, event, offset)
+        self.models.learn(profile, event)
         at = max(profile.last_seen, event.time)
         if created:
             changes += self.segments.classify_all(profile, at, settings)

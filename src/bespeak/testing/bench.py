@@ -1,0 +1,260 @@
+"""The hot paths, each measured beside its floor: the least that any program could do, in the same run.
+
+A ratio of two figures of one run holds on any machine; the figures themselves only on this one.
+`ratio` says how many times the floor's cost the path takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bespeak.catalog import Item
+from bespeak.clock import DAY, MINUTE, SECOND, ManualClock
+from bespeak.decide import DecideRequest, SlotRequest
+from bespeak.engine import Definition, Engine
+from bespeak.errors import InvalidInput
+from bespeak.privacy import Key
+from bespeak.settings import Settings
+from bespeak.stores import MemorySettings, SqliteSettings
+from bespeak.testing.bench_http import ingest_by_http
+
+START = 1_780_000_000 * SECOND
+EVENTS = 20_000
+PEOPLE = 1_000
+CATALOG = 20_000
+SEGMENTS = 100
+BATCH = 20
+
+
+class Result(msgspec.Struct, frozen=True):
+    """One figure.
+
+    Parameters
+    ----------
+    floor
+        The same unit for the least that any program could do.
+    ratio
+        The path's cost over the floor's.
+    """
+
+    name: str
+    value: float
+    unit: str
+    floor: float
+    ratio: float
+
+
+def run(names: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    """Run the benchmarks of these names (all by default) and return `name`, `value`, `unit`, `floor`, `ratio` of each.
+
+    Raises
+    ------
+    InvalidInput
+        There is no benchmark of that name.
+    """
+    chosen = tuple(names or BENCHMARKS)
+    for name in chosen:
+        if name not in BENCHMARKS:
+            raise InvalidInput(f"there is no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
+    return [msgspec.to_builtins(BENCHMARKS[name]()) for name in chosen]
+
+
+def fold() -> Result:
+    """Microseconds an event from parsed to folded and classified in process, with 100 live segments."""
+    return asyncio.run(_fold())
+
+
+async def _fold() -> Result:
+    engine, key = await _engine(Settings(store=MemorySettings()), items=500)
+    parsed = [engine.parse(body, key=key) for body in _bodies(EVENTS)]
+    events = [event for one in parsed for event in one.events]
+    resolved = [engine.sequencer.whose(event) for event in events]
+    gc.collect()
+
+    def path() -> None:
+        for event, whose in zip(events, resolved, strict=True):
+            engine.sequencer.take(event, whose)  # type: ignore[arg-type]  # every event of the bench names somebody
+
+    def floor() -> None:
+        counts: dict[tuple[str | None, str], int] = {}
+        for event in events:
+            name = (event.anonymous_id, event.name)
+            counts[name] = counts.get(name, 0) + 1
+
+    took, least = _cpu(path), _cpu(floor)
+    await engine.close()
+    each = 1e6 / len(events)
+    return Result("fold", round(took * each, 3), "us/event", round(least * each, 4), round(took / least, 1))
+
+
+def decide() -> Result:
+    """Milliseconds of CPU for a decision: one slot of 10 from 20,000 items, for people with 20 events each."""
+    return asyncio.run(_decide())
+
+
+async def _decide() -> Result:
+    engine, key = await _engine(Settings(store=MemorySettings()), items=CATALOG)
+    for body in _bodies(EVENTS, items=CATALOG):
+        engine.accept(engine.parse(body, key=key), key)
+    requests = [
+        DecideRequest(anonymous_id=f"device-{person % PEOPLE}", slots=(SlotRequest(id="home", n=10),))
+        for person in range(500)
+    ]
+    for request in requests[:20]:
+        engine.decide(request, key=key)
+    gc.collect()
+
+    def path() -> None:
+        for request in requests:
+            engine.decide(request, key=key)
+
+    matrix = np.random.default_rng(0).random((CATALOG, 64), np.float32)
+    vector = matrix[0].copy()
+
+    def floor() -> None:
+        for _ in requests:
+            scores = matrix @ vector
+            np.argpartition(scores, CATALOG - 10)
+
+    took, least = _cpu(path), _cpu(floor)
+    await engine.close()
+    each = 1e3 / len(requests)
+    return Result("decide", round(took * each, 3), "ms/decision", round(least * each, 3), round(took / least, 2))
+
+
+def imported() -> Result:
+    """Events a second that a bulk import takes in, durable, beside decoding the same bytes alone."""
+    return asyncio.run(_imported())
+
+
+async def _imported() -> Result:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=folder, store=SqliteSettings())
+        engine, key = await _engine(settings, items=500)
+        bodies = list(_bodies(EVENTS * 2, size=500))
+        parsed = [engine.parse(body, key=key) for body in bodies]
+        began = time.perf_counter()
+        for one in parsed:
+            await engine.import_events(one.events)
+        took = time.perf_counter() - began
+        await engine.close()
+    events = sum(len(one.events) for one in parsed)
+    decoder = msgspec.json.Decoder()
+
+    def floor() -> None:
+        for body in bodies:
+            decoder.decode(body)
+
+    rate, most = events / took, events / _cpu(floor)
+    return Result("import", round(rate), "events/s", round(most), round(most / rate, 1))
+
+
+def ingest() -> Result:
+    """Events a second by HTTP in batches of 20, each acknowledged after it is on disk, with 100 live segments."""
+    with tempfile.TemporaryDirectory() as folder:
+        bodies = list(_bodies(EVENTS * 2))
+        rate = asyncio.run(ingest_by_http(Path(folder), definitions(), bodies, BATCH))
+        floor = _append_floor(Path(folder) / "floor", bodies)
+    return Result("ingest", round(rate), "events/s", round(floor), round(floor / rate, 1))
+
+
+def _append_floor(path: Path, bodies: list[bytes]) -> float:
+    """Decode, append and fsync the same bytes, as many bodies a sync as a server with 16 connections can gather."""
+    decoder = msgspec.json.Decoder()
+    began = time.perf_counter()
+    with path.open("wb") as file:
+        for start in range(0, len(bodies), 16):
+            for body in bodies[start : start + 16]:
+                decoder.decode(body)
+                file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+    return len(bodies) * BATCH / (time.perf_counter() - began)
+
+
+def definitions() -> tuple[Definition, ...]:
+    """Return 100 segments of the kinds that sites use: counts, sums, last values, not-performed, traits."""
+    texts = (
+        'count("Product Viewed", last {minutes} minutes) >= {n}',
+        'count("Product Viewed" where properties.price > {n}0, last {minutes} hours) >= {n}',
+        'sum(properties.price of "Product Added", last {minutes} days) > {n}00',
+        'performed("Product Added", last {minutes} hours) and not performed("Order Completed", last {minutes} hours)',
+        'last(properties.category of "Product Viewed") = "category-{n}" and traits.country in ["DE", "FR"]',
+    )
+    found: list[Definition] = []
+    for place in range(SEGMENTS):
+        text = texts[place % len(texts)].format(minutes=10 + place // 5, n=1 + place % 9)
+        body = {"id": f"segment-{place}", "condition": text}
+        found.append(Definition(kind="segments", id=f"segment-{place}", body=body, source="bench"))
+    return tuple(found)
+
+
+async def _engine(settings: Settings, *, items: int) -> tuple[Engine, Key]:
+    engine = Engine.open(settings, clock=ManualClock(START + DAY), rng=Random(0))  # noqa: S311 - a simulation
+    await engine.start()
+    key, _ = await engine.create_key("secret", "bench")
+    await engine.put_items([_item(place) for place in range(items)])
+    await engine.apply(definitions())
+    return engine, key
+
+
+def _item(place: int) -> Item:
+    return Item(
+        id=f"item-{place}",
+        title=f"Item {place}",
+        categories=(f"category-{place % 40}",),
+        tags=(f"tag-{place % 97}", f"tag-{place % 31}"),
+        price=float(place % 200),
+        stock=1 + place % 50,
+        created=START,
+    )
+
+
+def _events(count: int, items: int) -> Iterator[dict[str, Any]]:
+    rng = Random(7)  # noqa: S311 - a simulation
+    names = ("Product Viewed",) * 7 + ("Page Viewed", "Product Added", "Order Completed")
+    for place in range(count):
+        item = min(int(rng.paretovariate(0.6)), items) - 1
+        yield {
+            "type": "track",
+            "event": names[rng.randrange(len(names))],
+            "anonymousId": f"device-{rng.randrange(PEOPLE)}",
+            "messageId": f"bench-{place}",
+            "timestamp": _stamp(START + place * MINUTE // 60),
+            "properties": {"product_id": f"item-{item}", "price": item % 200, "category": f"category-{item % 40}"},
+            "context": {"page": {"path": f"/p/{item}"}, "userAgent": "Mozilla/5.0 (X11; Linux x86_64)"},
+        }
+
+
+def _stamp(at: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at // SECOND)) + f".{at // 1_000 % 1_000:03d}Z"
+
+
+def _bodies(count: int, *, size: int = BATCH, items: int = 500) -> Iterator[bytes]:
+    events = _events(count, items)
+    while batch := list(islice(events, size)):
+        yield msgspec.json.encode({"batch": batch})
+
+
+def _cpu(work: Callable[[], None]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+BENCHMARKS: dict[str, Callable[[], Result]] = {"ingest": ingest, "fold": fold, "decide": decide, "import": imported}
+"""Every benchmark by its name."""
+
+__all__ = ["BENCHMARKS", "Result", "definitions", "run"]
