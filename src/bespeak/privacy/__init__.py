@@ -14,6 +14,7 @@ from bespeak.privacy.consent import (
     Purpose,
     Refused,
     consent_choices,
+    consent_only,
     may,
 )
 from bespeak.privacy.keys import Key, KeyKind, decode_key, digest_token, encode_key, make_key, sign, verify
@@ -32,6 +33,7 @@ __all__ = [
     "Refused",
     "admit",
     "consent_choices",
+    "consent_only",
     "decode_key",
     "digest_token",
     "encode_key",

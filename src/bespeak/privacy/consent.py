@@ -132,11 +132,44 @@ def consent_choices(event: Event) -> tuple[tuple[Purpose, Choice], ...]:
     if not preferences:
         no = Choice(granted=False, time=event.time, message_id=event.message_id)
         return ((ANALYTICS, no), (PERSONALIZATION, no), (EVERYTHING, no))
-    read = [(name, value) for name, value in preferences.items() if len(name) <= CATEGORY_LENGTH_MAX]
     return tuple(
-        (name, Choice(granted=value is True, time=event.time, message_id=event.message_id))
-        for name, value in read[:CATEGORIES_MAX]
+        (name, Choice(granted=granted, time=event.time, message_id=event.message_id))
+        for name, granted in _read(preferences).items()
     )
+
+
+def consent_only(event: Event) -> Event | None:
+    """Return a consent event that says what this event says about consent, and nothing else; None when it is silent.
+
+    A refused event leaves no trace, but the 'no' that it was stamped with must not be lost with it: this is what may
+    be kept in its place. Name, properties and the rest of its context are left out; who, when and the message's id
+    stay.
+    """
+    preferences = stated(event)
+    if preferences is None:
+        return None
+    said = _read(preferences)
+    if preferences and not said:
+        return None
+    return Event(
+        type="track",
+        name=CONSENT_EVENT,
+        message_id=event.message_id,
+        time=event.time,
+        received=event.received,
+        user_id=event.user_id,
+        anonymous_id=event.anonymous_id,
+        context={"consent": {"categoryPreferences": said}},
+        source=event.source,
+        signed=event.signed,
+        original_time=event.original_time,
+    )
+
+
+def _read(preferences: Mapping[str, object]) -> dict[str, bool]:
+    """Return the categories within their bounds, granted or not."""
+    names = [name for name in preferences if len(name) <= CATEGORY_LENGTH_MAX]
+    return {name: preferences[name] is True for name in names[:CATEGORIES_MAX]}
 
 
 def categories_of(purpose: Purpose, settings: PrivacySettings) -> tuple[str, ...]:

@@ -108,21 +108,34 @@ def seal_under(key: DataKey, binding: Binding, data: bytes, *, nonce: bytes) -> 
     return header + encrypt(key.secret, nonce, data, header + binding.encode())
 
 
-def open_(sealed: bytes, *, binding: Binding | None = None, find_key: FindKey | None = None) -> bytes:
+def open_(
+    sealed: bytes,
+    *,
+    binding: Binding | None = None,
+    find_key: FindKey | None = None,
+    plain: bool = True,
+) -> bytes:
     """Return what an envelope holds, whatever its version.
+
+    Parameters
+    ----------
+    plain
+        Whether version 0 may be opened. Say False where everything is known to be sealed under a key: else whoever
+        can write to the disk could put plain bytes in the place of sealed ones.
 
     Raises
     ------
     SealBroken
-        The bytes, the binding or the key are not those that it was sealed with.
+        The bytes, the binding or the key are not those that it was sealed with, or it is plain and may not be.
     KeyMissing
         `find_key` knows no such key, or none was given for an envelope that needs one.
     """
     version = sealed[0] if sealed else -1
-    if version == PLAIN:
+    if version == PLAIN and plain:
         return sealed[1:]
     if version != AES_256_GCM:
-        raise SealBroken(f"envelope: expected version {PLAIN} or {AES_256_GCM} in the first byte, got {version}")
+        expected = f"{PLAIN} or {AES_256_GCM}" if plain else f"{AES_256_GCM}"
+        raise SealBroken(f"envelope: expected version {expected} in the first byte, got {version}")
     if len(sealed) < HEADER_BYTES + TAG_BYTES:
         raise SealBroken(f"envelope: expected at least {HEADER_BYTES + TAG_BYTES} bytes, got {len(sealed)}")
     key_id = sealed[1 : 1 + KEY_ID_BYTES]

@@ -61,6 +61,9 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     signing_secret: str | None = None
     revoked: Instant | None = None
 
+    def __repr__(self) -> str:
+        return f"Key(id={self.id!r}, kind={self.kind!r}, name={self.name!r})"
+
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Key)
