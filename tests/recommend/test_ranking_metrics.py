@@ -51,5 +51,5 @@ def test_ties_share_the_middle_rank() -> None:
 
 
 def test_coverage_counts_what_anybody_is_shown() -> None:
-    assert coverage([list("abc"), list("abd")], 10, 2) == 0.2
-    assert coverage([list("abc"), list("abd")], 10, 3) == 0.4
+    assert coverage([list("abc"), list("abx")], 10, 2) == 0.2
+    assert coverage([list("abc"), list("abx")], 10, 3) == 0.4
