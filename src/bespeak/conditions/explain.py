@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TypeAlias, cast
 
@@ -10,10 +11,10 @@ import msgspec
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.answers import READS, Answers, Visitor, answers_function
-from bespeak.conditions.printer import format_condition, format_expected, format_operand, format_value
+from bespeak.conditions.printer import format_condition, format_expected, format_operand
 from bespeak.conditions.source import as_test
 from bespeak.conditions.states import is_approximate
-from bespeak.conditions.tree import And, Condition, Leaf, Not, Or, Path, Value
+from bespeak.conditions.tree import And, Condition, Leaf, Not, Or, Path
 
 SENTENCE_MAX = 500
 """Characters of a sentence; longer ones end in an ellipsis."""
@@ -134,6 +135,4 @@ def _found(leaf: Explanation) -> str:
         return f"{leaf.operand} is missing"
     if isinstance(leaf.value, float) and leaf.value.is_integer():
         return f"{leaf.operand} is {int(leaf.value)}"
-    if isinstance(leaf.value, str | int | float):
-        return f"{leaf.operand} is {format_value(cast('Value', leaf.value))}"
-    return f"{leaf.operand} is {leaf.value!r}"
+    return f"{leaf.operand} is {json.dumps(leaf.value, ensure_ascii=False, default=str)}"
