@@ -24,10 +24,19 @@ QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text()
 
 DEFINITION = r'^```yaml title="([\w-]+/[\w.-]+)"\n(.*?)^```$'
 
-# What a person does by hand between the commands: wait for the line that the server prints.
-READY = """
-for try in $(seq 300); do curl -sf http://127.0.0.1:8000/ready >/dev/null && break; sleep 0.1; done
+# What a person does by hand between the commands: copy the two keys, and wait for the line that the server prints.
+KEYS = """
+import json
+made = {key["kind"]: key["token"] for key in json.load(open("made.json"))["keys"]}
+print("WRITE_KEY=" + made["write"], "SECRET_KEY=" + made["secret"])
 """
+BY_HAND = {
+    "bespeak init shop": f"bespeak init shop --json >made.json; python3 -c '{KEYS}' >keys",
+    "export WRITE_KEY=bsw_... SECRET_KEY=bss_...": "export $(cat ../keys)",
+    "bespeak serve &": "bespeak serve >../serve.log 2>&1 & echo $! >../server\n"
+    "for try in $(seq 300); do curl -sf http://127.0.0.1:8000/ready >/dev/null && break; sleep 0.1; done",
+}
+STOP = "kill $(cat server); for try in $(seq 200); do kill -0 $(cat server) 2>/dev/null || break; sleep 0.05; done"
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -55,8 +64,12 @@ class Shop:
             "HOME": str(folder),
             "BESPEAK__SERVER__PORT": str(self.port),
         }
-        self.said = self.run("\n".join(blocks(README, "sh")).replace("bespeak serve &", SERVE + READY) + REMEMBER)
-        self.keys = dict(line.split("=") for line in (folder / "keys").read_text().split())
+        script = "\n".join(blocks(README, "sh"))
+        for written, done in BY_HAND.items():
+            assert script.count(written) == 1, f"the README no longer says {written!r}"
+            script = script.replace(written, done)
+        self.said = self.run(script)
+        self.keys = dict(word.split("=") for word in (folder / "keys").read_text().split())
 
     def run(self, script: str) -> str:
         ran = subprocess.run(
@@ -70,11 +83,6 @@ class Shop:
         self.run(
             "kill $(cat server); for try in $(seq 200); do kill -0 $(cat server) 2>/dev/null || break; sleep 0.05; done"
         )
-
-
-SERVE = "bespeak serve >../serve.log 2>&1 & echo $! >../server"
-STOP = "kill $(cat server); for try in $(seq 200); do kill -0 $(cat server) 2>/dev/null || break; sleep 0.05; done"
-REMEMBER = '\nprintf "write=%s\\nsecret=%s\\n" "$WRITE_KEY" "$SECRET_KEY" >../keys\n'
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +118,7 @@ def test_the_quickstart_adds_a_segment_a_rule_an_experiment_and_content(shop: Sh
     ):
         (project / name).parent.mkdir(exist_ok=True)
         (project / name).write_text(text)
-    keys = f"cd shop; WRITE_KEY={shop.keys['write']}; SECRET_KEY={shop.keys['secret']}\n"
-    said = shop.run(keys + "\n".join(blocks(QUICKSTART, "sh")))
+    said = shop.run("export $(cat keys); cd shop\n" + "\n".join(blocks(QUICKSTART, "sh")))
     decision = decision_in(said)
     assert decision["segments"] == ["tent-lookers"]
     assert decision["experiments"]["variety"] in {"control", "varied"}
@@ -133,7 +140,7 @@ def test_the_block_of_the_readme_shows_items_in_a_real_page(shop: Shop, tmp_path
     from playwright.sync_api import sync_playwright
 
     (page_source,) = blocks(README, "html")
-    page_source = page_source.replace("WRITE_KEY", shop.keys["write"]).replace(
+    page_source = page_source.replace("bsw_...", shop.keys["WRITE_KEY"]).replace(
         "127.0.0.1:8000", f"127.0.0.1:{shop.port}"
     )
     (tmp_path / "index.html").write_text(f"<!doctype html><meta charset=utf-8><title>Shop</title>{page_source}")
