@@ -18,6 +18,8 @@ _PLACE = re.compile(r"\{([^{}]+)\}")
 _TRUE = frozenset({"1", "true", "t", "yes", "y"})
 _FALSE = frozenset({"0", "false", "f", "no", "n"})
 _LARGEST = 2**63 - 1
+_REMEMBERED = 4_096
+_UNREAD = object()
 
 
 class CellError(ValueError):
@@ -32,12 +34,17 @@ class CellError(ValueError):
 def reader(field: Field, section: Section) -> Read:
     """Return the function that reads a field."""
     spec = as_spec(field)
+    read = _slow_reader(spec, section)
+    if spec.column is None or section.format == "json_lines":
+        return read
+    return _remembering(read, spec.column)
+
+
+def _slow_reader(spec: FieldSpec, section: Section) -> Read:
     source = _source(spec, section)
     where = spec.column or spec.template or "choose"
     steps = [_CASTS[name] for name in ((spec.cast,) if isinstance(spec.cast, str) else spec.cast)]
     names = {str(key): value for key, value in spec.values.items()}
-    if not steps and not names and not spec.required:
-        return source
 
     def read(values: Values) -> Any:  # noqa: ANN401 - a cell may be any JSON value
         value = source(values)
@@ -52,6 +59,22 @@ def reader(field: Field, section: Section) -> Read:
         return value
 
     return read
+
+
+def _remembering(read: Read, column: str) -> Read:
+    """Return a reader of one column of text that reads each text once: most columns repeat themselves."""
+    known: dict[Any, Any] = {}
+
+    def remembered(values: Values) -> Any:  # noqa: ANN401 - a cell may be any JSON value
+        cell = values[column]
+        found = known.get(cell, _UNREAD)
+        if found is _UNREAD:
+            found = read(values)
+            if len(known) < _REMEMBERED:
+                known[cell] = found
+        return found
+
+    return remembered
 
 
 def text_reader(field: Field, section: Section) -> Callable[[Values], str | None]:

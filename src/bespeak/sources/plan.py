@@ -32,7 +32,7 @@ from bespeak.sources.fields import CellError, Values
 from bespeak.sources.import_map import ImportMap, Target
 from bespeak.sources.limits import ImportLimits
 from bespeak.sources.rejected import RejectedLine
-from bespeak.sources.rows import Reading, Row, read_file, readings
+from bespeak.sources.rows import Position, Reading, Row, read_file, readings
 
 Reject = Callable[[RejectedLine], None]
 
@@ -127,17 +127,17 @@ class Plan:
         """
         before = 0
         for number, source in enumerate(self._sources):
-            position = [0]
+            position = Position()
             open_rows: list[Row] = []
-            rows = read_file(source.reading, self._limits, lambda at, seen=position: seen.__setitem__(0, at))
+            rows = read_file(source.reading, self._limits, position)
             for count, row in enumerate(rows):
                 if count % _STEP == 0:
-                    yield before + position[0]
+                    yield before + position.bytes_read
                 if isinstance(row, RejectedLine):
                     self._count(source.target)
                     self._refuse(row)
-                elif source.target == "items":
-                    self._add_item(source, row)
+                elif source.target == "items" and source.items is not None:
+                    self._add_item(source, source.items, row)
                 else:
                     self._add_row(source, number, open_rows, row)
             self._close(source, number, open_rows)
@@ -173,11 +173,8 @@ class Plan:
             except CellError as error:
                 self._refuse_cells(source, records.lines[index], rows, error)
 
-    def _add_item(self, source: _Source, row: Row) -> None:
+    def _add_item(self, source: _Source, builder: ItemBuilder, row: Row) -> None:
         self._count("items")
-        builder = source.items
-        if builder is None:
-            raise AssertionError("a section of items has an item")
         try:
             item = builder.build(row.values)
         except CellError as error:
@@ -191,22 +188,22 @@ class Plan:
         if not source.columns:
             source.columns = tuple(row.values)
         key = source.group_by
-        if open_rows and (
-            key is None
-            or not open_rows[0].values.get(key)
-            or open_rows[0].values.get(key) != row.values.get(key)
-            or len(open_rows) >= self._limits.group_rows
-        ):
-            self._close(source, number, open_rows)
+        if key is None:
+            self._take(source, number, [row.values], row.line_number)
+            return
+        if open_rows:
+            first = open_rows[0].values.get(key)
+            if not first or first != row.values.get(key) or len(open_rows) >= self._limits.group_rows:
+                self._close(source, number, open_rows)
         open_rows.append(row)
 
     def _close(self, source: _Source, number: int, open_rows: list[Row]) -> None:
         """Take the rows that stand open as one record."""
-        if not open_rows:
-            return
-        rows = [row.values for row in open_rows]
-        line = open_rows[0].line_number
-        open_rows.clear()
+        if open_rows:
+            self._take(source, number, [row.values for row in open_rows], open_rows[0].line_number)
+            open_rows.clear()
+
+    def _take(self, source: _Source, number: int, rows: list[Values], line: int) -> None:
         self._count(source.target)
         try:
             moment = source.moments.build(rows[0])
@@ -215,7 +212,8 @@ class Plan:
             self._refuse_cells(source, line, rows, error)
             return
         self._records.add(moment, number, line, source.pack(rows))
-        self._check_records()
+        if self.records > self._limits.records or len(self._records.packed) > self._limits.record_bytes:
+            raise self._too_many()
 
     def _describe(self, source: _Source, rows: Sequence[Values]) -> None:
         if source.items is None:
@@ -226,13 +224,11 @@ class Plan:
                 self._described[item_id] = source.items.build(values)
                 self._check_items()
 
-    def _check_records(self) -> None:
-        limits = self._limits
-        if self.records > limits.records or len(self._records.packed) > limits.record_bytes:
-            raise TooLarge(
-                f"an import holds at most {limits.records:,} records of {limits.record_bytes:,} bytes in all: "
-                "import it in parts, the oldest first"
-            )
+    def _too_many(self) -> TooLarge:
+        return TooLarge(
+            f"an import holds at most {self._limits.records:,} records, packed at most "
+            f"{self._limits.record_bytes:,} bytes: import it in parts, the oldest first"
+        )
 
     def _check_items(self) -> None:
         if len(self._items) + len(self._described) > self._limits.items:

@@ -10,6 +10,9 @@ import msgspec
 
 from bespeak.errors import InvalidInput, Problem
 
+QUARANTINED = ".rejected.jsonl"
+"""What the name of a file with rejected lines ends in."""
+
 
 class RejectedLine(msgspec.Struct, frozen=True, kw_only=True):
     """One record that was not accepted.
@@ -70,7 +73,7 @@ class Quarantine:
     @staticmethod
     def path(file: str) -> Path:
         """Return where the rejected lines of a file are kept."""
-        return Path(file + ".rejected.jsonl")
+        return Path(file + QUARANTINED)
 
 
 def _create(path: Path) -> IO[bytes]:

@@ -21,15 +21,19 @@ from bespeak.errors import InvalidInput, NotFound, Problem
 from bespeak.events.wire import values
 from bespeak.sources.import_map import ImportMap, Section
 from bespeak.sources.limits import ImportLimits
-from bespeak.sources.rejected import RejectedLine
+from bespeak.sources.rejected import QUARANTINED, RejectedLine
 
 _GZIP = b"\x1f\x8b"
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _SHOWN = 2_000
 _DEPTH = 8
 
-Opened = Callable[[int], None]
-"""Told how many bytes of the file have been read so far."""
+
+class Position:
+    """How many bytes of a file have been read."""
+
+    def __init__(self) -> None:
+        self.bytes_read = 0
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -62,7 +66,7 @@ def readings(files: Sequence[str | Path], import_map: ImportMap) -> tuple[Readin
         path = Path(name)
         if not path.exists():
             raise NotFound(f"no file {str(path)!r}")
-        candidates = sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else [path]
+        candidates = _files_in(path) if path.is_dir() else [path]
         matched = [
             Reading(section, file) for section in import_map.sections for file in candidates if section.reads(file.name)
         ]
@@ -70,6 +74,11 @@ def readings(files: Sequence[str | Path], import_map: ImportMap) -> tuple[Readin
             raise InvalidInput(f"{path}: map {import_map.name} reads {import_map.patterns()}")
         found += matched
     return tuple(found)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the files of a folder by name, without those that earlier imports left of rejected lines."""
+    return sorted(entry for entry in folder.iterdir() if entry.is_file() and not entry.name.endswith(QUARANTINED))
 
 
 def read_rows(
@@ -86,18 +95,18 @@ def read_rows(
         yield from read_file(reading, limits or ImportLimits())
 
 
-def read_file(reading: Reading, limits: ImportLimits, progress: Opened | None = None) -> Iterator[Row | RejectedLine]:
-    """Yield the rows of one file; `progress` is told the bytes read about every thousand rows."""
+def read_file(reading: Reading, limits: ImportLimits, position: Position | None = None) -> Iterator[Row | RejectedLine]:
+    """Yield the rows of one file; `position` is kept up to date about every thousand rows."""
     section, file = reading.section, str(reading.path)
     try:
-        with _opened(reading.path, section.encoding) as (text, position):
+        with _opened(reading.path, section.encoding) as (text, tell):
             lines = _Lines(text, file, limits.line_bytes)
             for _ in range(section.skip_lines):
                 lines.skip()
             rows = _json_rows(lines, file) if section.format == "json_lines" else _delimited_rows(lines, file, section)
             for count, row in enumerate(rows):
-                if progress is not None and count % 1_000 == 0:
-                    progress(position())
+                if position is not None and count % 1_000 == 0:
+                    position.bytes_read = tell()
                 yield row
     except (OSError, EOFError, zlib.error) as error:
         raise InvalidInput(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
@@ -176,6 +185,8 @@ def _json_rows(lines: _Lines, file: str) -> Iterator[Row | RejectedLine]:
 def _delimited_rows(lines: _Lines, file: str, section: Section) -> Iterator[Row | RejectedLine]:
     cells = _SplitRows(lines, section)
     columns = _columns(cells, file, section) if section.header else section.columns
+    if lines.bad is not None:
+        raise InvalidInput(f"{file}: the header: expected {lines.bad.expected}, found {lines.bad.found}")
     width = len(columns)
     while True:
         try:
@@ -188,9 +199,11 @@ def _delimited_rows(lines: _Lines, file: str, section: Section) -> Iterator[Row 
             continue
         if lines.bad is not None:
             yield lines.rejected(first, row)
+        elif not row or row == [""]:
+            continue
         elif len(row) == width:
             yield Row(file, first, dict(zip(columns, row, strict=True)))
-        elif row and row != [""]:
+        else:
             problem = Problem("", f"{width} cells", f"{len(row)}")
             yield RejectedLine(file=file, line=first, reason="wrong_cells", problems=(problem,), row=row)
 

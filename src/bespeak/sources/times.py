@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from bespeak.clock import SECOND, Instant, from_datetime, parse_time
 from bespeak.sources.fields import CellError, Values, reader, shown
 from bespeak.sources.import_map import Section, Time
 
-_CACHED = 65_536
+_REMEMBERED = 65_536
 """Files repeat their times: of a day's resolution there are few, and strptime is slow."""
 _FIRST = parse_time("0001-01-02T00:00:00Z")
 _LAST = parse_time("9999-12-30T00:00:00Z")
@@ -23,10 +22,12 @@ def time_reader(time: Time, section: Section) -> Callable[[Values], Instant]:
     layouts = (time.format,) if isinstance(time.format, str) else time.format
     zone = ZoneInfo(time.zone)
     where = time.column or time.template or "time"
-    expected = f"a time as {' or '.join(layouts)}"
+    columns = tuple(time.spec().columns()) if section.format == "delimited" else ()
+    known: dict[tuple[object, ...], Instant] = {}
 
-    @lru_cache(maxsize=_CACHED)
-    def parse(text: str) -> Instant | None:
+    def slow(values: Values) -> Instant:
+        value = read(values)
+        text = value if isinstance(value, str) else repr(value)
         for layout in layouts:
             try:
                 at = _parse(text, layout, zone)
@@ -34,16 +35,18 @@ def time_reader(time: Time, section: Section) -> Callable[[Values], Instant]:
                 continue
             if _FIRST <= at <= _LAST:
                 return at
-        return None
+        raise CellError(where, f"a time as {' or '.join(layouts)}", shown(value))
 
     def instant(values: Values) -> Instant:
-        value = read(values)
-        at = parse(value if isinstance(value, str) else repr(value))
+        cells = tuple([values[column] for column in columns])
+        at = known.get(cells)
         if at is None:
-            raise CellError(where, expected, shown(value))
+            at = slow(values)
+            if len(known) < _REMEMBERED:
+                known[cells] = at
         return at
 
-    return instant
+    return instant if columns else slow
 
 
 def _parse(text: str, layout: str, zone: ZoneInfo) -> Instant:

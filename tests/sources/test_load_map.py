@@ -1,0 +1,79 @@
+"""Maps: what ships is well formed, and what is not says where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bespeak.errors import DefinitionError
+from bespeak.sources import load_map, parse_map, shipped_maps
+
+GOOD = """
+name: clicks
+sections:
+  - target: events
+    anonymous_id: session
+    event: {value: Product Viewed}
+    time: {column: at}
+    properties: {product_id: item, price: {column: price, as: float}}
+"""
+
+
+def test_three_maps_ship_and_load_by_name() -> None:
+    assert shipped_maps() == ("eshop_clothing", "invoices", "ml-100k")
+    assert [load_map(name).name for name in shipped_maps()] == list(shipped_maps())
+
+
+def test_a_map_is_loaded_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "clicks.yaml"
+    path.write_text(GOOD)
+    assert load_map(path) == load_map(str(path)) == parse_map(GOOD.encode(), where="x")
+    assert load_map(path).sections[0].named_columns() == {"session", "at", "item", "price"}
+
+
+def test_a_name_that_is_none_is_told_those_that_are() -> None:
+    with pytest.raises(DefinitionError, match="no import map 'shop': give a YAML file, or one of eshop_clothing, inv"):
+        load_map("shop")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (("name: clicks", "nme: clicks"), "unknown field `nme`"),
+        (("target: events", "target: event"), r"Invalid enum value 'event' - at `\$.sections\[0\].target`"),
+        (("    anonymous_id: session\n", ""), "a section of events needs user_id or anonymous_id"),
+        (("    time: {column: at}\n", ""), "a section of events needs time"),
+        (("    event: {value: Product Viewed}\n", ""), "a section of events needs event"),
+        (("{column: at}", "{column: at, value: x}"), "exactly one of column, template, value"),
+        (("{column: at}", "{column: at, format: yyyy-mm-dd}"), "a time format is iso, unix, unix_ms or has %"),
+        (("{column: at}", "{column: at, zone: Mars/Base}"), "no time zone 'Mars/Base'"),
+        (("as: float", "as: money"), "Invalid enum value 'money'"),
+        (("as: float", "template: x"), "exactly one of column, template, value, choose"),
+        (("column: price, as", "template: price, as"), "names at least one column in braces"),
+        (("    time", "    header: false\n    time"), "without a header, columns must name the columns"),
+        (("    time", "    columns: [session, at, item]\n    time"), "price: not among the columns session, at, item"),
+        (("    time", "    encoding: utf-9\n    time"), "no encoding 'utf-9'"),
+        (("    time", "    sequence: {column: n, step: soon}\n    time"), "expected a duration"),
+        (("    time", "    group: {by: order, members: {}}\n    time"), "at least one member"),
+        (
+            ("    time", "    group: {by: order, members: {a: a}, totals: {t: [b]}}\n    time"),
+            r"total 't' multiplies members of the group; \['b'\] is none",
+        ),
+        (("event: {value: Product Viewed}", "event: {choose: [{column: a, then: x}]}"), "exactly one of equals"),
+        (("clicks", "[clicks"), "not YAML"),
+        (("\nname", "\n- name"), "not YAML|a map is an object"),
+    ],
+)
+def test_a_map_that_is_none_says_where_and_why(change: tuple[str, str], message: str) -> None:
+    text = GOOD.replace(*change, 1)
+    assert text != GOOD
+    with pytest.raises(DefinitionError, match=message) as caught:
+        parse_map(text.encode(), where="maps/clicks.yaml")
+    assert caught.value.message.startswith("maps/clicks.yaml: ")
+
+
+def test_two_sections_of_one_name_are_refused() -> None:
+    text = GOOD + GOOD.partition("sections:\n")[2]
+    with pytest.raises(DefinitionError, match="sections must have different names, got events, events"):
+        parse_map(text.encode(), where="x")
