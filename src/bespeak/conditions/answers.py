@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.source import Source, as_test, matcher
-from bespeak.conditions.states import State, Times, changes_in, count_in, last_in, reached_in, sum_in
+from bespeak.conditions.states import State, Times, count_in, last_in, reached_in, sum_in, values_after
 from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Leaf, Not, Or, Path, Test
 
 
@@ -143,8 +143,8 @@ def _windowed(leaf: Leaf) -> Answers:
     def windowed(visitor: Visitor, at: Instant) -> Answer:
         state = visitor.state(name)
         holds = passes(read(state, within, at))
-        for change in changes_in(state, within, at):
-            if passes(read(state, within, change)) != holds:
+        for change, value in values_after(state, within, at):
+            if passes(value) != holds:
                 return holds, change
         return holds, NEVER
 

@@ -8,6 +8,7 @@ own newest event. Sums are whole millionths, so that 0.1 + 0.2 is 0.3 in any ord
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Iterator
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -132,13 +133,17 @@ def add_timed_amount(states: dict[str, State], key: str, time: Instant, amount: 
         return True
     state.span = span
     times, amounts = state.times, state.amounts
-    if time <= times[-1] - span:
+    if time > times[-1]:
+        times.append(time)
+        amounts.append(amount)
+    elif time <= times[-1] - span:
         return False
-    place = bisect_right(times, time)
-    while place and times[place - 1] == time and amounts[place - 1] > amount:
-        place -= 1
-    times.insert(place, time)
-    amounts.insert(place, amount)
+    else:
+        place = bisect_right(times, time)
+        while place and times[place - 1] == time and amounts[place - 1] > amount:
+            place -= 1
+        times.insert(place, time)
+        amounts.insert(place, amount)
     _prune_sums(state, keep)
     return True
 
@@ -231,19 +236,38 @@ def last_in(state: State | None, within: Duration | None, at: Instant) -> Kept:
     return value if time > at - within else None
 
 
-def changes_in(state: State | None, within: Duration, at: Instant) -> list[Instant]:
-    """Return the instants after `at`, in order, at which what a window holds changes without any new event."""
-    times: list[Instant]
+def values_after(state: State | None, within: Duration, at: Instant) -> Iterator[tuple[Instant, object]]:
+    """Yield the later instants, in order, at which a window changes without a new event, and what it holds then."""
     match state:
-        case Times() | Sums():
-            times = state.times
+        case Times():
+            yield from _running(state.times, [1] * len(state.times), within, at)
+        case Sums():
+            for change, amount in _running(state.times, state.amounts, within, at):
+                yield change, amount / MILLIONTHS
         case Last():
             times = [entry[0] for entry in state.entries]
-        case _:
-            return []
-    future = times[bisect_right(times, at) :]
-    leaving = [time + within for time in times[bisect_right(times, at - within) :]]
-    return sorted({*future, *leaving}) if future else leaving
+            leaving = [time + within for time in times[bisect_right(times, at - within) :]]
+            for change in sorted({*times[bisect_right(times, at) :], *leaving}):
+                yield change, last_in(state, within, change)
+        case Count() | Sum() | None:
+            return
+
+
+def _running(times: list[Instant], amounts: list[int], within: Duration, at: Instant) -> Iterator[tuple[Instant, int]]:
+    """Yield each instant after `at` at which amounts enter or leave the window, and their sum from then on."""
+    oldest, newest = bisect_right(times, at - within), bisect_right(times, at)
+    total = sum(amounts[oldest:newest])
+    while oldest < len(times):
+        change = times[oldest] + within
+        if newest < len(times):
+            change = min(change, times[newest])
+            while newest < len(times) and times[newest] <= change:
+                total += amounts[newest]
+                newest += 1
+        while oldest < newest and times[oldest] + within <= change:
+            total -= amounts[oldest]
+            oldest += 1
+        yield change, total
 
 
 def is_approximate(state: State | None, within: Duration | None, at: Instant) -> bool:
@@ -253,7 +277,9 @@ def is_approximate(state: State | None, within: Duration | None, at: Instant) ->
 
 
 def _newer(one: Instant | None, other: Instant | None) -> Instant | None:
-    return max((time for time in (one, other) if time is not None), default=None)
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
 
 
 def _entry_order(entry: Entry) -> tuple[Instant, str, str]:
@@ -269,8 +295,9 @@ def _bound_times(state: Times | Sums, keep: int) -> None:
 
 
 def _prune_sums(state: Sums, keep: int) -> None:
-    gone = bisect_right(state.times, state.times[-1] - state.span)
-    if gone:
+    edge = state.times[-1] - state.span
+    if state.times[0] <= edge:
+        gone = bisect_right(state.times, edge)
         del state.times[:gone]
         del state.amounts[:gone]
     if len(state.times) > keep:
@@ -288,7 +315,9 @@ def _merge_sums(one: Sums, other: Sums, keep: int) -> Sums:
 def _prune_entries(state: Last, keep: int) -> None:
     """Drop values that can be the last at no instant from `span` before the newest on."""
     entries = state.entries
-    older = bisect_right(entries, entries[-1][0] - state.span, key=_entry_time)
-    gone = max(older - 1, len(entries) - keep)
+    edge = entries[-1][0] - state.span
+    if len(entries) <= keep and (len(entries) == 1 or entries[1][0] > edge):
+        return
+    gone = max(bisect_right(entries, edge, key=_entry_time) - 1, len(entries) - keep)
     if gone > 0:
         del entries[:gone]
