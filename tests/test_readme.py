@@ -166,4 +166,4 @@ def test_the_block_of_the_readme_shows_items_in_a_real_page(shop: Shop, tmp_path
         site.server_close()
     assert errors == []
     assert len(shown) == 3
-    assert set(shown) <= {"tent-2", "stove", "lamp", "teapot"}
+    assert set(shown) <= {"Tent for two", "Gas stove", "Head lamp", "Teapot"}
