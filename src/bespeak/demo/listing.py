@@ -22,7 +22,9 @@ def listing(catalog: Catalog, key: str, query: Mapping[str, str], visitor: Visit
     """Return the page of a category that the query asks for (`sort`, `page`); what makes no sense is the first."""
     sort = query.get("sort", "new") if query.get("sort") in _SORTS else "new"
     ids = [catalog.ids[int(row)] for row in catalog.category_rows(key)]
-    items = sorted((item for item in map(catalog.item, ids) if item is not None and not item.hidden), key=_SORTS[sort][2])
+    items = sorted(
+        (item for item in map(catalog.item, ids) if item is not None and not item.hidden), key=_SORTS[sort][2]
+    )
     last = max(1, -(-len(items) // PAGE_SIZE))
     text = query.get("page", "1")
     page = min(last, max(1, int(text))) if text.isdecimal() and len(text) < 6 else 1
@@ -39,5 +41,7 @@ def listing(catalog: Catalog, key: str, query: Mapping[str, str], visitor: Visit
         "sorts": [
             {"title": title, "url": url(sort=name), "current": name == sort} for name, (title, _, _) in _SORTS.items()
         ],
-        "pages": [{"number": number, "url": url(page=number), "current": number == page} for number in range(1, last + 1)],
+        "pages": [
+            {"number": number, "url": url(page=number), "current": number == page} for number in range(1, last + 1)
+        ],
     }

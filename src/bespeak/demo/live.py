@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 
 import msgspec
@@ -24,6 +25,8 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+_OF_THE_TOWN = re.compile(r"w\d+-(\d+)-\w+")
+"""The devices of the simulated people: `w7-00012-mobile`."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -103,8 +106,9 @@ async def _gather(subscription: Subscription) -> tuple[list[Live], bool]:
 
 
 def _who(profile: str) -> str:
-    """Return who it was, short enough for a row: a customer by id, a device by its end."""
+    """Return who it was, short enough for a row: a customer by id, a device by a part of its id."""
     kind, _, name = profile.partition(":")
     if kind == "u":
         return name[:24]
-    return f"visitor {name[-6:]}" if name else "nobody known"
+    town = _OF_THE_TOWN.fullmatch(name)
+    return f"visitor {town[1] if town else name[:6]}" if name else "nobody known"

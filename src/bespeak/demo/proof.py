@@ -13,7 +13,7 @@ from bespeak.errors import OwnError
 
 _PAGES: tuple[tuple[str, str, bytes], ...] = (
     ("The shop", "/", b"data-bespeak-item="),
-    ("The live view", "/live", b"data-metric=\"bespeak_events_accepted_total\""),
+    ("The live view", "/live", b'data-metric="bespeak_events_accepted_total"'),
     ("The API docs", "/docs", b"/v1/decide"),
 )
 

@@ -11,6 +11,7 @@ from typing import TextIO
 import msgspec
 from starlette.routing import BaseRoute
 
+from bespeak.clock import SystemClock
 from bespeak.demo import filling
 from bespeak.demo.live import LiveView
 from bespeak.demo.proof import prove
@@ -28,8 +29,8 @@ SEED = 7
 """The town that the demo shows when nothing else is said."""
 SPEED = 900.0
 """How much faster than in the town people come: about twenty events a second."""
-PEOPLE = 2_000
-ITEMS = 500
+SIZE = (2_000, 500)
+"""People and items."""
 _FIRST_PORT = 8_000
 
 
@@ -42,8 +43,7 @@ async def run(
     once: bool = False,
     seed: int = SEED,
     speed: float = SPEED,
-    people: int = PEOPLE,
-    items: int = ITEMS,
+    size: tuple[int, int] = SIZE,
 ) -> int:
     """Run the demo until it is interrupted; return the exit code.
 
@@ -57,8 +57,8 @@ async def run(
         None: the first free one from 8000 on.
     once
         Start, prove that every address answers and that an event changes a decision, and stop: 0 when all did, else 1.
-    seed, people, items
-        Which town, and how large.
+    seed, size
+        Which town, and how many people and items it has.
     speed
         How much faster than in the town people come; 900 is about twenty events a second, 0 lets nobody in.
 
@@ -69,12 +69,13 @@ async def run(
     StoreLocked
         Another demo uses the directory.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     settings = _settings(data_dir, host, port)
+    start = filling.history_start(SystemClock().now())
+    state = load_state(data_dir, State(seed=seed, people=size[0], items=size[1], history_start=start))
     with listen(settings.server, or_next=port is None) as listening:
         engine = Engine.open(settings, address=address_of(listening))
-        start = filling.history_start(engine.clock.now())
-        demo = _Demo(engine, data_dir, State(seed=seed, people=people, items=items, history_start=start), speed, out, once=once)
+        demo = _Demo(engine, data_dir, state, speed, out, once=once)
         await serve_engine(engine, listening, started=demo.begin, routes=demo.routes, stop=demo.stopping)
         return await demo.end()
 
@@ -90,10 +91,10 @@ def _settings(data_dir: Path, host: str, port: int | None) -> Settings:
 class _Demo:
     """What runs beside the server: filling at the first start, then the visitors, or the proof."""
 
-    def __init__(self, engine: Engine, data_dir: Path, fresh: State, speed: float, out: TextIO, *, once: bool) -> None:
+    def __init__(self, engine: Engine, data_dir: Path, state: State, speed: float, out: TextIO, *, once: bool) -> None:
         self._engine = engine
         self._data_dir = data_dir
-        self._state = load_state(data_dir, fresh)
+        self._state = state
         self._speed = speed
         self._out = out
         self._once = once
@@ -114,6 +115,8 @@ class _Demo:
         """Wait for what runs beside the server; return the exit code. What failed there is raised here."""
         if self._task is not None:
             await self._task
+        if not self._once:
+            self._say("\nStopped. Everything that was acknowledged is on disk.")
         return self._code
 
     async def _beside(self, address: str) -> None:

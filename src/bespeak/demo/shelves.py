@@ -16,6 +16,8 @@ from bespeak.privacy import Key
 Shelf = dict[str, object]
 
 PICKS, SIMILAR, ADDONS, TRENDING, HERO = "home-picks", "product-similar", "cart-addons", "home-trending", "home-hero"
+ART = 3
+"""Picks that the welcome shows as pictures, beyond those on the shelf."""
 _SIZES: Mapping[str, int] = {PICKS: 8, SIMILAR: 4, ADDONS: 4, TRENDING: 4, HERO: 0}
 _CATEGORY = "category-picks"
 
@@ -46,7 +48,7 @@ def ask(
     requests = [
         SlotRequest(
             id=name,
-            n=_SIZES.get(name, 4),
+            n=_SIZES.get(name, 4) + (ART if name == PICKS and HERO in slots else 0),
             item=item if name == SIMILAR else None,
             category=category if name == _CATEGORY else None,
             exclude=tuple(exclude),
@@ -67,9 +69,10 @@ def shelf(shown: Shown, slot: str, catalog: Catalog, *, eager: int = 0) -> Shelf
     """Return one slot as the template `shelf` shows it."""
     answer = shown.slots.get(slot, SlotAnswer(reason=""))
     decision = shown.common if slot == TRENDING and shown.common is not None else shown.decision
-    personal = any(why.event in words.DEEDS for scored in answer.items for why in scored.why)
-    found: list[Card] = cards(catalog, [scored.item for scored in answer.items], eager=eager)
-    because = words.lead(answer.items, catalog) if slot in (PICKS, _CATEGORY) else ""
+    items = answer.items[: _SIZES.get(slot, 4)]
+    personal = any(why.event in words.DEEDS for scored in items for why in scored.why)
+    found: list[Card] = cards(catalog, [scored.item for scored in items], eager=eager)
+    because = words.lead(items, catalog) if slot in (PICKS, _CATEGORY) else ""
     return {
         "slot": slot,
         "title": _TITLES[slot](personal),

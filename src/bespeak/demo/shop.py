@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -40,11 +41,20 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
-Page = Callable[[Request, Visitor, Keys], Awaitable[Response]]
+
+class Visit(msgspec.Struct, frozen=True):
+    """One request for a page: what came, from whom, and the shop's keys."""
+
+    request: Request
+    visitor: Visitor
+    keys: Keys
+
+
+Page = Callable[[Visit], Awaitable[Response]]
 
 
 class Shop:
-    """The pages of the shop over one engine. `keys` is set once the shop is filled; until then it says that it opens."""
+    """The pages of the shop over one engine. Until `keys` is set, when it is filled, it says that it is opening."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -77,7 +87,7 @@ class Shop:
                 html = draw("opening", {"share": round(100 * self.opening)})
                 return HTMLResponse(html, status_code=503, headers={**_HEADERS, "Retry-After": "1"})
             visitor = visitor_of(request, self._engine.clock.now(), secrets.token_bytes(16))
-            response = await page(request, visitor, self.keys)
+            response = await page(Visit(request, visitor, self.keys))
             response.headers.update(_HEADERS)
             return remember(response, visitor)
 
@@ -85,45 +95,48 @@ class Shop:
 
     # -- pages
 
-    async def _home(self, request: Request, visitor: Visitor, keys: Keys) -> Response:
-        shown = shelves.ask(self._engine, keys.secret, visitor.device, [HERO, PICKS, TRENDING])
+    async def _home(self, visit: Visit) -> Response:
+        shown = shelves.ask(self._engine, visit.keys.secret, visit.visitor.device, [HERO, PICKS, TRENDING])
         picks = shelves.shelf(shown, PICKS, self._engine.catalog, eager=8)
         hero = shown.slots[HERO].content
         found = shown.slots[PICKS].items
         values = {
             "hero": Markup(hero.html if hero is not None else ""),  # noqa: S704 - content escapes what it renders
             "decision": shown.decision.decision_id,
-            "art": cards(self._engine.catalog, [scored.item for scored in found[:3]], eager=3),
+            "art": cards(self._engine.catalog, [scored.item for scored in found[-shelves.ART :]], eager=3),
             "picks": picks,
             "trending": shelves.shelf(shown, TRENDING, self._engine.catalog),
             "rooms": self._rooms(),
         }
-        return self._page("home", "Good things", request, visitor, keys, shown, values)
+        return self._page("home", "Good things", visit, shown, values)
 
-    async def _category(self, request: Request, visitor: Visitor, keys: Keys) -> Response:
-        key = str(request.path_params["key"])
+    async def _category(self, visit: Visit) -> Response:
+        key = str(visit.request.path_params["key"])
         if key not in _TITLES:
-            return self._missing(request, visitor, keys, "There is no such department.")
-        shown = shelves.ask(self._engine, keys.secret, visitor.device, [CATEGORY], category=key)
+            return self._missing(visit, "There is no such department.")
+        shown = shelves.ask(self._engine, visit.keys.secret, visit.visitor.device, [CATEGORY], category=key)
         department = _PARENTS.get(key, key)
         parent = {"key": department, "title": _TITLES[department]} if department != key else ""
         values = {
-            **listing(self._engine.catalog, key, request.query_params, visitor),
+            **listing(self._engine.catalog, key, visit.request.query_params, visit.visitor),
             "key": key,
+            "department": department,
             "parent": parent,
             "children": [{"key": one.key, "title": one.title} for one in KINDS if one.department == department],
             "picks": shelves.shelf(shown, CATEGORY, self._engine.catalog, eager=4),
         }
-        return self._page("category", _TITLES[key], request, visitor, keys, shown, values, department=department)
+        return self._page("category", _TITLES[key], visit, shown, values)
 
-    async def _product(self, request: Request, visitor: Visitor, keys: Keys) -> Response:
-        item = self._engine.catalog.item(str(request.path_params["id"]))
+    async def _product(self, visit: Visit) -> Response:
+        item = self._engine.catalog.item(str(visit.request.path_params["id"]))
         if item is None or item.hidden:
-            return self._missing(request, visitor, keys, "We do not have that any more.")
-        shown = shelves.ask(self._engine, keys.secret, visitor.device, [SIMILAR], item=item.id)
+            return self._missing(visit, "We do not have that any more.")
+        shown = shelves.ask(self._engine, visit.keys.secret, visit.visitor.device, [SIMILAR], item=item.id)
         stock_words, stock_class = stock(item)
         values = {
             "card": card(item, eager=True),
+            "department": item.categories[0] if item.categories else "",
+            "item_id": item.id,
             "crumbs": [{"key": one, "title": _TITLES.get(one, one)} for one in item.categories],
             "description": item.properties.get("description", ""),
             "stock_words": stock_words,
@@ -133,32 +146,31 @@ class Shop:
             "facts": _facts(item),
             "similar": shelves.shelf(shown, SIMILAR, self._engine.catalog),
         }
-        department = item.categories[0] if item.categories else ""
-        return self._page(
-            "product", item.title, request, visitor, keys, shown, values, department=department, item_id=item.id
-        )
+        return self._page("product", item.title, visit, shown, values)
 
-    async def _cart(self, request: Request, visitor: Visitor, keys: Keys) -> Response:
-        inside = [item for item, _ in visitor.cart.lines]
+    async def _cart(self, visit: Visit) -> Response:
+        inside = [item for item, _ in visit.visitor.cart.lines]
         newest = inside[-1] if inside else None
-        shown = shelves.ask(self._engine, keys.secret, visitor.device, [ADDONS], item=newest, exclude=inside)
+        shown = shelves.ask(
+            self._engine, visit.keys.secret, visit.visitor.device, [ADDONS], item=newest, exclude=inside
+        )
         values = {
-            **self._lines(visitor.cart),
+            **self._lines(visit.visitor.cart),
             "quantities": list(range(1, QUANTITY_MAX + 1)),
             "addons": shelves.shelf(shown, ADDONS, self._engine.catalog),
         }
-        return self._page("cart", "Your cart", request, visitor, keys, shown, values)
+        return self._page("cart", "Your cart", visit, shown, values)
 
-    async def _checkout(self, request: Request, visitor: Visitor, keys: Keys) -> Response:
-        if not visitor.cart.lines:
-            return RedirectResponse(f"/cart{visitor.query}", status_code=303)
-        fields = await form(request) if request.method == "POST" else {}
+    async def _checkout(self, visit: Visit) -> Response:
+        if not visit.visitor.cart.lines:
+            return RedirectResponse(f"/cart{visit.visitor.query}", status_code=303)
+        fields = await form(visit.request) if visit.request.method == "POST" else {}
         name, email = fields.get("name", ""), fields.get("email", "").strip()
-        problems = orders.check(name, email) if request.method == "POST" else ()
-        if request.method == "POST" and not problems:
-            return self._take_order(visitor, keys, name.strip(), email)
+        problems = orders.check(name, email) if visit.request.method == "POST" else ()
+        if visit.request.method == "POST" and not problems:
+            return self._take_order(visit, name.strip(), email)
         values = {
-            **self._lines(visitor.cart),
+            **self._lines(visit.visitor.cart),
             "name": name,
             "email": email,
             "problems": [{"field": one.path, "text": one.expected} for one in problems],
@@ -166,25 +178,25 @@ class Shop:
             "email_problem": next((one.expected for one in problems if one.path == "email"), ""),
         }
         status = 422 if problems else 200
-        return self._page("checkout", "Checkout", request, visitor, keys, None, values, status=status)
+        return self._page("checkout", "Checkout", visit, None, values, status)
 
-    def _take_order(self, visitor: Visitor, keys: Keys, name: str, email: str) -> Response:
+    def _take_order(self, visit: Visit, name: str, email: str) -> Response:
         at = self._engine.clock.now()
         order_id = new_id(at, secrets.SystemRandom())[-8:].upper()
-        order = orders.Order(order_id, name, email, visitor.cart.lines)
-        response = RedirectResponse(f"/thanks{visitor.query}", status_code=303)
-        sealed = orders.seal(order, keys.write.signing_secret or "")
+        order = orders.Order(order_id, name, email, visit.visitor.cart.lines)
+        response = RedirectResponse(f"/thanks{visit.visitor.query}", status_code=303)
+        sealed = orders.seal(order, visit.keys.write.signing_secret or "")
         response.set_cookie(orders.ORDER_COOKIE, sealed, max_age=3600, samesite="lax", httponly=True)
-        return remember(response, visitor, Cart())
+        return remember(response, visit.visitor, Cart())
 
-    async def _thanks(self, request: Request, visitor: Visitor, keys: Keys) -> Response:
-        secret = keys.write.signing_secret or ""
+    async def _thanks(self, visit: Visit) -> Response:
+        secret = visit.keys.write.signing_secret or ""
         try:
-            order = orders.open_(request.cookies.get(orders.ORDER_COOKIE, ""), secret)
+            order = orders.open_(visit.request.cookies.get(orders.ORDER_COOKIE, ""), secret)
         except InvalidInput:
-            return RedirectResponse(f"/{visitor.query}", status_code=303)
+            return RedirectResponse(f"/{visit.visitor.query}", status_code=303)
         bought = [item for item, _ in order.lines]
-        shown = shelves.ask(self._engine, keys.secret, visitor.device, [PICKS], exclude=bought)
+        shown = shelves.ask(self._engine, visit.keys.secret, visit.visitor.device, [PICKS], exclude=bought)
         lines = self._lines(Cart(order.lines))
         values = {
             "user_id": order.user_id,
@@ -196,49 +208,51 @@ class Shop:
             "total": lines["total"],
             "picks": shelves.shelf(shown, PICKS, self._engine.catalog),
         }
-        return self._page("thanks", "Thank you", request, visitor, keys, shown, values)
+        return self._page("thanks", "Thank you", visit, shown, values)
 
     # -- what pages send
 
-    async def _add(self, request: Request, visitor: Visitor, keys: Keys) -> Response:
-        fields = await form(request)
+    async def _add(self, visit: Visit) -> Response:
+        fields = await form(visit.request)
         item = self._engine.catalog.item(fields.get("item", ""))
         if item is None or item.stock == 0:
-            return self._missing(request, visitor, keys, "That cannot be bought any more.")
+            return self._missing(visit, "That cannot be bought any more.")
         text = fields.get("quantity", "1")
-        cart = visitor.cart.add(item.id, int(text) if text.isdecimal() and len(text) < 3 else 1)
-        if "application/json" in request.headers.get("accept", ""):
-            return remember(JSONResponse({"count": cart.count}), visitor, cart)
-        return remember(RedirectResponse(f"/cart{visitor.query}", status_code=303), visitor, cart)
+        cart = visit.visitor.cart.add(item.id, int(text) if text.isdecimal() and len(text) < 3 else 1)
+        if "application/json" in visit.request.headers.get("accept", ""):
+            return remember(JSONResponse({"count": cart.count}), visit.visitor, cart)
+        return remember(RedirectResponse(f"/cart{visit.visitor.query}", status_code=303), visit.visitor, cart)
 
-    async def _update(self, request: Request, visitor: Visitor, _keys: Keys) -> Response:
-        fields = await form(request)
-        cart = visitor.cart
-        for item, _ in visitor.cart.lines:
+    async def _update(self, visit: Visit) -> Response:
+        fields = await form(visit.request)
+        cart = visit.visitor.cart
+        for item, _ in visit.visitor.cart.lines:
             text = fields.get(item, "")
             if text.isdecimal() and len(text) < 3:
                 cart = cart.put(item, int(text))
         if "remove" in fields:
             cart = cart.put(fields["remove"], 0)
-        return remember(RedirectResponse(f"/cart{visitor.query}", status_code=303), visitor, cart)
+        return remember(RedirectResponse(f"/cart{visit.visitor.query}", status_code=303), visit.visitor, cart)
 
-    async def _shelves(self, request: Request, visitor: Visitor, keys: Keys) -> Response:
+    async def _shelves(self, visit: Visit) -> Response:
         """Answer with shelves as HTML, by slot, and the panel: what the page's script puts in after an event."""
-        names = [name for name in request.query_params.get("slots", "").split(",") if name in (PICKS, SIMILAR, ADDONS)]
-        item = request.query_params.get("item") or None
+        names = [
+            name for name in visit.request.query_params.get("slots", "").split(",") if name in (PICKS, SIMILAR, ADDONS)
+        ]
+        item = visit.request.query_params.get("item") or None
         answer: dict[str, Any] = {"slots": {}}
         if names:
-            inside = [line for line, _ in visitor.cart.lines]
-            shown = shelves.ask(self._engine, keys.secret, visitor.device, names, item=item, exclude=inside)
+            inside = [line for line, _ in visit.visitor.cart.lines]
+            shown = shelves.ask(self._engine, visit.keys.secret, visit.visitor.device, names, item=item, exclude=inside)
             for name in names:
                 shelf = shelves.shelf(shown, name, self._engine.catalog)
-                answer["slots"][name] = draw("shelf", {"shelf": shelf, "q": visitor.query})
-            if visitor.why:
-                path = request.query_params.get("path", "/")
+                answer["slots"][name] = draw("shelf", {"shelf": shelf, "q": visit.visitor.query})
+            if visit.visitor.why:
+                path = visit.request.query_params.get("path", "/")
                 close = path if path.startswith("/") and not path.startswith("//") else "/"
-                answer["panel"] = why.panel(self._engine, visitor.device, shown, close)
-        elif visitor.why:
-            answer["profile"] = why.live(self._engine, visitor.device)
+                answer["panel"] = why.panel(self._engine, visit.visitor.device, shown, close)
+        elif visit.visitor.why:
+            answer["profile"] = why.live(self._engine, visit.visitor.device)
         return JSONResponse(answer)
 
     async def _picture(self, request: Request) -> Response:
@@ -254,34 +268,30 @@ class Shop:
         self,
         template: str,
         title: str,
-        request: Request,
-        visitor: Visitor,
-        keys: Keys,
+        visit: Visit,
         shown: Shown | None,
         values: Mapping[str, object],
-        *,
-        department: str = "",
-        item_id: str = "",
         status: int = 200,
     ) -> Response:
-        path = request.url.path
+        """Draw a page in the shop's frame; `department` and `item_id` among the values mark where it stands."""
+        visitor, path = visit.visitor, visit.request.url.path
         panel = why.panel(self._engine, visitor.device, shown, path) if visitor.why and shown is not None else ""
         chrome = {
             "q": visitor.query,
             "path": path,
-            "write_key": keys.write_token,
+            "write_key": visit.keys.write_token,
             "cart_count": visitor.cart.count,
             "departments": [{"key": key, "title": name} for key, name in DEPARTMENTS.items()],
             "personalized": self._allowed(visitor),
             "why": panel,
         }
+        place = {name: values.get(name, "") for name in ("department", "item_id")}
         body = draw(template, {"title": title, "q": visitor.query, **values})
-        layout = {"chrome": chrome, "body": body, "title": title, "page_name": template.capitalize()}
-        html = draw("layout", {**layout, "department": department, "item_id": item_id})
-        return HTMLResponse(html, status_code=status)
+        layout = {"chrome": chrome, "body": body, "title": title, "page_name": template.capitalize(), **place}
+        return HTMLResponse(draw("layout", layout), status_code=status)
 
-    def _missing(self, request: Request, visitor: Visitor, keys: Keys, text: str) -> Response:
-        return self._page("missing", "Not found", request, visitor, keys, None, {"text": text}, status=404)
+    def _missing(self, visit: Visit, text: str) -> Response:
+        return self._page("missing", "Not found", visit, None, {"text": text}, 404)
 
     def _allowed(self, visitor: Visitor) -> bool:
         profile = self._engine.profile(visitor.device)
@@ -298,11 +308,15 @@ class Shop:
             if held is None or (held.created, held.id) < (item.created, item.id):
                 newest[item.categories[-1]] = item
         return [
-            {"key": kind.key, "title": kind.title, "image": newest[kind.key].image} for kind in KINDS if kind.key in newest
+            {"key": kind.key, "title": kind.title, "image": newest[kind.key].image}
+            for kind in KINDS
+            if kind.key in newest
         ]
 
     def _lines(self, cart: Cart) -> dict[str, object]:
-        found = [(item, quantity) for name, quantity in cart.lines if (item := self._engine.catalog.item(name)) is not None]
+        found = [
+            (item, quantity) for name, quantity in cart.lines if (item := self._engine.catalog.item(name)) is not None
+        ]
         return {
             "lines": [
                 {"card": card(item), "quantity": quantity, "sum": money((item.price or 0.0) * quantity)}
@@ -312,7 +326,9 @@ class Shop:
         }
 
     def _order_properties(self, order: orders.Order) -> dict[str, object]:
-        found = [(item, quantity) for name, quantity in order.lines if (item := self._engine.catalog.item(name)) is not None]
+        found = [
+            (item, quantity) for name, quantity in order.lines if (item := self._engine.catalog.item(name)) is not None
+        ]
         revenue = sum((item.price or 0.0) * quantity for item, quantity in found)
         products = [{**product(item), "quantity": quantity} for item, quantity in found]
         return {"order_id": order.id, "revenue": revenue, "total": revenue, "currency": "EUR", "products": products}

@@ -28,7 +28,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keys(msgspec.Struct, frozen=True):
-    """The shop's two keys: the public one that pages carry, with its token, and the one of the shop's server."""
+    """The shop's two keys: the public one that pages carry, and the one of the shop's server; each with its token."""
 
     write_token: str
     write: Key
@@ -50,11 +50,13 @@ def load_state(directory: Path, fresh: State) -> State:
     try:
         state = msgspec.json.decode(path.read_bytes(), type=State)
     except msgspec.DecodeError as error:
-        raise SettingsError(f"{path}: expected what an earlier demo wrote: {error}; remove {directory} to begin anew") from error
+        remedy = f"remove {directory} to begin anew"
+        raise SettingsError(f"{path}: not what a demo writes: {error}; {remedy}") from error
     if (state.seed, state.people, state.items) != (fresh.seed, fresh.people, fresh.items):
         raise SettingsError(
-            f"{directory} was filled from the town of seed {state.seed} with {state.people:,} people and {state.items:,} "
-            f"items, not of seed {fresh.seed} with {fresh.people:,} and {fresh.items:,}; choose another directory, or remove it"
+            f"{directory} was filled from the town of seed {state.seed} with {state.people:,} people and "
+            f"{state.items:,} items, not of seed {fresh.seed} with {fresh.people:,} and {fresh.items:,}; choose another "
+            "directory, or remove it"
         )
     return state
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,9 +15,11 @@ from bespeak.demo.cards import card
 from bespeak.demo.drawing import draw
 from bespeak.demo.shelves import Shown
 from bespeak.engine import Engine
+from bespeak.events.vocabulary import CONSENT_UPDATED, DECISION_MADE, IMPRESSION
 from bespeak.recommend import Scored
 from bespeak.testing.world import KINDS
 
+_IN_SEGMENT = re.compile(r'in_segment\("([^"]+)"\)')
 _TITLES = {kind.key: kind.title for kind in KINDS}
 _SLOTS: Mapping[str, str] = {
     "home-hero": "The welcome",
@@ -26,20 +29,21 @@ _SLOTS: Mapping[str, str] = {
     "category-picks": "Your kind of it",
     "cart-addons": "Goes well with it",
 }
-_DAILY = {"Page Viewed": "opened", "Identified": "said who you are", "Impression": "saw a shelf"}
-_HIDDEN_EVENTS = frozenset({"Decision Made", "Impression"})
+_DAILY = {"Page Viewed": "opened a page", "Identified": "said who you are", CONSENT_UPDATED: "chose what we may use"}
+_UNTOLD = frozenset({DECISION_MADE, IMPRESSION})
+"""What the page did, not the visitor."""
 
 
 def panel(engine: Engine, anonymous_id: str, shown: Shown, close: str) -> Markup:
     """Draw the whole panel for a page that shows `shown`; `close` is the address of the page without it."""
-    catalog, at = engine.catalog, shown.decision.at
+    at = shown.decision.at
     return draw(
         "why",
         {
             "close": close,
             "live": live(engine, anonymous_id),
             "experiments": _experiments(shown),
-            "slots": [_slot(name, shown, catalog, at) for name in shown.slots],
+            "slots": [_slot(name, shown, engine, at) for name in shown.slots],
         },
     )
 
@@ -49,6 +53,7 @@ def live(engine: Engine, anonymous_id: str) -> Markup:
     at = engine.clock.now()
     profile = engine.profile(anonymous_id) or {}
     consent: Mapping[str, bool] = profile.get("consent") or {}
+    segments = _segments(engine.explain_segments(anonymous_id) or {}, at)
     return draw(
         "why_live",
         {
@@ -56,7 +61,8 @@ def live(engine: Engine, anonymous_id: str) -> Markup:
             "allowed": consent.get("personalization", True),
             "interests": _interests(profile),
             "recent": _recent(profile, engine.catalog, at),
-            "segments": _segments(engine.explain_segments(anonymous_id) or {}, at),
+            "inside": [row for row in segments if row["member"]],
+            "outside": [row for row in segments if not row["member"]],
         },
     )
 
@@ -68,7 +74,7 @@ def _facts(profile: Mapping[str, Any], at: Instant) -> list[dict[str, object]]:
     facts = [
         ("You are", traits.get("first_name") or traits.get("email") or "a visitor without a name"),
         ("Known since", words.ago(at - parse_time(profile["firstSeen"])) if profile.get("firstSeen") else "this page"),
-        ("Visits before this one", profile.get("sessions", 0)),
+        ("Visits before this one", max(0, profile.get("sessions", 0) - 1)),
         ("Events in this visit", session.get("events", 0)),
         ("Products looked at", counts.get("Product Viewed", 0)),
         ("Orders", counts.get("Order Completed", 0)),
@@ -96,12 +102,14 @@ def _recent(profile: Mapping[str, Any], catalog: Catalog, at: Instant) -> list[d
     rows: Sequence[Mapping[str, Any]] = profile.get("recent") or ()
     found: list[dict[str, object]] = []
     for row in rows:
-        if row["event"] in _HIDDEN_EVENTS:
+        if row["event"] in _UNTOLD:
             continue
         item = catalog.item(row["item"]) if row["item"] else None
-        deed = words.DEEDS.get(row["event"]) or _DAILY.get(row["event"], f"“{row['event']}”")
-        what = item.title if item is not None else ("a page" if row["event"] == "Page Viewed" else "")
-        found.append({"text": f"{deed} {what}".strip(), "ago": words.ago(at - parse_time(row["time"]))})
+        if row["event"] in words.DEEDS:
+            text = words.DEEDS[row["event"]].format(item.title if item is not None else "something")
+        else:
+            text = _DAILY.get(row["event"], f"“{row['event']}”")
+        found.append({"text": text.capitalize()[:1] + text[1:], "ago": words.ago(at - parse_time(row["time"]))})
     return found[:6]
 
 
@@ -115,9 +123,9 @@ def _segments(explained: Mapping[str, Mapping[str, Any]], at: Instant) -> list[d
             {
                 "name": entry["name"],
                 "member": entry["member"],
-                "since": f"since {words.span(at - entry['since'])}" if entry["member"] and entry["since"] else "",
+                "since": f"for {words.span(at - entry['since'])}" if entry["member"] and entry["since"] else "",
                 "reasons": [words.leaf(leaf) for leaf in words.leaves(explanation)],
-                "change": f"Looked at again in {words.span(change - at)}, by itself" if change and change > at else "",
+                "change": f"Looked at again by itself in {words.span(change - at)}" if change and change > at else "",
             }
         )
     return rows
@@ -125,27 +133,37 @@ def _segments(explained: Mapping[str, Mapping[str, Any]], at: Instant) -> list[d
 
 def _experiments(shown: Shown) -> list[dict[str, object]]:
     reasons: Mapping[str, Mapping[str, Any]] = (shown.decision.reasons or {}).get("experiments") or {}
-    return [
-        {
-            "name": name,
-            "variant": shown.decision.experiments.get(name, ""),
-            "reason": str(assignment.get("reason", "")),
-            "settings": ", ".join(
-                f"{key} {value}" for key, value in sorted((assignment.get("settings") or {}).items())
-            ),
-        }
-        for name, assignment in reasons.items()
-    ]
+    rows: list[dict[str, object]] = []
+    for name, assignment in reasons.items():
+        settings: Mapping[str, object] = assignment.get("settings") or {}
+        rows.append(
+            {
+                "name": name,
+                "variant": shown.decision.experiments.get(name, ""),
+                "reason": str(assignment.get("reason", "")),
+                "settings": ", ".join(f"{key} {value}" for key, value in sorted(settings.items())),
+            }
+        )
+    return rows
 
 
-def _slot(name: str, shown: Shown, catalog: Catalog, at: Instant) -> dict[str, object]:
+def _slot(name: str, shown: Shown, engine: Engine, at: Instant) -> dict[str, object]:
     answer = shown.slots[name]
-    content = answer.content
+    catalog, content = engine.catalog, answer.content
     return {
         "title": _SLOTS.get(name, name),
-        "reason": f"{content.block}: {content.reason}" if content is not None else _mix(answer.reason),
+        "reason": _content(content.reason, engine) if content is not None else _mix(answer.reason),
         "items": [row for scored in answer.items if (row := _item(scored, catalog, at)) is not None],
     }
+
+
+def _content(reason: str, engine: Engine) -> str:
+    """Return why a block of content was chosen: its condition, with segments by their names."""
+    names = {
+        definition.id: str(definition.body.get("name", definition.id)) for definition in engine.definitions("segments")
+    }
+    told = _IN_SEGMENT.sub(lambda match: f"you are in “{names.get(match[1], match[1])}”", reason)
+    return "For everybody else" if told == "always" else f"Because {told}"
 
 
 def _mix(reason: str) -> str:

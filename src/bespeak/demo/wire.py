@@ -34,9 +34,11 @@ async def request(method: str, url: str, body: bytes = b"", *, headers: tuple[tu
     lines += [f"{name}: {value}" for name, value in headers]
     try:
         async with asyncio.timeout(_SECONDS):
-            return await _exchange(parts.hostname or "", parts.port or 80, "\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+            return await _exchange(
+                parts.hostname or "", parts.port or 80, "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+            )
     except (OSError, TimeoutError, ValueError, IndexError) as error:
-        raise Unavailable(f"{method} {url}: {error or type(error).__name__}") from error
+        raise Unavailable(f"{method} {url}: {str(error) or type(error).__name__}") from error
 
 
 async def _exchange(host: str, port: int, data: bytes) -> Reply:

@@ -11,13 +11,14 @@ from bespeak.clock import DAY, HOUR, MINUTE, SECOND, Duration, Instant
 from bespeak.recommend import Because, Scored
 
 DEEDS: Mapping[str, str] = {
-    "Product Viewed": "looked at",
-    "Product Clicked": "clicked on",
-    "Product Added": "put into the cart",
-    "Order Completed": "bought",
-    "Product Removed": "took out of the cart",
-    "Item Hidden": "hid",
+    "Product Viewed": "looked at {}",
+    "Product Clicked": "clicked on {}",
+    "Product Added": "put {} into the cart",
+    "Order Completed": "bought {}",
+    "Product Removed": "took {} out of the cart",
+    "Item Hidden": "hid {}",
 }
+"""What a visitor did with a thing, by event name."""
 SOURCES: Mapping[str, str] = {
     "seqknn": "People who did the same went on to this",
     "trending": "Many people want this right now",
@@ -52,10 +53,10 @@ def span(duration: Duration) -> str:
 def because(why: Because, catalog: Catalog, at: Instant) -> str:
     """Return one reason for an item as a sentence."""
     item = catalog.item(why.item) if why.item is not None else None
-    deed = DEEDS.get(why.event, f"did “{why.event}” with")
     what = item.title if item is not None else (why.item or "something")
+    deed = DEEDS.get(why.event, f"did “{why.event}” with {{}}").format(what)
     when = f", {ago(at - why.time)}" if why.time is not None else ""
-    return f"You {deed} {what}{when}"
+    return f"You {deed}{when}"
 
 
 def lead(items: Sequence[Scored], catalog: Catalog) -> str:
@@ -69,7 +70,7 @@ def lead(items: Sequence[Scored], catalog: Catalog) -> str:
         return ""
     event, item_id = max(weights, key=lambda pair: weights[pair])
     item = catalog.item(item_id)
-    return f"Because you {DEEDS[event]} {item.title}" if item is not None else ""
+    return f"Because you {DEEDS[event].format(item.title)}" if item is not None else ""
 
 
 def source(scored: Scored) -> str:
@@ -94,7 +95,9 @@ def leaf(explanation: Mapping[str, Any]) -> str:
         return f"{_event(match)}: {_number(value)} (asks for {_bound(expected)})"
     if match := _SUM.match(text):
         window = f" in the last {match['window']}" if match["window"] else ""
-        return f"{match['of'].capitalize()} of “{match['event']}”{window}: {_number(value)} (asks for {_bound(expected)})"
+        return (
+            f"{match['of'].capitalize()} of “{match['event']}”{window}: {_number(value)} (asks for {_bound(expected)})"
+        )
     if match := _PERFORMED.match(text):
         return f"{_event(match)}: {'yes' if value else 'no'}"
     return f"{text}: {'yes' if explanation['holds'] else 'no'}"

@@ -24,7 +24,7 @@
     if (!shelves.length && !why) return;
     const query = new URLSearchParams({ slots: shelves.map((one) => one.dataset.slot).join(",") });
     if (document.body.dataset.item) query.set("item", document.body.dataset.item);
-    if (why) query.set("why", "1");
+    if (why) { query.set("why", "1"); query.set("path", location.pathname); }
     const answer = await fetch(`/shelves?${query}`);
     if (!answer.ok) return;
     const { slots, panel } = await answer.json();
@@ -70,16 +70,21 @@
     location.reload();
   });
 
-  if (why) addEventListener("load", () => setTimeout(() => window.bespeak.flush().then(refreshPanel), 50));
-
-  /** The panel was drawn before this page view had arrived: draw it again with what is known now. */
+  /** Draw the live part of the panel again: time passes, windows end, and this page view has arrived by now. */
   const refreshPanel = async () => {
-    const query = new URLSearchParams({ slots: "", why: "1" });
-    const answer = await fetch(`/shelves?${query}`);
-    const aside = document.querySelector(".why");
-    if (!answer.ok || !aside) return;
+    if (document.hidden) return;
+    const answer = await fetch("/shelves?why=1");
+    const live = document.querySelector("[data-why-live]");
+    if (!answer.ok || !live) return;
     const { profile } = await answer.json();
-    const live = aside.querySelector("[data-why-live]");
-    if (live && profile) live.outerHTML = profile;
+    const open = live.querySelector("details")?.open;
+    live.outerHTML = profile;
+    const details = document.querySelector("[data-why-live] details");
+    if (details) details.open = open;
   };
+
+  if (why) {
+    addEventListener("load", () => setTimeout(() => window.bespeak.flush().then(refreshPanel), 50));
+    setInterval(() => refreshPanel().catch(() => { /* the server is away: the next round asks again */ }), 3000);
+  }
 })();
