@@ -195,13 +195,23 @@ rolling = st.one_of(
         st.integers(0, 3),
     ),
 )
+amounts = st.one_of(st.integers(0, 3), st.sampled_from([0.1, 0.2, -1]))
+bounds = st.one_of(st.integers(-1, 6), st.sampled_from([0.3, 0.5]))
+totals = st.builds(
+    Compare,
+    st.builds(Aggregate, st.just("sum"), st.just(EVENTS[0]), st.just("properties.price"), st.none(), short),
+    operators,
+    bounds,
+)
 rolling_groups = trees(rolling, most=4)
 conditions = trees(st.one_of(leaves(person_paths), moving, memberships))
 people = st.dictionaries(
     st.sampled_from(["traits.country", "traits.age", "traits.a b.c", "context.device", "stage", "segments.loyal"]),
     found_values,
 )
-prices = st.one_of(st.integers(-3, 5), st.sampled_from([0.1, 0.2, 0.3, 1.5]), st.none(), texts, st.booleans())
+prices = st.one_of(
+    st.integers(0, 5), st.integers(-3, 5), st.sampled_from([0.1, 0.2, 0.3, 1.5]), st.none(), texts, st.booleans()
+)
 
 
 @st.composite
@@ -323,6 +333,27 @@ def test_windows_that_end_at_different_times_flip_together_at_none_too_late(cond
         assert flip > at
         assert holds == naive(condition, {}, events, at)
         assert all(naive(condition, {}, events, t) == holds for t in edges(condition, events) if at < t < flip)
+
+
+@given(totals, st.lists(st.tuples(st.integers(0, 12), amounts), max_size=8), st.integers(0, 12))
+def test_the_flip_of_a_sum_is_exact(leaf, paid, at):
+    events = [
+        Event(
+            type="track",
+            name=EVENTS[0],
+            message_id=f"m{number}",
+            time=time * 500,
+            received=0,
+            properties={"price": price},
+        )
+        for number, (time, price) in enumerate(paid)
+    ]
+    compiled = compile_condition(leaf)
+    visitor = Person({}, folded(Feeds(compiled.depends.aggregates), events))
+    at *= 500
+    truth = naive(leaf, {}, events, at)
+    changes = [t for t in edges(leaf, events) if t > at and naive(leaf, {}, events, t) != truth]
+    assert compiled.answer(visitor, at) == (truth, min(changes, default=NEVER))
 
 
 @given(moving, logs(), st.integers(0, 16_000))

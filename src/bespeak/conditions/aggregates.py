@@ -39,6 +39,7 @@ KEEP = 1_000
 """Events that one windowed aggregate keeps for one person; beyond it, the newest, and the figure says approximate."""
 _TEXT_MAX = 1_000
 _LIST_MAX = 100
+_PLAIN = (bool, int, float)
 
 _Add: TypeAlias = Callable[[dict[str, State], Happening, Duration], bool]
 
@@ -195,7 +196,7 @@ def _kept(value: object) -> Kept:
     """Return what `last` can keep of a value: a string, number or flag, or a list of them; None for anything else."""
     if isinstance(value, str):
         return value if len(value) <= _TEXT_MAX else None
-    if isinstance(value, bool | int | float):
+    if isinstance(value, _PLAIN):
         return value
     if not isinstance(value, list | tuple):
         return None

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeAlias
 
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.source import Source, as_test, matcher
-from bespeak.conditions.states import State, Times, count_in, last_in, reached_in, sum_in, values_after
+from bespeak.conditions.states import (
+    MILLIONTHS,
+    State,
+    Sums,
+    Times,
+    count_in,
+    last_in,
+    reached_in,
+    sum_in,
+    values_after,
+)
 from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Leaf, Not, Or, Path, Test
 
 
@@ -31,6 +42,8 @@ Answers: TypeAlias = Callable[[Visitor, Instant], Answer]
 """Whether it holds at an instant, and the earliest later instant at which that may change by itself."""
 Read: TypeAlias = Callable[[State | None, Duration | None, Instant], object]
 
+_RISING = frozenset({">", ">="})
+_FALLING = frozenset({"<", "<="})
 READS: dict[str, Read] = {"count": count_in, "sum": sum_in, "last": last_in}
 
 
@@ -149,7 +162,11 @@ def _windowed(leaf: Leaf) -> Answers:
         return holds, NEVER
 
     turn = _turn(test)
-    return windowed if turn is None else _counted(name, within, *turn, otherwise=windowed)
+    if turn is not None:
+        return _counted(name, within, *turn, otherwise=windowed)
+    if operand.kind == "sum" and isinstance(test, Compare) and test.op in _RISING | _FALLING:
+        return _summed(name, within, passes, rising=test.op in _RISING, otherwise=windowed)
+    return windowed
 
 
 def _counted(name: str, within: Duration, least: int, reached: bool, *, otherwise: Answers) -> Answers:  # noqa: FBT001
@@ -172,6 +189,37 @@ def _counted(name: str, within: Duration, least: int, reached: bool, *, otherwis
     return counted
 
 
+def _summed(
+    name: str,
+    within: Duration,
+    passes: Callable[[object], bool],
+    *,
+    rising: bool,
+    otherwise: Answers,
+) -> Answers:
+    """Answer a sum of amounts that are 0 or more against a bound: it stands while the newest that reach it are in."""
+
+    def summed(visitor: Visitor, at: Instant) -> Answer:
+        state = visitor.state(name)
+        if not isinstance(state, Sums):
+            return passes(0), NEVER
+        times = state.times
+        inside = state.amounts[bisect_right(times, at - within) :]
+        if times[-1] > at or (inside and min(inside) < 0):
+            return otherwise(visitor, at)
+        holds = passes(sum(inside) / MILLIONTHS)
+        if holds != rising or passes(0) == holds:
+            return holds, NEVER
+        newest = 0
+        for place in range(1, len(inside) + 1):
+            newest += inside[-place]
+            if passes(newest / MILLIONTHS) == holds:
+                return holds, times[-place] + within
+        return holds, NEVER
+
+    return summed
+
+
 def _turn(test: Test) -> tuple[int, bool] | None:
     """Return the least count, 1 or more, at which the answer turns, and what it is from there on up.
 
@@ -186,6 +234,8 @@ def _turn(test: Test) -> tuple[int, bool] | None:
             least = math.ceil(test.value)
         case ">" | "<=":
             least = math.floor(test.value) + 1
-        case "=" | "!=":
+        case "=" | "!=" if test.value == 0:
+            least = 1
+        case _:
             return None
-    return (least, test.op in {">", ">="}) if least >= 1 else None
+    return (least, test.op in _RISING or test.op == "!=") if least >= 1 else None

@@ -73,14 +73,15 @@ class Last(msgspec.Struct, array_like=True, tag="l"):
 
 State: TypeAlias = Count | Times | Sum | Sums | Last
 
+_NUMBERS = (int, float)
 _entry_time = itemgetter(0)
 
 
 def to_millionths(value: object) -> int | None:
     """Return a number as whole millionths; None for what cannot be summed (no number, or beyond 10**12)."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -MAX_AMOUNT <= value <= MAX_AMOUNT:
-        return None
-    return round(value * MILLIONTHS)
+    if isinstance(value, _NUMBERS) and not isinstance(value, bool) and -MAX_AMOUNT <= value <= MAX_AMOUNT:
+        return round(value * MILLIONTHS)
+    return None
 
 
 def add_event(states: dict[str, State], key: str) -> bool:
