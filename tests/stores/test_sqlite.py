@@ -388,6 +388,39 @@ def test_digests_of_an_hour_that_is_over_are_sorted_and_still_found(path):
     again.close()
 
 
+QUESTIONS = {
+    "one profile": lambda store: store.profile("u:1"),
+    "one product": lambda store: store.product("counts"),
+    "what is due": lambda store: store.due(10, limit=5),
+    "single digests": lambda store: store.seen([digest(1), digest(2)]),
+    "digests since an hour": lambda store: store.seen_since(7),
+    "documents of a kind": lambda store: store.documents("rule"),
+    "versions of a document": lambda store: store.versions("rule", "a"),
+    "rejected things": lambda store: store.rejected(),
+    "rejected things of a source": lambda store: store.rejected(source="key"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_that_must_be_quick_walks_no_table(path, question):
+    store = SqliteStore(path, SqliteSettings(loose_max=1))
+    store.commit(Commit(seen=((digest(1), 7),)))
+    wait_until(lambda: store._reader.execute("SELECT count(*) FROM seen WHERE part > 0").fetchone() == (1,))
+    asked = []
+    store._reader.set_trace_callback(asked.append)
+    QUESTIONS[question](store)
+    store._reader.set_trace_callback(None)
+    selects = [statement for statement in asked if "SELECT" in statement]
+    assert selects
+    for statement in selects:
+        steps = [step for *_, step in store._reader.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        walks = [step for step in steps if step.startswith("SCAN") and step != "SCAN parts" and "CONSTANT" not in step]
+        # The newest rejected things are the last rows of their table, and the walk stops at the limit.
+        assert not walks or statement.endswith("ORDER BY row DESC LIMIT 100"), (statement, steps)
+        assert not [step for step in steps if "TEMP B-TREE" in step], (statement, steps)
+    store.close()
+
+
 def test_forgotten_digests_are_forgotten_by_an_index_that_knew_them(store):
     store.commit(Commit(seen=((digest(1), 7), (digest(2), 8))))
     assert store.seen([digest(1), digest(2)]) == {digest(1), digest(2)}

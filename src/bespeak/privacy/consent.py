@@ -15,6 +15,7 @@ import msgspec
 from bespeak.clock import Instant
 from bespeak.errors import SettingsError
 from bespeak.events.event import Event
+from bespeak.events.vocabulary import CONSENT_UPDATED
 
 Purpose: TypeAlias = str
 """`analytics` (store and count), `personalization` (build a profile, decide by it), or a site's own."""
@@ -25,7 +26,7 @@ PERSONALIZATION: Purpose = "personalization"
 EVERYTHING: Purpose = "*"
 """The name under which 'nothing at all' is kept: an empty `categoryPreferences` denies every purpose."""
 
-CONSENT_EVENT = "Segment Consent Preference Updated"
+CONSENT_EVENT = CONSENT_UPDATED
 """The track event by which a person's choices reach us; it is always admitted."""
 
 CATEGORIES_MAX = 50

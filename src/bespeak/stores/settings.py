@@ -44,8 +44,8 @@ class SqliteSettings(msgspec.Struct, frozen=True, kw_only=True, tag="sqlite", fo
     wal_kib
         Size of the write-ahead log, KiB, from which it is copied into the file, beside the commits.
     loose_max
-        Dedupe digests kept in the order of their arrival before they are sorted for look-up; about 30 bytes of
-        RAM each while somebody looks digests up.
+        Dedupe digests kept in the order of their arrival before they are sorted for look-up; about 100 bytes of
+        RAM each once a digest was looked up.
     busy_ms
         How long to wait for another process that is writing (a backup tool, say) before a commit fails.
     """
@@ -55,7 +55,7 @@ class SqliteSettings(msgspec.Struct, frozen=True, kw_only=True, tag="sqlite", fo
     versions_max: int = 100
     cache_kib: int = 65_536
     wal_kib: int = 16_384
-    loose_max: int = 1_000_000
+    loose_max: int = 500_000
     busy_ms: int = 5_000
 
     def __post_init__(self) -> None:

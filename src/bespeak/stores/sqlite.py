@@ -207,7 +207,7 @@ class SqliteStore:
             self._closed = True
         self._upkeep.close()
         with self._read_lock:
-            self._lookup.close()
+            self._lookup.reset()
             self._reader.close()
         with self._write_lock:
             if self._writer is not None:

@@ -91,7 +91,7 @@ def _checked(found: tuple[object, ...], expected: int, crc: int) -> tuple[LogRow
     computed = chain(crc, row)
     if computed != stored:
         raise CorruptLog(
-            f"log: the row from offset {first} ({count} records) has CRC {computed:08x}, expected {stored:08x};"
+            f"log: the row from offset {first} to {first + count - 1} has CRC {computed:08x}, expected {stored:08x};"
             " it was changed or torn, or the row before it was",
         )
     return row, computed

@@ -3,7 +3,7 @@
 Random 16-byte keys in one tree would cost a page write for each event. So digests with an age are written as they
 come, one row for each commit and hour (*loose*). Later they are rewritten as a *part*: sorted, in rows of one
 page, found by the first digest of the row; a look-up reads one row of each part, of which there is about one an hour.
-What is still loose is looked up in a small index in RAM, made when somebody asks.
+What is still loose is looked up in RAM, where it is loaded when somebody asks.
 
 Digests without an age (imports, which arrive in big commits) stand in a tree of their own.
 """
@@ -11,7 +11,7 @@ Digests without an age (imports, which arrive in big commits) stand in a tree of
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from bespeak.stores.verify import AGELESS, DIGEST_BYTES
 
@@ -19,7 +19,7 @@ ROW_DIGESTS = 500
 """Digests in a sorted row: 8,000 bytes, one page."""
 
 PART_MIN = 4_096
-"""An hour with fewer loose digests is left as it is: the index in RAM finds them as cheaply."""
+"""An hour with fewer loose digests is left as it is: RAM finds them as cheaply."""
 
 DROP_ROWS = 10_000
 """Loose rows dropped in one transaction; about 10 ms."""
@@ -28,8 +28,13 @@ _PARTS = """
     WITH RECURSIVE parts(part) AS (
         SELECT min(part) FROM seen WHERE part > 0
         UNION ALL
-        SELECT (SELECT min(part) FROM seen WHERE part > parts.part) FROM parts WHERE parts.part IS NOT NULL)
+        SELECT (SELECT min(part) FROM seen WHERE part > parts.part AND part > 0)
+        FROM parts WHERE parts.part IS NOT NULL)
     SELECT part FROM parts WHERE part IS NOT NULL"""
+
+
+# `part > 0` says again what a part is, since SQLite takes a partial index only for a query that repeats its condition.
+_IN_PART = "SELECT data FROM seen WHERE part = ? AND part > 0 AND low <= ? ORDER BY low DESC LIMIT 1"
 
 
 def add(writer: sqlite3.Connection, seen: Sequence[tuple[bytes, int]]) -> None:
@@ -89,21 +94,16 @@ def drop_loose(writer: sqlite3.Connection, hour: int, last: int) -> bool:
 
 
 class Lookup:
-    """Finds single digests; used by one thread at a time. Holds the loose ones in an index in RAM."""
+    """Finds single digests; used by one thread at a time. Holds the loose ones in RAM once somebody has asked."""
 
     def __init__(self) -> None:
-        self._index = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self._index.execute("CREATE TABLE loose (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+        self._loose: set[bytes] = set()
         self._loaded = 0
 
     def reset(self) -> None:
-        """Forget the index, after digests were sorted or dropped."""
-        self._index.execute("DELETE FROM loose")
+        """Let go of the loose ones, after digests were sorted or dropped; the next question loads what is left."""
+        self._loose = set()
         self._loaded = 0
-
-    def close(self) -> None:
-        """Let go of the index."""
-        self._index.close()
 
     def find(self, reader: sqlite3.Connection, digests: Iterable[bytes]) -> frozenset[bytes]:
         """Return those of the digests that are kept; inside a read transaction."""
@@ -114,24 +114,23 @@ class Lookup:
     def _load(self, reader: sqlite3.Connection) -> None:
         query = "SELECT row, data FROM seen WHERE part = 0 AND row > ? ORDER BY row"
         for row, data in reader.execute(query, (self._loaded,)):
-            self._index.executemany("INSERT OR IGNORE INTO loose VALUES (?)", ((each,) for each in _split(data)))
+            self._loose.update(_split(data))
             self._loaded = row
 
     def _is_seen(self, reader: sqlite3.Connection, parts: Iterable[int], digest: bytes) -> bool:
+        if digest in self._loose:
+            return True
         if reader.execute("SELECT 1 FROM seen_ageless WHERE digest = ?", (digest,)).fetchone():
             return True
-        if self._index.execute("SELECT 1 FROM loose WHERE digest = ?", (digest,)).fetchone():
-            return True
-        query = "SELECT data FROM seen WHERE part = ? AND low <= ? ORDER BY low DESC LIMIT 1"
         for part in parts:
-            row = reader.execute(query, (part, digest)).fetchone()
+            row = reader.execute(_IN_PART, (part, digest)).fetchone()
             if row and _holds(row[0], digest):
                 return True
         return False
 
 
-def _split(data: bytes) -> Iterator[bytes]:
-    return (data[at : at + DIGEST_BYTES] for at in range(0, len(data), DIGEST_BYTES))
+def _split(data: bytes) -> list[bytes]:
+    return [data[at : at + DIGEST_BYTES] for at in range(0, len(data), DIGEST_BYTES)]
 
 
 def _holds(data: bytes, digest: bytes) -> bool:
