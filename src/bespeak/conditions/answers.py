@@ -42,8 +42,7 @@ Answers: TypeAlias = Callable[[Visitor, Instant], Answer]
 """Whether it holds at an instant, and the earliest later instant at which that may change by itself."""
 Read: TypeAlias = Callable[[State | None, Duration | None, Instant], object]
 
-_RISING = frozenset({">", ">="})
-_FALLING = frozenset({"<", "<="})
+_ORDERED = frozenset({"<", "<=", ">", ">="})
 READS: dict[str, Read] = {"count": count_in, "sum": sum_in, "last": last_in}
 
 
@@ -164,8 +163,8 @@ def _windowed(leaf: Leaf) -> Answers:
     turn = _turn(test)
     if turn is not None:
         return _counted(name, within, *turn, otherwise=windowed)
-    if operand.kind == "sum" and isinstance(test, Compare) and test.op in _RISING | _FALLING:
-        return _summed(name, within, passes, rising=test.op in _RISING, otherwise=windowed)
+    if operand.kind == "sum" and isinstance(test, Compare) and test.op in _ORDERED:
+        return _summed(name, within, passes, otherwise=windowed)
     return windowed
 
 
@@ -189,14 +188,7 @@ def _counted(name: str, within: Duration, least: int, reached: bool, *, otherwis
     return counted
 
 
-def _summed(
-    name: str,
-    within: Duration,
-    passes: Callable[[object], bool],
-    *,
-    rising: bool,
-    otherwise: Answers,
-) -> Answers:
+def _summed(name: str, within: Duration, passes: Callable[[object], bool], *, otherwise: Answers) -> Answers:
     """Answer a sum of amounts that are 0 or more against a bound: it stands while the newest that reach it are in."""
 
     def summed(visitor: Visitor, at: Instant) -> Answer:
@@ -208,7 +200,7 @@ def _summed(
         if times[-1] > at or (inside and min(inside) < 0):
             return otherwise(visitor, at)
         holds = passes(sum(inside) / MILLIONTHS)
-        if holds != rising or passes(0) == holds:
+        if passes(0) == holds:  # what is left only falls, towards 0
             return holds, NEVER
         newest = 0
         for place in range(1, len(inside) + 1):
@@ -238,4 +230,4 @@ def _turn(test: Test) -> tuple[int, bool] | None:
             least = 1
         case _:
             return None
-    return (least, test.op in _RISING or test.op == "!=") if least >= 1 else None
+    return (least, test.op in {">", ">=", "!="}) if least >= 1 else None
