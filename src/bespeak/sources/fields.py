@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from bespeak.errors import Problem
-from bespeak.sources.import_map import Cast, Choice, Field, FieldSpec, LabelSpec, Labels, Section, as_spec
+from bespeak.sources.import_map import Cast, Choice, Field, FieldSpec, Labels, LabelSpec, Section, as_spec
 
 Values = Mapping[str, Any]
 Read = Callable[[Values], Any]
@@ -120,10 +120,15 @@ def _split_reader(spec: LabelSpec, section: Section) -> Callable[[Values], tuple
         value = read(values)
         if value is None:
             return ()
-        found = cast("list[Any]", value) if isinstance(value, list) else _text(value, where).split(spec.by)
+        found = _list(value) if isinstance(value, list) else _text(value, where).split(spec.by)
         return tuple(dict.fromkeys(label for part in found if (label := _text(part, where).strip())))
 
     return split
+
+
+def _list(value: Any) -> Sequence[object]:  # noqa: ANN401 - known to be a list, of what JSON holds
+    found: list[object] = value
+    return found
 
 
 def _source(spec: FieldSpec, section: Section) -> Read:

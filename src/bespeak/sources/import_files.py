@@ -81,7 +81,6 @@ async def import_files(
     reject: Reject,
     progress: Callable[[Progress], None] = _say_nothing,
     batch: int = 2_000,
-    source: str | None = None,
     limits: ImportLimits | None = None,
 ) -> Summary:
     """Import files and return what became of every record.
@@ -92,7 +91,7 @@ async def import_files(
     ----------
     into
         The engine.
-    files, received, reject, source, limits
+    files, received, reject, limits
         As `plan_import`.
     progress
         Called now and then.
@@ -106,7 +105,7 @@ async def import_files(
     Unavailable
         The engine could not keep a batch; those before it are kept.
     """
-    plan = plan_import(files, import_map, received=received, reject=reject, source=source, limits=limits)
+    plan = plan_import(files, import_map, received=received, reject=reject, limits=limits)
     for done in plan.load():
         progress(Progress("reading", done, plan.bytes_total))
         await asyncio.sleep(0)

@@ -253,10 +253,11 @@ def plan_import(
     *,
     received: Instant,
     reject: Reject,
-    source: str | None = None,
     limits: ImportLimits | None = None,
 ) -> Plan:
     """Return the plan of an import; nothing is read yet.
+
+    The source of its events is `import:` and the name of the map. Duplicates are told by it and the message id.
 
     Parameters
     ----------
@@ -266,16 +267,13 @@ def plan_import(
         The moment of the import: what the events say they were received.
     reject
         Called with each line that cannot be used.
-    source
-        The source of the events; `import:` and the name of the map when not given. Duplicates are told by it
-        and the message id.
 
     Raises
     ------
     NotFound, InvalidInput
         A file is not there, or no section of the map reads it.
     """
-    name = source or f"import:{import_map.name}"
+    name = f"import:{import_map.name}"
     bounds = limits or ImportLimits()
     found = readings(files, import_map)
     return Plan([_Source(one, import_map, bounds, source=name, received=received) for one in found], bounds, reject)

@@ -10,7 +10,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ def read_file(reading: Reading, limits: ImportLimits, position: Position | None 
 
 
 @contextmanager
-def _opened(path: Path, encoding: str) -> Iterator[tuple[io.TextIOWrapper, Callable[[], int]]]:
+def _opened(path: Path, encoding: str) -> Generator[tuple[io.TextIOWrapper, Callable[[], int]]]:
     with path.open("rb") as raw:
         packed = raw.peek(2).startswith(_GZIP)
         stream = gzip.GzipFile(fileobj=raw) if packed else raw
@@ -168,7 +168,8 @@ class _Lines:
 
 
 def _json_rows(lines: _Lines, file: str) -> Iterator[Row | RejectedLine]:
-    decoder: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, values(_DEPTH - 1)])
+    mapping: Any = dict
+    decoder: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(mapping[str, values(_DEPTH - 1)])
     for line in lines:
         if lines.bad is not None:
             yield lines.rejected(lines.number, line[:_SHOWN])
@@ -215,9 +216,10 @@ class _SplitRows:
         self._lines = lines
         delimiter = None if section.delimiter == "whitespace" else section.delimiter
         if delimiter is not None and len(delimiter) == 1:
-            quoting = csv.QUOTE_MINIMAL if section.quote else csv.QUOTE_NONE
-            self._rows: Iterator[list[str]] = csv.reader(
-                lines, delimiter=delimiter, quotechar=section.quote or None, quoting=quoting
+            self._rows: Iterator[list[str]] = (
+                csv.reader(lines, delimiter=delimiter, quotechar=section.quote)
+                if section.quote
+                else csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
             )
         else:
             self._rows = (line.rstrip("\r\n").split(delimiter) for line in lines)
