@@ -46,23 +46,32 @@ make_venv() {
     "$python" -m venv --clear "$venv"
 }
 
-# What an installation rests on: the lock, the project's own metadata and the Python that holds it.
+# The hash of what an installation rests on: the named files, the place, and the Python that holds it.
 stamp_of() {
-    { cat "$1" pyproject.toml; pwd; "$venv/bin/python" --version; } | sha256sum | cut -d ' ' -f 1
+    { cat "$@"; pwd; "$venv/bin/python" --version; } | sha256sum | cut -d ' ' -f 1
 }
 
-# install requirements.txt: into the environment, unless exactly this was installed before.
+# stamped NAME FILE...: whether exactly these files were installed before; stamp NAME FILE...: remember that they are.
+stamped() { [ "$(cat "$venv/.bespeak-$1" 2>/dev/null)" = "$(stamp_of "${@:2}")" ]; }
+stamp() { stamp_of "${@:2}" >"$venv/.bespeak-$1"; }
+
+pip_install() {
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@"
+}
+
+# install requirements.txt: into the environment, and the project itself, unless exactly this was installed before.
 install() {
-    local lock=$1 stamp
+    local lock=$1
     make_venv || return 1
-    stamp=$(stamp_of "$lock")
-    [ "$(cat "$venv/.bespeak-$lock" 2>/dev/null)" = "$stamp" ] && return 0
-    say "Installing $lock into ${venv#"$PWD"/} (checked by hash; a minute or two the first time) ..."
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-        --require-hashes --requirement "$lock" || return 1
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-        --no-deps --no-build-isolation --editable . || return 1
-    printf '%s\n' "$stamp" >"$venv/.bespeak-$lock"
-    # The larger lock holds the smaller one, at the same versions.
-    if [ "$lock" = requirements-dev.txt ]; then stamp_of requirements.txt >"$venv/.bespeak-requirements.txt"; fi
+    if ! stamped "$lock" "$lock"; then
+        say "Installing $lock into ${venv#"$PWD"/} (checked by hash; a minute or two the first time) ..."
+        pip_install --require-hashes --requirement "$lock" || return 1
+        stamp "$lock" "$lock"
+        # The larger lock holds the smaller one, at the same versions.
+        if [ "$lock" = requirements-dev.txt ]; then stamp requirements.txt requirements.txt; fi
+    fi
+    if ! stamped project pyproject.toml; then
+        pip_install --no-deps --no-build-isolation --editable . || return 1
+        stamp project pyproject.toml
+    fi
 }
