@@ -174,7 +174,7 @@ def test_any_bytes_are_rows_or_rejected_lines(
     tmp_path_factory: pytest.TempPathFactory, body: bytes, members: dict[str, Any]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "bytes"
-    path.write_bytes(b"" if members.get("format") else b"id\n")
+    path.write_bytes(b"\n" if members.get("format") else b"id\n")  # so it is no archive, broken or whole
     with path.open("ab") as out:
         out.write(body)
     for row in read(path, **members):
