@@ -68,8 +68,12 @@ def body(*messages: dict[str, Any]) -> bytes:
 
 def view(item: str, place: int, **more: Any) -> dict[str, Any]:
     return {
-        "type": "track", "event": "Product Viewed", "anonymousId": "a", "messageId": f"m{place}",
-        "properties": {"product_id": item}, **more,
+        "type": "track",
+        "event": "Product Viewed",
+        "anonymousId": "a",
+        "messageId": f"m{place}",
+        "properties": {"product_id": item},
+        **more,
     }
 
 
@@ -160,12 +164,18 @@ def story(rng: Random, place: int) -> dict[str, Any]:
     device = f"d{rng.randrange(6)}"
     name = rng.choice(["Product Viewed", "Product Viewed", "Product Added", "Order Completed"])
     message: dict[str, Any] = {
-        "type": "track", "event": name, "anonymousId": device, "messageId": f"s{place}",
+        "type": "track",
+        "event": name,
+        "anonymousId": device,
+        "messageId": f"s{place}",
         "properties": {"product_id": f"i{rng.randrange(12)}", "price": rng.randrange(9)},
     }
     if rng.random() < 0.15:
         message = {
-            "type": "identify", "userId": f"u{rng.randrange(4)}", "anonymousId": device, "messageId": f"s{place}",
+            "type": "identify",
+            "userId": f"u{rng.randrange(4)}",
+            "anonymousId": device,
+            "messageId": f"s{place}",
             "traits": {"plan": rng.choice(["free", "pro"])},
         }
     return message
@@ -299,6 +309,17 @@ async def test_a_refused_purpose_leaves_no_trace_and_a_default_page() -> None:
         assert "consent" in decision.reason
         assert len(shown(decision)) == 5
         assert engine.metrics.snapshot()["bespeak_log_offset"] == offset, "nothing about this person was recorded"
+
+
+async def test_the_denial_of_a_refused_event_is_kept_without_the_event() -> None:
+    async with running() as engine:
+        key = await key_of(engine)
+        denied = {"consent": {"categoryPreferences": {"personalization": False}}}
+        assert await send(engine, key, view("i1", 1, context=denied)) == ["refused"]
+        known = engine.profile("a")
+        assert known is not None
+        assert (known["consent"]["personalization"], known["recent"]) == (False, [])
+        assert await send(engine, key, view("i2", 2)) == ["refused"]
 
 
 async def test_the_events_of_a_request_are_known_to_its_decision() -> None:
@@ -451,5 +472,3 @@ def test_nothing_is_taken_before_the_engine_runs() -> None:
     key = Key(id="k", kind="write", name="k", created=0, digest=b"")
     with pytest.raises(StoreError, match="not running"):
         engine.accept(engine.parse(body(view("i1", 1)), key=key), key)
-
-

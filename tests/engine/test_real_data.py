@@ -23,7 +23,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.data]
 
 SEGMENTS = {
     "sale_fans": 'count("Product Viewed" where properties.category = "sale") >= 3',
-    "busy_days": 'count("Product Viewed", last 1 day) >= 10 and performed("Product Viewed" where properties.price > 60)',
+    "busy_days": 'count("Product Viewed", last 1 day) >= 10'
+    ' and performed("Product Viewed" where properties.price > 60)',
 }
 
 
@@ -91,8 +92,13 @@ def _one_more_click_changes_the_page(engine: Engine, key: Key, clicks: pd.DataFr
         seen = {row.item for row in profile.recent}
         model = rng.choice([item for item in before if item not in seen])
         click = Event(
-            type="track", name="Product Viewed", message_id=f"more-{session}", time=profile.last_seen + 1_000_000,
-            received=profile.last_seen + DAY, anonymous_id=session, properties={"product_id": model},
+            type="track",
+            name="Product Viewed",
+            message_id=f"more-{session}",
+            time=profile.last_seen + 1_000_000,
+            received=profile.last_seen + DAY,
+            anonymous_id=session,
+            properties={"product_id": model},
         )
         engine.accept(Parsed(events=(click,), indexes=(0,)), key)
         after = _page(engine, key, session, click.time)
@@ -125,7 +131,9 @@ async def test_movielens_imports_with_its_people_and_items_and_recommends_with_r
         first = engine.profile("1")
         assert first is not None
         assert (first["traits"]["age"], first["traits"]["gender"], first["traits"]["occupation"]) == (
-            int(raw[1]), raw[2], raw[3],
+            int(raw[1]),
+            raw[2],
+            raw[3],
         )
         request = DecideRequest(user_id="196", slots=(SlotRequest(id="films", n=10),), explain=True)
         items = engine.decide(request, key=key).slots["films"].items

@@ -16,9 +16,7 @@ from bespeak.events import Event
 from bespeak.profiles import Folding, Profile, ProfileSettings, faded, fold, merge
 
 START = 1_780_000_000 * SECOND
-ITEMS = {
-    f"i{n}": Item(id=f"i{n}", categories=(f"c{n % 3}",), tags=(f"t{n % 2}",), price=float(n)) for n in range(6)
-}
+ITEMS = {f"i{n}": Item(id=f"i{n}", categories=(f"c{n % 3}",), tags=(f"t{n % 2}",), price=float(n)) for n in range(6)}
 AGGREGATES = tuple(
     aggregate
     for text in (

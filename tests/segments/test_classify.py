@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from random import Random
 
 import pytest
@@ -35,8 +36,14 @@ def segments_of(texts: dict[str, str]) -> Segments:
 def event(name: str, at: int, place: int, *, price: int = 1, country: str | None = None) -> Event:
     context = {"traits": {"country": country}} if country else {}
     return Event(
-        type="track", name=name, message_id=f"m{place:03d}", time=at, received=at, anonymous_id="a",
-        properties={"price": price}, context=context,
+        type="track",
+        name=name,
+        message_id=f"m{place:03d}",
+        time=at,
+        received=at,
+        anonymous_id="a",
+        properties={"price": price},
+        context=context,
     )
 
 
@@ -102,7 +109,10 @@ def test_a_membership_says_why() -> None:
 
 deeds = st.lists(
     st.tuples(
-        st.sampled_from(["View", "Buy", "Other"]), st.integers(0, 40), st.integers(0, 6), st.sampled_from(["DE", "FR", None])
+        st.sampled_from(["View", "Buy", "Other"]),
+        st.integers(0, 40),
+        st.integers(0, 6),
+        st.sampled_from(["DE", "FR", None]),
     ),
     min_size=1,
     max_size=25,
@@ -146,11 +156,11 @@ def test_moves_alternate_and_never_go_back_in_time() -> None:
     assert [at for at, _, _ in town.moves] == sorted(at for at, _, _ in town.moves)
     for name in TEXTS:
         mine = [entered for _, segment, entered in town.moves if segment == name]
-        assert all(one != other for one, other in zip(mine, mine[1:], strict=False))
+        assert all(one != other for one, other in itertools.pairwise(mine))
 
 
 @pytest.mark.parametrize(
-    ("raw", "words"),
+    "raw, words",
     [
         ({"id": "x"}, "condition is missing"),
         ({"id": "X y", "condition": "true"}, "id must be"),
@@ -168,6 +178,11 @@ def test_what_a_segment_cannot_know_is_refused() -> None:
     for text in ('context.device = "phone"', "item.price < 3", 'in_segment("other")'):
         with pytest.raises(DefinitionError, match="segment 's'"):
             segments_of({"s": text})
+
+
+def test_a_typing_error_in_a_path_is_refused() -> None:
+    with pytest.raises(DefinitionError, match=r"'trait.country' is not a path; a path begins with traits"):
+        segments_of({"s": 'trait.country = "DE"'})
 
 
 def test_there_is_a_bound_on_segments() -> None:

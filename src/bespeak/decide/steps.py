@@ -84,7 +84,9 @@ def decide(
     explain
         Whether each item says which events brought it.
     """
-    assignments = experiments.assign(offer.experiments, snapshot.unit, snapshot.view, at) if snapshot.personalized else ()
+    assignments = (
+        experiments.assign(offer.experiments, snapshot.unit, snapshot.view, at) if snapshot.personalized else ()
+    )
     merged = experiments.merge_settings(assignments)
     offer = msgspec.structs.replace(offer, recommend=offer.recommend.vary(merged.settings))
     answers: dict[str, Offered] = {}
@@ -103,23 +105,21 @@ def default_slot(slot: SlotRequest, snapshot: Snapshot, offer: Offer, at: Instan
     return SlotAnswer(reason=reason, content=_content(slot, snapshot, offer, at))
 
 
-def _slot(
-    slot: SlotRequest, snapshot: Snapshot, offer: Offer, at: Instant, rng: Random, *, explain: bool
-) -> Offered:
+def _slot(slot: SlotRequest, snapshot: Snapshot, offer: Offer, at: Instant, rng: Random, *, explain: bool) -> Offered:
     block = _content(slot, snapshot, offer, at)
     n = slot.n if slot.n is not None else (0 if block is not None else offer.decide.items_default)
     if n == 0:
-        return Offered(SlotAnswer(reason=block.reason if block is not None else "nothing was asked for", content=block), {})
+        return Offered(
+            SlotAnswer(reason=block.reason if block is not None else "nothing was asked for", content=block), {}
+        )
     history = _history(slot, snapshot, at)
     exclude = _excluded(slot, snapshot, offer)
-    allowed = offer.catalog.category_rows(slot.category) if slot.category is not None else None
+    allowed = _allowed(slot, snapshot, offer, at)
     candidates = propose(
         offer.recommenders, history, offer.catalog, at=at, settings=offer.recommend, allowed=allowed, exclude=exclude
     )
     ruled = _ruled(slot, snapshot, offer, candidates, allowed, exclude, at)
-    placed = arrange(
-        offer.catalog, ruled.rows, ruled.scores, n, settings=offer.recommend, pinned=ruled.pinned, rng=rng
-    )
+    placed = arrange(offer.catalog, ruled.rows, ruled.scores, n, settings=offer.recommend, pinned=ruled.pinned, rng=rng)
     rules_of = {one.row: ruled.rules_of(one.row) for one in placed} if ruled.applied else {}
     items = materialize(
         placed,
@@ -129,11 +129,21 @@ def _slot(
         offer.catalog,
         at=at,
         rules=rules_of,
-        pinned_by={row: _pinning(ruled, row, offer.rules) for row in ruled.pinned},
+        pinned_by=ruled.pinned_by,
         explain=explain,
     )
     answer = SlotAnswer(reason=_because(snapshot, candidates, items), items=items, content=block)
     return Offered(answer, _record(offer.catalog, ruled))
+
+
+def _allowed(slot: SlotRequest, snapshot: Snapshot, offer: Offer, at: Instant) -> NDArray[np.intp] | None:
+    """Return the rows of the slot's category that pass its filters; None where neither says anything."""
+    rows = offer.catalog.category_rows(slot.category) if slot.category is not None else None
+    passing = rules.passing(offer.rules, slot.id, snapshot.view, offer.catalog, at)
+    if passing is None:
+        return rows
+    rows = offer.catalog.showable() if rows is None else rows
+    return rows[passing[rows]]
 
 
 def _history(slot: SlotRequest, snapshot: Snapshot, at: Instant) -> tuple[Recent, ...]:
@@ -172,11 +182,6 @@ def _ruled(
     return rules.apply(
         offer.rules, slot.id, snapshot.view, catalog, candidates.rows, candidates.scores, at, pinnable=pinnable
     )
-
-
-def _pinning(ruled: Ruled, row: int, known: tuple[Rule, ...]) -> str:
-    touched = ruled.rules_of(row)
-    return next((rule.id for rule in known if rule.id in touched and isinstance(rule, rules.Pin)), "pin")
 
 
 def _content(slot: SlotRequest, snapshot: Snapshot, offer: Offer, at: Instant) -> BlockAnswer | None:

@@ -32,7 +32,9 @@ class Receipt:
 
 def profile_answer(profile: Profile, at: Instant, settings: ProfileSettings) -> dict[str, Any]:
     """Return a profile as plain JSON, seen at an instant."""
-    interests = {key: round(faded(value, at, settings.interest_halflife), 4) for key, value in profile.interests.items()}
+    interests = {
+        key: round(faded(value, at, settings.interest_halflife), 4) for key, value in profile.interests.items()
+    }
     return {
         "id": profile.id,
         "userId": profile.user_id,
@@ -47,7 +49,8 @@ def profile_answer(profile: Profile, at: Instant, settings: ProfileSettings) -> 
         "sessions": profile.sessions,
         "session": _session(profile),
         "recent": [
-            {"event": row.name, "item": row.item, "time": format_time(row.time)} for row in reversed(profile.recent[-20:])
+            {"event": row.name, "item": row.item, "time": format_time(row.time)}
+            for row in reversed(profile.recent[-20:])
         ],
         "bought": sorted(profile.bought),
         "hidden": sorted(profile.hidden),

@@ -83,4 +83,3 @@ def _definition(body: object, kind: DefinitionKind, file: Path) -> Definition:
         raise DefinitionError(f"{file}: id is missing; each definition has one, such as: id: {file.stem}")
     fields = dict(inline_template(body, beside=file.parent, source=str(file))) if kind == "content" else dict(body)
     return Definition(kind=kind, id=definition_id, body=fields, source=str(file))
-

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
-from bespeak.events import Event
-from bespeak.events.vocabulary import ITEM_WEIGHTS, item_ids
+from bespeak.events import Event, item_ids
 from bespeak.profiles import Profile, Recent
 from bespeak.recommend import Interaction, Recommender
 from bespeak.stores import Product, Store
@@ -33,22 +32,25 @@ class Models:
     ----------
     make
         Makes the recommenders, empty, in the order in which decisions ask them.
+    weights
+        Weight by event name; an event that is not here teaches nothing, and is no history either.
     """
 
-    def __init__(self, make: Callable[[], tuple[Recommender, ...]]) -> None:
+    def __init__(self, make: Callable[[], tuple[Recommender, ...]], weights: Mapping[str, float]) -> None:
         self._make = make
+        self._weights = weights
         self.recommenders = make()
         self._pending: list[Interaction] = []
         self._written = 0
 
     def learn(self, profile: Profile, event: Event) -> None:
         """Take in an event that was just folded into `profile`; events without items teach nothing."""
-        if event.name not in ITEM_WEIGHTS:
+        if event.name not in self._weights:
             return
         items = item_ids(event)
         if not items:
             return
-        history = history_before(profile.recent, event)
+        history = self._history_before(profile.recent, event)
         for item in items:
             interaction = Interaction(item, event.name, event.time, history)
             self._pending.append(interaction)
@@ -75,7 +77,7 @@ class Models:
         full
             Whether to write the whole state; it is written anyway when too much was learned since.
         """
-        if full and self._pending or len(self._pending) > PENDING_MAX:
+        if (full and self._pending) or len(self._pending) > PENDING_MAX:
             self._pending, self._written = [], 0
             states = tuple(Product("model:" + one.name, offset, one.dump()) for one in self.recommenders)
             return (*states, Product(_PENDING, offset, msgspec.msgpack.encode(self._pending)))
@@ -88,9 +90,15 @@ class Models:
         for recommender in self.recommenders:
             recommender.learn(interaction)
 
-
-def history_before(recent: list[Recent], event: Event) -> tuple[str, ...]:
-    """Return the items that the person dealt with before this event, oldest first, at most `HISTORY`."""
-    place = bisect_left(recent, (event.time, event.message_id), key=lambda row: (row.time, row.message_id))
-    items = [row.item for row in recent[max(0, place - 2 * HISTORY) : place] if row.item is not None]
-    return tuple(items[-HISTORY:])
+    def _history_before(self, recent: list[Recent], event: Event) -> tuple[str, ...]:
+        """Return the items that the person dealt with before this event, oldest first, at most `HISTORY`."""
+        place = bisect_left(recent, (event.time, event.message_id), key=lambda row: (row.time, row.message_id))
+        weights = self._weights
+        items: list[str] = []
+        for row in reversed(recent[max(0, place - 4 * HISTORY) : place]):
+            if row.item is not None and row.name in weights:
+                items.append(row.item)
+                if len(items) == HISTORY:
+                    break
+        items.reverse()
+        return tuple(items)

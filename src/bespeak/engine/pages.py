@@ -15,7 +15,6 @@ from bespeak.decide import (
     Offer,
     Page,
     SlotAnswer,
-    SlotRequest,
     Snapshot,
     decide,
     explain_assignments,
@@ -71,7 +70,7 @@ class Pages:
             There is no slot, or `context.at` is not a time in microseconds.
         """
         if not request.slots:
-            raise InvalidInput("slots: expected at least one slot such as {\"id\": \"home\"}, found none")
+            raise InvalidInput('slots: expected at least one slot such as {"id": "home"}, found none')
         at = request.context.get("at")
         if at is not None and not isinstance(at, int):
             raise InvalidInput(f"context.at: expected microseconds since 1970, got {at!r}")
@@ -112,7 +111,9 @@ class Pages:
         settings = self._settings
         signed = key.kind == "secret" or self._proven(request, key)
         unit = {
-            name: value for name, value in (("device", request.anonymous_id), ("user", request.user_id)) if value is not None
+            name: value
+            for name, value in (("device", request.anonymous_id), ("user", request.user_id))
+            if value is not None
         }
         try:
             resolved = resolve(request, self._sequencer.aliases, settings.identity, signed=signed)
@@ -174,10 +175,10 @@ class Pages:
         """Return the event that says what was offered, with every candidate's score: the source of all training."""
         properties: dict[str, Any] = {
             "decision_id": decision.decision_id,
-            "experiments": {
-                name: {"variant": variant} for name, variant in decision.experiments.items()
+            "experiments": {name: {"variant": variant} for name, variant in decision.experiments.items()},
+            "slots": {
+                slot_id: _slot_record(offered.answer, offered.candidates) for slot_id, offered in page.slots.items()
             },
-            "slots": {slot_id: _slot_record(offered.answer, offered.candidates) for slot_id, offered in page.slots.items()},
         }
         profile = snapshot.view.profile
         return Event(
@@ -210,5 +211,3 @@ def _slot_record(answer: SlotAnswer, candidates: Any) -> dict[str, Any]:  # noqa
         "content": answer.content.block if answer.content is not None else None,
         "candidates": dict(candidates),
     }
-
-

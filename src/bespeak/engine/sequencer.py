@@ -160,7 +160,9 @@ class Sequencer:
             self._backfill(new, upto)
         self._ask_everybody(at)
 
-    def restore(self, segments: Segments, aggregates: tuple[Aggregate, ...], sizes: Mapping[str, int], profiles: int) -> None:
+    def restore(
+        self, segments: Segments, aggregates: tuple[Aggregate, ...], sizes: Mapping[str, int], profiles: int
+    ) -> None:
         """Put definitions in force whose products are in the checkpoint already."""
         self.segments = segments
         self._set_feeds(aggregates)
@@ -248,5 +250,3 @@ class Sequencer:
             profile = self.live.get(profile_id)
             if profile is not None:
                 yield profile
-
-

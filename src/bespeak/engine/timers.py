@@ -13,8 +13,10 @@ REFILL_MAX = 1_000_000
 
 
 class Timers:
-    """A heap of (instant, profile) up to a horizon of one hour. An entry may be stale: the profile's own
-    `next_flip_at` decides when it comes up."""
+    """A heap of (instant, profile) up to a horizon of one hour.
+
+    An entry may be stale: the profile's own `next_flip_at` decides when it comes up.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -18,7 +18,7 @@ def faded(value: Faded, at: Instant, halflife: Duration) -> float:
 
 
 def add(value: Faded | None, amount: float, at: Instant, halflife: Duration) -> Faded:
-    """Add `amount` at `at`; the order of additions does not matter (to 1e-9), since both are taken to the newer time."""
+    """Add `amount` at `at`; the order of additions does not matter (to 1e-9): both are taken to the newer time."""
     if value is None:
         return Faded(amount, at)
     if at >= value.time:

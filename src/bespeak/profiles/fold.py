@@ -6,6 +6,7 @@ Within the allowed delay the result does not depend on the order of arrival: eve
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping
 from typing import cast
@@ -16,7 +17,15 @@ from bespeak.catalog import Item
 from bespeak.clock import Duration, Instant
 from bespeak.conditions.aggregates import Feeds
 from bespeak.events import Event
-from bespeak.events.vocabulary import CONSENT_UPDATED, DECISION_MADE, IMPRESSION, ITEM_HIDDEN, ITEM_WEIGHTS, ORDER_COMPLETED, item_ids
+from bespeak.events.vocabulary import (
+    CONSENT_UPDATED,
+    DECISION_MADE,
+    IMPRESSION,
+    ITEM_HIDDEN,
+    ITEM_WEIGHTS,
+    ORDER_COMPLETED,
+    item_ids,
+)
 from bespeak.privacy import consent_choices
 from bespeak.profiles.fading import add, faded
 from bespeak.profiles.profile import Profile, Recent, Session, Trait
@@ -24,6 +33,10 @@ from bespeak.profiles.settings import ProfileSettings
 
 SILENT = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED})
 """What we did or asked, not what the person did: counted, but no session, no recency, no recent event."""
+
+
+CONSENTS_MAX = 100
+"""Purposes and categories of which one person's choice is kept; further names are ignored."""
 
 
 class Folding(msgspec.Struct, frozen=True):
@@ -66,6 +79,8 @@ def _note_consent(profile: Profile, event: Event) -> bool:
     choices = consent_choices(event)
     for purpose, choice in choices:
         held = profile.consent.get(purpose)
+        if held is None and len(profile.consent) >= CONSENTS_MAX:
+            continue
         if held is None or (choice.time, choice.message_id) > (held.time, held.message_id):
             profile.consent[purpose] = choice
     return bool(choices)
@@ -199,4 +214,4 @@ def count_sessions(recent: list[Recent], gap: Duration) -> int:
     """Return how many sessions the sorted recent events make."""
     if not recent:
         return 0
-    return 1 + sum(1 for one, next_ in zip(recent, recent[1:], strict=False) if next_.time - one.time >= gap)
+    return 1 + sum(1 for one, next_ in itertools.pairwise(recent) if next_.time - one.time >= gap)

@@ -1,4 +1,4 @@
-"""Whose event is it, and which two profiles does it join?
+"""Whose event it is, and which two profiles it joins.
 
 Known beats anonymous, the surviving id is stable, old ids keep resolving, and two known people are never joined by
 an event that merely carries both a device and a user (a shared computer): the device stays with the first.
@@ -72,11 +72,15 @@ def resolve(event: Identified, aliases: Aliases, settings: IdentitySettings, *, 
     if event.anonymous_id is not None:
         return Resolved(canonical(anonymous_profile(event.anonymous_id), aliases), claimed=event.user_id)
     if event.user_id is not None:
-        return Unresolved("userId is not proven: send userSignature, use the secret key, or set identity.unsigned = merge")
+        return Unresolved(
+            "userId is not proven: send userSignature, use the secret key, or set identity.unsigned = merge"
+        )
     return Unresolved("neither userId nor anonymousId")
 
 
-def joins(event: Event, aliases: Aliases, settings: IdentitySettings, known: Callable[[ProfileId], bool]) -> Join | Apart:
+def joins(
+    event: Event, aliases: Aliases, settings: IdentitySettings, known: Callable[[ProfileId], bool]
+) -> Join | Apart:
     """Say which two profiles this event joins: the device's into the person's, or those that an `alias` names.
 
     `known` says whether a profile of that id is held.

@@ -6,7 +6,7 @@ recommenders have spoken and before the slot is arranged. `apply` says which rul
 
 from __future__ import annotations
 
-from bespeak.rules.apply import Ruled, apply
+from bespeak.rules.apply import Ruled, apply, passing
 from bespeak.rules.masks import BYTES_MAX, Mask, Masks, Table, masks_of
 from bespeak.rules.rule import MAX_PLACE, Boost, Filter, Pin, Rule, load
 
@@ -24,4 +24,5 @@ __all__ = [
     "apply",
     "load",
     "masks_of",
+    "passing",
 ]

@@ -93,6 +93,16 @@ def apply(  # noqa: PLR0913  # a step takes what it needs
     return _pin(pins, step, Ruled(rows, scores, {}, applied), pinnable)
 
 
+def passing(rules: Iterable[Rule], slot: str, visitor: Visitor, catalog: Table, at: Instant) -> Mask | None:
+    """Return which rows of the catalog pass every filter of a slot; None where no filter works.
+
+    Asked before candidates are chosen, so that a strict filter leaves the best of what it keeps, not an empty slot.
+    """
+    filters = [r for r in rules if isinstance(r, Filter) and r.works(slot, at)]
+    working = [r for r in filters if r.visitors is None or r.visitors.holds(visitor, at)]
+    return _filter(working, _Step(visitor, catalog, at, masks_of(catalog)), {})
+
+
 class _Step(msgspec.Struct, frozen=True):
     """Whom, what and when the conditions of this call are about."""
 

@@ -1,4 +1,4 @@
-"""Which segments is this person in, since when, and why: exact to the second, asked only where it can have changed."""
+"""Which segments a person is in, since when, and why: exact to the second, asked only where it can have changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bespeak.clock import NEVER, Instant
 from bespeak.conditions import Aggregate, Compiled, compile_condition
 from bespeak.errors import DefinitionError
 from bespeak.ids import ProfileId
-from bespeak.profiles import Membership, Profile, ProfileSettings, View
+from bespeak.profiles import PATHS, Membership, Profile, ProfileSettings, View
 from bespeak.segments.segment import MAX_SEGMENTS, Segment
 
 FLIPS_MAX = 100_000
@@ -86,7 +86,9 @@ class Segments:
         entry = self._all.get(segment_id)
         return None if entry is None else entry.compiled
 
-    def classify(self, profile: Profile, event_name: str, at: Instant, settings: ProfileSettings, *, facts: bool) -> tuple[Change, ...]:
+    def classify(
+        self, profile: Profile, event_name: str, at: Instant, settings: ProfileSettings, *, facts: bool
+    ) -> tuple[Change, ...]:
         """Bring the memberships up to date after an event of this name was folded.
 
         Parameters
@@ -143,10 +145,18 @@ def _asked_by(name: str, live: tuple[_Live, ...], volatile: tuple[_Live, ...]) -
 
 def _check(segment: Segment, compiled: Compiled) -> None:
     if compiled.depends.segments:
-        raise DefinitionError(f"segment {segment.id!r}: in_segment(...) is not possible in a segment; repeat its condition")
+        raise DefinitionError(
+            f"segment {segment.id!r}: in_segment(...) is not possible in a segment; repeat its condition"
+        )
     for path in sorted(compiled.depends.paths):
-        if path.partition(".")[0] in _FORBIDDEN:
-            raise DefinitionError(f"segment {segment.id!r}: {path!r} is not known outside a request; use traits or events")
+        head = path.partition(".")[0]
+        if head not in PATHS and head not in _FORBIDDEN:
+            heads = ", ".join(name for name in PATHS if name not in _FORBIDDEN)
+            raise DefinitionError(f"segment {segment.id!r}: {path!r} is not a path; a path begins with {heads}")
+        if head in _FORBIDDEN:
+            raise DefinitionError(
+                f"segment {segment.id!r}: {path!r} is not known outside a request; use traits or events"
+            )
 
 
 def _ask(entries: Iterable[_Live], profile: Profile, view: View, at: Instant) -> tuple[Change, ...]:

@@ -8,7 +8,8 @@ from typing import cast
 
 import msgspec
 
-from bespeak.conditions import Condition, load as load_condition
+from bespeak.conditions import Condition
+from bespeak.conditions import load as load_condition
 from bespeak.errors import ConditionError, DefinitionError
 
 MAX_SEGMENTS = 1_000
@@ -63,7 +64,7 @@ def load(raw: Mapping[str, object], *, source: str, version: int = 1) -> Segment
         if not isinstance(raw.get(field, ""), str):
             raise DefinitionError(f"{source}: {field} must be text, got {raw[field]!r}")
     if "condition" not in raw:
-        raise DefinitionError(f"{source}: condition is missing; such as: condition: count(\"Product Viewed\") >= 3")
+        raise DefinitionError(f'{source}: condition is missing; such as: condition: count("Product Viewed") >= 3')
     return Segment(
         id=segment_id,
         name=str(raw.get("name") or segment_id),

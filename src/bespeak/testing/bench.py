@@ -202,7 +202,7 @@ def definitions() -> tuple[Definition, ...]:
 
 
 async def _engine(settings: Settings, *, items: int) -> tuple[Engine, Key]:
-    engine = Engine.open(settings, clock=ManualClock(START + DAY), rng=Random(0))  # noqa: S311 - a simulation
+    engine = Engine.open(settings, clock=ManualClock(START + DAY), rng=Random(0))
     await engine.start()
     key, _ = await engine.create_key("secret", "bench")
     await engine.put_items([_item(place) for place in range(items)])
@@ -223,7 +223,7 @@ def _item(place: int) -> Item:
 
 
 def _events(count: int, items: int) -> Iterator[dict[str, Any]]:
-    rng = Random(7)  # noqa: S311 - a simulation
+    rng = Random(7)
     names = ("Product Viewed",) * 7 + ("Page Viewed", "Product Added", "Order Completed")
     for place in range(count):
         item = min(int(rng.paretovariate(0.6)), items) - 1

@@ -23,8 +23,16 @@ async def ingest_by_http(folder: Path, definitions: tuple[Definition, ...], bodi
     """Return the events a second that a server takes in, from the first byte sent to the last answer read."""
     token = await _prepare(folder, definitions)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bespeak", "serve", "--data", str(folder), "--port", "0",
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        sys.executable,
+        "-m",
+        "bespeak",
+        "serve",
+        "--data",
+        str(folder),
+        "--port",
+        "0",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     try:
         host, port = await address(folder)
@@ -62,8 +70,13 @@ async def _send(host: str, port: int, token: str, bodies: Iterator[bytes]) -> No
     reader, writer = await asyncio.open_connection(host, port)
     credentials = b64encode(f"{token}:".encode()).decode()
     for body in bodies:
-        head = f"POST /v1/batch HTTP/1.1\r\nHost: {host}\r\nAuthorization: Basic {credentials}\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
+        lines = (
+            "POST /v1/batch HTTP/1.1",
+            f"Host: {host}",
+            f"Authorization: Basic {credentials}",
+            f"Content-Length: {len(body)}",
+        )
+        writer.write("\r\n".join((*lines, "", "")).encode() + body)
         status = await reader.readline()
         if b" 200 " not in status:
             raise Unavailable(f"the server answered {status.decode(errors='replace').strip()}")
@@ -75,5 +88,3 @@ async def _send(host: str, port: int, token: str, bodies: Iterator[bytes]) -> No
         await reader.readexactly(length)
     writer.close()
     await writer.wait_closed()
-
-

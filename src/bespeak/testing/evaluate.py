@@ -71,7 +71,7 @@ async def run(
         raise InvalidInput(f"evaluate: expected people >= 1, items >= 12, days > 0, got {people}, {items}, {days}")
     world = World(seed, people=people, items=items)
     clock = ManualClock(world.opened + round(days * DAY) + SECOND)
-    engine = Engine.open(Settings(store=MemorySettings()), clock=clock, rng=Random(seed))  # noqa: S311 - a simulation
+    engine = Engine.open(Settings(store=MemorySettings()), clock=clock, rng=Random(seed))
     await engine.start()
     try:
         key, _ = await engine.create_key("secret", "evaluate")
@@ -83,23 +83,20 @@ async def run(
     finally:
         await engine.close()
     decisions, popularity = answer
-    return msgspec.to_builtins(
-        Evaluation(
-            seed=seed,
-            people=people,
-            items=items,
-            events=events,
-            days=days,
-            decisions=decisions,
-            popularity=popularity,
-            ratio=decisions.mean / popularity.mean,
-        )
+    evaluation = Evaluation(
+        seed=seed,
+        people=people,
+        items=items,
+        events=events,
+        days=days,
+        decisions=decisions,
+        popularity=popularity,
+        ratio=decisions.mean / popularity.mean,
     )
+    return dict(msgspec.to_builtins(evaluation))
 
 
-async def _live(
-    engine: Engine, key: Key, world: World, days: float, counts: Counter[str], out: Progress
-) -> int:
+async def _live(engine: Engine, key: Key, world: World, days: float, counts: Counter[str], out: Progress) -> int:
     total = 0
     for messages in _batches(world.history(world.opened, days=days)):
         parsed = engine.parse(msgspec.json.encode({"batch": messages}), key=key)
@@ -133,9 +130,7 @@ def _compare(engine: Engine, key: Key, world: World, counts: Counter[str]) -> tu
         profile = profile or engine.find(person.devices[0].anonymous_id)
         bought = set(profile.bought) if profile is not None else set[str]()
         taste = world.liking(person)
-        gains = {
-            item.id: taste[row] for row, item in enumerate(world.items) if item.stock and item.id not in bought
-        }
+        gains = {item.id: taste[row] for row, item in enumerate(world.items) if item.stock and item.id not in bought}
         decided.append(graded_ndcg_at(_decide(engine, key, person), gains, TOP))
         baseline.append(graded_ndcg_at([item for item in popular if item in gains], gains, TOP))
     return _measured(decided), _measured(baseline)

@@ -1,0 +1,145 @@
+"""Killed under load, again and again: every acknowledged event is there once, and profiles equal a replay."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from base64 import b64encode
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+
+from bespeak.clock import ManualClock
+from bespeak.engine import Definition, Engine
+from bespeak.engine.records import EventRecord, decode
+from bespeak.settings import EngineSettings, Settings
+from bespeak.stores import MemorySettings, SqliteStore, read_owner
+
+pytestmark = [pytest.mark.crash, pytest.mark.server]
+
+PEOPLE = 40
+SENDERS = 4
+SEGMENT = {"id": "keen", "condition": 'count("Product Viewed") >= 5'}
+
+
+def test_twenty_kills_lose_nothing_and_count_nothing_twice(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    kills = 200 if pytestconfig.getoption("--all") else 20
+    rng = Random(20)
+    token = asyncio.run(_prepare(tmp_path))
+    acknowledged: set[str] = set()
+    sent = 0
+    for run in range(kills):
+        process = _serve(tmp_path)
+        try:
+            senders = [_Sender(tmp_path, token, f"{run}-{place}") for place in range(SENDERS)]
+            for sender in senders:
+                sender.start()
+            time.sleep(rng.uniform(0.05, 0.6))
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        for sender in senders:
+            sender.join()
+            acknowledged |= sender.acknowledged
+            sent += sender.sent
+    _check(tmp_path, acknowledged)
+    print(f"{kills} kills: {sent} sent, {len(acknowledged)} acknowledged, all of them stored, each once")
+    assert len(acknowledged) > kills, "the load was real"
+
+
+async def _prepare(folder: Path) -> str:
+    engine = Engine.open(Settings(data_dir=str(folder)))
+    await engine.start()
+    _, token = await engine.create_key("write", "load")
+    await engine.apply([Definition(kind="segments", id="keen", body=SEGMENT)])
+    await engine.close()
+    return token
+
+
+def _serve(folder: Path) -> subprocess.Popen[bytes]:
+    before = read_owner(folder)
+    assert before is None, "the lock of a killed server is free"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bespeak", "serve", "--data", str(folder), "--port", "0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "BESPEAK__ENGINE__CHECKPOINT_SECONDS": "0.3", "BESPEAK__ENGINE__MODELS_SECONDS": "1"},
+    )
+    deadline = time.monotonic() + 60
+    while read_owner(folder) is None:
+        assert process.poll() is None, "the server ended by itself"
+        assert time.monotonic() < deadline, "the server did not start within a minute"
+        time.sleep(0.02)
+    return process
+
+
+class _Sender(threading.Thread):
+    """Sends batches one after the other, and remembers the ids of those that were answered 200."""
+
+    def __init__(self, folder: Path, token: str, name: str) -> None:
+        super().__init__(daemon=True)
+        self.folder = folder
+        self.label = name
+        self.headers = {"Authorization": "Basic " + b64encode(f"{token}:".encode()).decode()}
+        self.acknowledged: set[str] = set()
+        self.sent = 0
+
+    def run(self) -> None:
+        owner = (read_owner(self.folder) or "http://127.0.0.1:1").removeprefix("http://")
+        connection = http.client.HTTPConnection(owner, timeout=20)
+        try:
+            for place in range(10_000):
+                ids = [f"{self.label}-{place}-{one}" for one in range(5)]
+                self.sent += len(ids)
+                connection.request("POST", "/v1/batch", json.dumps({"batch": [_view(one) for one in ids]}), self.headers)
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status == 200:
+                    self.acknowledged |= set(ids)
+        except (OSError, http.client.HTTPException, socket.timeout):
+            connection.close()
+
+
+def _view(message_id: str) -> dict[str, object]:
+    person = sum(message_id.encode()) % PEOPLE
+    return {
+        "type": "track",
+        "event": "Product Viewed",
+        "anonymousId": f"device-{person}",
+        "messageId": message_id,
+        "properties": {"product_id": f"i{person % 7}"},
+    }
+
+
+def _check(folder: Path, acknowledged: set[str]) -> None:
+    store = SqliteStore(folder / "bespeak.db")
+    clock = ManualClock(2_000_000_000_000_000)
+    replayed = Engine.open(Settings(store=MemorySettings(), engine=EngineSettings()), clock=clock)
+    stored: list[str] = []
+    for row in store.read(0):
+        for offset, record in decode(row, after=0):
+            if isinstance(record, EventRecord):
+                stored.append(record.message_id)
+            replayed._apply(record, offset)
+    store.close()
+    assert len(stored) == len(set(stored)), "stored once"
+    assert acknowledged <= set(stored), "stored at all"
+    live = Engine.open(Settings(data_dir=str(folder)), clock=clock)
+    assert _plain(live) == _plain(replayed)
+    assert sum(profile.counts["Product Viewed"] for profile in live.profiles()) == len(stored)
+    assert live.segment_sizes() == replayed.segment_sizes()
+    asyncio.run(live.close())
+
+
+def _plain(engine: Engine) -> dict[str, object]:
+    return {profile.id: msgspec.to_builtins(profile) for profile in engine.profiles()}
