@@ -8,7 +8,7 @@ import os
 import secrets
 from argparse import Namespace
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -90,7 +90,8 @@ def connected(arguments: Namespace) -> Generator[Client]:
     settings = settings_of(arguments)
     remote = running(Path(settings.data_dir))
     if remote is not None:
-        yield remote
+        with closing(remote):
+            yield remote
         return
     with embedded(settings) as client:
         yield client
@@ -150,6 +151,10 @@ class Remote:
             self._connection.close()
             reason = str(error) or type(error).__name__
             raise Refused(f"the server at {self._local.address} does not answer: {reason}") from None
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
 
 
 class Embedded:

@@ -12,8 +12,9 @@ import yaml
 
 
 def print_json(value: object) -> None:
-    """Write one line of JSON."""
+    """Write one line of JSON, at once: a program may be waiting for it."""
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
 
 
 def show(arguments: Namespace, value: object, text: str | None = None) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sys
 from argparse import Namespace
+from pathlib import Path
 
 import msgspec
 
@@ -11,6 +14,9 @@ from bespeak.cli.client import settings_of
 from bespeak.cli.output import print_json
 from bespeak.engine import Engine
 from bespeak.settings import Settings
+
+DEMO_DATA = ".bespeak/demo"
+"""Where the demo keeps its town, under the folder it is started in."""
 
 
 def serve(arguments: Namespace) -> int:
@@ -24,10 +30,26 @@ def serve(arguments: Namespace) -> int:
         if arguments.json:
             print_json({"address": address, "data_dir": settings.data_dir})
         else:
-            print(f"bespeak answers at {address} (API: {address}/docs); Ctrl-C stops it")
+            print(f"bespeak answers at {address} (API: {address}/docs); Ctrl-C stops it", flush=True)
 
     serve_settings(settings, started=started)
     return 0
+
+
+def demo(arguments: Namespace) -> int:
+    """Run the shop, the people who come to it and the live view; `--once` proves them and leaves."""
+    from bespeak.demo import SEED, run
+
+    _log_to_stderr()
+    return asyncio.run(
+        run(
+            data_dir=Path(arguments.data or DEMO_DATA),
+            out=sys.stdout,
+            port=arguments.port,
+            once=arguments.once,
+            seed=SEED if arguments.seed is None else arguments.seed,
+        )
+    )
 
 
 def _listening(settings: Settings, arguments: Namespace) -> Settings:

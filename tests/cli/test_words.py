@@ -1,0 +1,62 @@
+"""The words of the command line."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bespeak.cli import main
+from bespeak.cli.words import GROUPS, VERBS, build_parser, every_verb
+
+SRC = Path(__file__).resolve().parents[2] / "src"
+EXAMPLES = [(f"bespeak {verb.name}", verb) for verb in VERBS] + [
+    (f"bespeak {group.name} {verb.name}", verb) for group in GROUPS for verb in group.verbs
+]
+
+
+@pytest.mark.parametrize("typed", every_verb())
+def test_every_verb_says_what_it_does_with_an_example(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([*typed.split(), "--help"])
+    assert left.value.code == 0
+    said = capsys.readouterr().out
+    assert f"example:\n  {'echo' if typed == 'decide' else f'bespeak {typed}'}" in said
+    assert "--json" in said
+
+
+@pytest.mark.parametrize("typed,verb", EXAMPLES, ids=[typed for typed, _ in EXAMPLES])
+def test_every_example_can_be_parsed_and_names_a_function_that_is_there(typed: str, verb: object) -> None:
+    command = re.search(rf"{typed}.*", verb.example)  # type: ignore[attr-defined]
+    assert command
+    parsed = build_parser().parse_args(command[0].split()[1:])
+    module, _, function = parsed.run.partition(":")
+    assert callable(getattr(__import__(f"bespeak.cli.{module}", fromlist=[function]), function))
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["dance"], ["keys"], ["keys", "create"], ["recommend"], ["serve", "--port", "x"]]
+)
+def test_wrong_words_are_two_and_a_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 2
+    assert "usage: bespeak" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("program,budget", [(["-c", "import bespeak"], 0.1), (["-m", "bespeak", "--help"], 0.3)])
+def test_it_starts_within_its_budget(program: list[str], budget: float) -> None:
+    def run(arguments: list[str]) -> float:
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, *arguments], check=True, capture_output=True, env={"PYTHONPATH": str(SRC)}, timeout=30
+        )
+        return time.perf_counter() - began
+
+    # The best of several: what others do on the machine at the time says nothing about us.
+    took = min(run(program) for _ in range(5)) - min(run(["-c", ""]) for _ in range(5))
+    assert took < budget
