@@ -16,11 +16,8 @@ from bespeak.clock import MINUTE, ManualClock
 from bespeak.engine import Engine
 from bespeak.settings import Settings
 from bespeak.stores import MemorySettings
-from bespeak.testing import evaluate
 from bespeak.testing.world import World
 from bespeak.testing.world_faults import Delivery, Faults, deliver
-
-pytestmark = pytest.mark.world
 
 FAULTS = Faults(doubled=0.1, late=0.2, malformed=0.05, delay=30 * MINUTE)
 CONSENT = "Segment Consent Preference Updated"
@@ -76,9 +73,3 @@ def test_every_message_of_the_town_gets_exactly_one_answer(seed: int) -> None:
     faults = Counter(delivery.fault for delivery in arrived)
     _, answers = asyncio.run(live(arrived, world.opened))
     assert answers == {"ok": len(messages), "duplicate": faults["doubled"], "rejected": faults["malformed"]}
-
-
-def test_decisions_know_the_tastes_of_the_town_at_least_twice_as_well_as_popularity() -> None:
-    found = asyncio.run(evaluate.run(seed=7))
-    assert found["people"] == 2_000
-    assert found["decisions"]["mean"] - 2 * found["decisions"]["se"] >= 2 * found["popularity"]["mean"]
