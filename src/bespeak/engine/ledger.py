@@ -1,0 +1,320 @@
+"""The log and everything folded from it: what is queued, what is durable, what is undone when it is not.
+
+A `Ledger` takes records, applies them, and makes them durable; `Engine` adds the steps that decide what is taken.
+Everything that changes state runs on the event loop's thread; only the writer's thread touches the store's write side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from random import Random
+from typing import Self, assert_never
+
+from bespeak.catalog import Catalog, Item
+from bespeak.clock import HOUR, SECOND, Clock, Instant, SystemClock
+from bespeak.engine import keyring
+from bespeak.engine.dedupe import Dedupe
+from bespeak.engine.feed import Feed, Live
+from bespeak.engine.metrics import Metrics
+from bespeak.engine.models import Models
+from bespeak.engine.pages import Pages
+from bespeak.engine.records import DefinitionRecord, EventRecord, ItemsRecord, Record, encode, open_event
+from bespeak.engine.recovery import checkpoint, recover
+from bespeak.engine.sequencer import Sequencer, Taken
+from bespeak.engine.site import Registry
+from bespeak.engine.writer import Entry, Writer
+from bespeak.errors import StoreError
+from bespeak.events import Event
+from bespeak.ids import ProfileId
+from bespeak.profiles import Resolved
+from bespeak.recommend import SeqKNN, Trending
+from bespeak.segments import Change
+from bespeak.settings import Settings
+from bespeak.stores import (
+    LogRow,
+    MemorySettings,
+    MemoryStore,
+    Rejected,
+    SqliteSettings,
+    SqliteStore,
+    Store,
+    StoreLock,
+)
+
+log = logging.getLogger("bespeak.engine")
+
+TICK_SECONDS = 0.1
+"""How often due flips are looked for: an exit is seen within this time of its second."""
+
+
+class Ledger:
+    """The state of a running bespeak, and its durability."""
+
+    def __init__(self, settings: Settings, store: Store, clock: Clock, rng: Random, lock: StoreLock | None) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.store = store
+        self.lock = lock
+        self.metrics = Metrics()
+        self.metrics.gauges = self._gauges
+        self.registry = Registry()
+        self.catalog = Catalog()
+        recommend = settings.recommend
+        self.models = Models(lambda: (SeqKNN(recommend), Trending(recommend)), recommend.weights())
+        self.sequencer = Sequencer(store, settings, self.catalog, self.models)
+        self.pages = Pages(settings, self.sequencer, self.registry, self.models, clock, rng)
+        self._dedupe = Dedupe(store, bound=settings.engine.dedupe_max)
+        self._keys = keyring.Keyring()
+        self._feed = Feed()
+        self._rng = rng
+        self._offset = 0
+        self._items: dict[str, Item | None] = {}
+        self._quarantined = 0
+        self._importing = 0
+        self._pending: frozenset[ProfileId] = frozenset()
+        self._models_written: Instant = 0
+        self._last: asyncio.Future[None] | None = None
+        self._writer: Writer | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        rng: Random | None = None,
+        store: Store | None = None,
+        address: str | None = None,
+    ) -> Self:
+        """Take the store, load the checkpoint and replay the tail of the log.
+
+        Raises
+        ------
+        StoreLocked
+            Another process owns the data directory.
+        CorruptLog
+            The log does not hold what was written to it.
+        """
+        lock: StoreLock | None = None
+        if store is None:
+            store, lock = _open_store(settings, address)
+        ledger = cls(settings, store, clock or SystemClock(), rng or Random(secrets.randbits(128)), lock)
+        try:
+            ledger._recover()
+        except BaseException:
+            ledger._release()
+            raise
+        return ledger
+
+    async def start(self) -> None:
+        """Begin to write and to keep time."""
+        self._writer = Writer(self.store, asyncio.get_running_loop(), self._undo)
+        self._publish(self.sequencer.advance(self.clock.now()))
+        self._task = asyncio.create_task(self._keep_time(), name="bespeak-time")
+
+    async def close(self) -> None:
+        """Write everything that waits, checkpoint, and let the store go."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        if self._writer is not None:
+            await self._settle(self.checkpoint(models=True))
+            writer, self._writer = self._writer, None
+            await asyncio.to_thread(writer.close)
+        self._feed.close()
+        self._release()
+
+    def _queue(
+        self,
+        writer: Writer,
+        now: Instant,
+        records: list[Record],
+        seen: Iterable[tuple[bytes, int]] = (),
+        rejected: tuple[Rejected, ...] = (),
+    ) -> None:
+        if not records and not rejected:
+            return
+        row = None
+        if records:
+            row = LogRow(self._offset - len(records) + 1, len(records), now, encode(records))
+        self._put(
+            writer, Entry(asyncio.get_running_loop().create_future(), row=row, seen=tuple(seen), rejected=rejected)
+        )
+
+    def _put(self, writer: Writer, entry: Entry) -> asyncio.Future[None]:
+        self._last = entry.future
+        writer.put(entry)
+        return entry.future
+
+    def _durable(self) -> asyncio.Future[None]:
+        """Return the future of the newest commit: whatever was taken, or was here before it, is on disk then."""
+        if self._last is None:
+            self._last = asyncio.get_running_loop().create_future()
+            self._last.set_result(None)
+        return self._last
+
+    def _open_writer(self) -> Writer:
+        if self._writer is None:
+            raise StoreError("the engine is not running")
+        self._writer.room()
+        return self._writer
+
+    # -- state: applying the log, checkpoints, undoing
+
+    def _apply(self, record: Record, offset: int) -> None:
+        """Apply one record of the log, live and at replay."""
+        match record:
+            case EventRecord():
+                event = open_event(record)
+                resolved = self.sequencer.whose(event)
+                if isinstance(resolved, Resolved):
+                    self.sequencer.take(event, resolved)
+            case ItemsRecord():
+                self.catalog.put(record.put)
+                self.catalog.remove(record.removed)
+                self._items.update({item.id: item for item in record.put})
+                self._items.update(dict.fromkeys(record.removed))
+            case DefinitionRecord():
+                self._note(record)
+                self._in_force(record.at, offset)
+            case _:
+                assert_never(record)
+
+    def _note(self, record: Record) -> None:
+        if isinstance(record, DefinitionRecord):
+            self.registry.put(record.kind, record.id, record.version, record.body)
+
+    def _in_force(self, at: Instant, upto: int) -> None:
+        self.registry.compile()
+        self.sequencer.define(self.registry.site.segments, self.registry.site.aggregates, upto=upto, at=at)
+
+    def _recover(self) -> None:
+        now = self.clock.now()
+        self._items.clear()
+        self._pending = frozenset()
+        recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self._apply)
+        self._offset = self.store.last_offset()
+        self._dedupe.load(now)
+        self._keys.load(self.store)
+        self._quarantined = self.store.rejected_count()
+        self._models_written = now
+        self.sequencer.timers.clear()
+        self.sequencer.timers.refill(now)
+
+    def _undo(self, error: StoreError) -> None:
+        """Undo all that was folded and did not become durable: start again from the checkpoint and the log."""
+        self.metrics.add("bespeak_commit_failures_total")
+        log.error("undoing what was folded after offset %d: %s", self.store.last_offset(), error.code)
+        self._recover()
+        self._last = None
+        if self._writer is not None:
+            self._writer.resume()
+
+    def checkpoint(self, *, models: bool = False) -> asyncio.Future[None] | None:
+        """Queue a consistent cut of everything folded so far; None when nothing changed."""
+        if self._writer is None:
+            return None
+        now = self.clock.now()
+        models = models or now - self._models_written > self.settings.engine.models_seconds * SECOND
+        cut = checkpoint(self.sequencer, self.registry, self.models, self._items, self._offset, models_due=models)
+        if cut is None:
+            return None
+        if models:
+            self._models_written = now
+        self._items = {}
+        self._pending = frozenset(row.id for row in cut.checkpoint.profiles)
+        entry = Entry(asyncio.get_running_loop().create_future(), documents=cut.documents, checkpoint=cut.checkpoint)
+        future = self._put(self._writer, entry)
+        future.add_done_callback(lambda done: self._written(done, cut.checkpoint.removed))
+        return future
+
+    def _written(self, done: asyncio.Future[None], removed: tuple[ProfileId, ...]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            return
+        self.metrics.add("bespeak_checkpoints_total")
+        self._pending = frozenset()
+        self.sequencer.live.written(removed)
+        self.sequencer.live.shrink(self._pending)
+
+    async def _settle(self, future: asyncio.Future[None] | None) -> None:
+        if future is not None:
+            await asyncio.gather(future, return_exceptions=True)
+
+    async def _keep_time(self) -> None:
+        every = self.settings.engine.checkpoint_seconds * SECOND
+        due = self.clock.now() + every
+        forget_at = 0
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = self.clock.now()
+            if not self._importing:
+                self._publish(self.sequencer.advance(now))
+            if now >= due and not self._pending:
+                self.checkpoint()
+                due = now + every
+            if now // HOUR != forget_at:
+                forget_at = now // HOUR
+                await asyncio.to_thread(self.store.forget_seen, forget_at - 48)
+
+    def _release(self) -> None:
+        self.store.close()
+        if self.lock is not None:
+            self.lock.release()
+
+    # -- showing
+
+    def _show(self, event: Event, taken: Taken) -> None:
+        if self._feed.watched and taken.profile is not None:
+            self._feed.push(Live("event", event.time, taken.profile, event.name, {"type": event.type}))
+        self._publish(taken.changes)
+
+    def _publish(self, changes: tuple[Change, ...]) -> None:
+        if not changes:
+            return
+        self.metrics.add("bespeak_segment_changes_total", len(changes))
+        if self._feed.watched:
+            for change in changes:
+                detail = {"entered": change.entered, "why": change.why}
+                self._feed.push(Live("segment", change.at, change.profile, change.segment, detail))
+
+    def segment_sizes(self) -> dict[str, int]:
+        """Return how many members each segment has now."""
+        return {segment.id: self.sequencer.sizes.get(segment.id, 0) for segment in self.registry.site.segments.all()}
+
+    def _gauges(self) -> Mapping[str, float]:
+        sizes = {f'bespeak_segment_members{{segment="{one}"}}': size for one, size in self.segment_sizes().items()}
+        return {
+            "bespeak_profiles": self.sequencer.profiles,
+            "bespeak_items": self.catalog_size(),
+            "bespeak_log_offset": self._offset,
+            "bespeak_profiles_live": len(self.sequencer.live),
+            "bespeak_quarantine": self._quarantined,
+            **sizes,
+        }
+
+    def catalog_size(self) -> int:
+        """Return how many items the catalog holds."""
+        return len(self.catalog)
+
+
+def _open_store(settings: Settings, address: str | None) -> tuple[Store, StoreLock | None]:
+    match settings.store:
+        case MemorySettings():
+            return MemoryStore(settings.store), None
+        case SqliteSettings():
+            directory = Path(settings.data_dir)
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = StoreLock.acquire(directory, address)
+            try:
+                return SqliteStore(directory / settings.store.path, settings.store), lock
+            except BaseException:
+                lock.release()
+                raise
+        case _:
+            assert_never(settings.store)
