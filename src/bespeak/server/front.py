@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -69,7 +70,11 @@ class Front:
             path = path.rstrip("/") or "/"
             scope = {**scope, "path": path, "raw_path": path.encode()}
         hot = self._hot.get((scope["method"], path))
-        await (hot or self._app)(scope, receive, send)
+        if hot is not None:
+            await hot(scope, receive, send)
+            return
+        with contextlib.suppress(Exception):  # answered and logged already; raised again, its text would be logged too
+            await self._app(scope, receive, send)
 
     async def _logged(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 0
