@@ -162,7 +162,7 @@ def drop_weakest(profile: Profile, settings: ProfileSettings) -> None:
 
 def _note_recent(profile: Profile, event: Event, items: tuple[str, ...], settings: ProfileSettings) -> None:
     recent = profile.recent
-    rows = [Recent(event.time, event.message_id, event.name, item) for item in items or (None,)]
+    rows = [Recent(event.time, event.message_id, event.name, item) for item in sorted(items) or (None,)]
     gap = settings.session_gap
     if not recent or rows[0] > recent[-1]:
         recent.extend(rows)
