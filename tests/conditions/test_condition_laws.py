@@ -95,7 +95,7 @@ def worth(operand, person, events, at):
     values = [(event.time, event.message_id, of_event(event, operand.of)) for event in found]
     if operand.kind == "sum":
         return float(sum(Decimal(repr(value)) for _, _, value in values if type_of(value) == "number"))
-    kept = [entry for entry in values if type_of(entry[2]) != "other" or (type(entry[2]) is list and entry[2])]
+    kept = [entry for entry in values if any(type_of(one) != "other" for one in listed(entry[2]))]
     return max(kept, key=lambda entry: entry[:2])[2] if kept else None
 
 
