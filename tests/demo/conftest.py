@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,11 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
+import bespeak
+
 SIZE = (150, 120)
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(bespeak.__file__).parents[1])}
+"""A demo runs the code that is tested, wherever it was imported from."""
 _PROGRAM = """
 import asyncio, sys
 from pathlib import Path
@@ -84,7 +89,11 @@ def _started(directory: Path, *, speed: float = 0.0, once: bool = False, port: i
     program = _PROGRAM.format(people=SIZE[0], items=SIZE[1])
     arguments = [str(directory), str(speed), "once" if once else "on", str(port)]
     with subprocess.Popen(
-        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=ENVIRONMENT,
     ) as process:
         assert process.stdout is not None
         said: list[str] = []
@@ -103,6 +112,12 @@ def _started(directory: Path, *, speed: float = 0.0, once: bool = False, port: i
                     process.communicate(timeout=20)
             if process.poll() is None:
                 process.kill()
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """Return the environment in which a process finds the code that is tested."""
+    return ENVIRONMENT
 
 
 @pytest.fixture

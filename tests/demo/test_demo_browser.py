@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.server]
 DEVICE = "bespeak_anonymous_id"
 WIDTHS = [360, 1280]
 PAGES = ["/", "/?why=1", "/category/kitchen", "/product/ITEM", "/product/ITEM?why=1", "/cart", "/checkout", "/live"]
+_FIGURES = "all => all.map(one => [one.dataset.metric, Number(one.textContent.replace(/,/g, ''))])"
 _FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
@@ -53,6 +54,10 @@ def visit(browser: Browser, demo) -> Iterator:
         page.said = []
         page.on("console", lambda message: page.said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: page.said.append(f"thrown: {error}"))
+        page.sent = []
+        page.on(
+            "request", lambda sent: page.sent.extend(_messages(sent.post_data)) if "/v1/batch" in sent.url else None
+        )
         page.device = cookies[DEVICE]
         page.goto(demo.address + path)
         return page
@@ -60,6 +65,10 @@ def visit(browser: Browser, demo) -> Iterator:
     yield opened
     for context in contexts:
         context.close()
+
+
+def _messages(body: str | None) -> list[dict]:
+    return json.loads(body or "{}").get("batch", [])
 
 
 def _delivered(page: Page) -> None:
@@ -102,8 +111,8 @@ def test_a_click_changes_the_home_page_and_the_product_page(visit, items, demo) 
     page = visit("/")
     before = _shown(page, "home-picks")
     assert page.inner_text("h2 >> nth=0") == "A good place to start"
-    page.click('[data-bespeak-slot="home-picks"] [data-bespeak-item] >> nth=0')
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.click('[data-bespeak-slot="home-picks"] [data-bespeak-item] >> nth=0')
     _delivered(page)
     page.goto(f"{demo.address}/")
     after = _shown(page, "home-picks")
@@ -137,13 +146,13 @@ def test_what_is_put_into_the_cart_changes_the_page_without_loading_it(visit, it
 
 def test_what_was_truly_seen_is_reported_with_its_decision(visit, demo) -> None:
     page = visit("/", width=360)
-    batches: list[dict] = []
-    page.on("request", lambda sent: batches.append(json.loads(sent.post_data)) if "/v1/batch" in sent.url else None)
     page.locator('[data-slot="home-picks"] [data-bespeak-item] >> nth=0').scroll_into_view_if_needed()
-    with page.expect_request(lambda sent: "/v1/batch" in sent.url and "home-picks" in (sent.post_data or "")):
-        pass
-    seen = [one for batch in batches for one in batch["batch"] if one.get("event") == "Impression"]
-    picks = next(one["properties"] for one in seen if one["properties"]["slot"] == "home-picks")
+    for _ in range(100):
+        seen = [one["properties"] for one in page.sent if one.get("event") == "Impression"]
+        if any(one["slot"] == "home-picks" for one in seen):
+            break
+        page.wait_for_timeout(50)
+    picks = next(one for one in seen if one["slot"] == "home-picks")
     decision = page.get_attribute('[data-bespeak-slot="home-picks"]', "data-bespeak-decision")
     assert picks["decision_id"] == decision
     assert 1 <= len(picks["items"]) < 8
@@ -164,11 +173,10 @@ def test_the_tracker_sends_again_what_failed_and_it_counts_once(visit, demo) -> 
             route.continue_()
 
     page.route("**/v1/batch", fails_after_delivery)
-    page.evaluate("window.bespeak.track('Tested', {})")
     with page.expect_response("**/v1/batch") as again:
-        pass
+        page.evaluate("window.bespeak.track('Tested', {})")
     assert again.value.json()["success"] is True
-    assert failures[0] == 2
+    assert failures[0] >= 2
     assert demo.profile(page.device)["counts"]["Tested"] == 1
 
 
@@ -236,10 +244,12 @@ def test_the_live_view_shows_the_figures_of_metrics(visit, demo) -> None:
                 .textContent.replace(/,/g, "") >= want""",
         arg=accepted,
     )
-    shown = page.eval_on_selector_all(
-        "[data-metric]", "all => all.map(one => [one.dataset.metric, Number(one.textContent.replace(/,/g, ''))])"
-    )
-    metrics = demo.metrics()
+    for _ in range(5):  # a segment's window may end between the two readings
+        shown = dict(page.eval_on_selector_all("[data-metric]", _FIGURES))
+        metrics = {name: value for name, value in demo.metrics().items() if name in shown}
+        if shown == metrics:
+            break
+        page.wait_for_timeout(1_100)
     assert len(shown) > 12
-    assert {name: metrics[name] for name, _ in shown} == dict(shown)
+    assert shown == metrics
     page.wait_for_selector(".feed li.event >> text=Live")

@@ -225,6 +225,22 @@ def test_who_claims_to_be_a_customer_without_the_shops_word_is_not_believed(demo
     assert demo.profile("impostor")["claimedUserId"] == "customer-00003"
 
 
+def test_a_cookie_that_names_a_customer_opens_nothing_of_theirs(demo) -> None:
+    known = next(
+        f"customer-{n:05d}"
+        for n in range(150)
+        if demo.fetch(f"/v1/profiles/customer-{n:05d}", **_secret(demo)).status == 200
+    )
+    name = demo.profile(known)["traits"]["first_name"]
+    html = demo.fetch("/?why=1", Cookie=f"{DEVICE}={known}").text
+    assert "a visitor without a name" in html
+    assert name not in html
+
+
+def _secret(demo) -> dict[str, str]:
+    return {"Authorization": f"Bearer {demo.token('secret')}"}
+
+
 def test_shelves_are_drawn_again_for_the_pages_script(demo) -> None:
     item = _in_stock(demo, "lamps")[0]
     demo.send(_view("asks-shelves", item))
@@ -312,13 +328,18 @@ def test_once_proves_every_address_and_exits_with_0(tmp_path: Path, started) -> 
     assert [line.split()[0] for line in said.strip().splitlines()] == ["ok"] * 4
 
 
-def test_a_directory_of_another_town_is_refused_with_a_remedy(demo) -> None:
+def test_a_directory_of_another_town_is_refused_with_a_remedy(demo, environment) -> None:
     program = (
         "import asyncio, pathlib, sys; from bespeak.demo import run\n"
         "asyncio.run(run(data_dir=pathlib.Path(sys.argv[1]), out=sys.stdout, seed=8))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(demo.directory)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, str(demo.directory)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment,
     )
     assert done.returncode == 1
     assert "was filled from the town of seed 7" in done.stderr

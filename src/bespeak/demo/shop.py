@@ -25,7 +25,7 @@ from bespeak.demo.state import Keys
 from bespeak.demo.visitor import Visitor, remember, visitor_of
 from bespeak.engine import Engine
 from bespeak.errors import InvalidInput
-from bespeak.ids import new_id
+from bespeak.ids import anonymous_profile, new_id
 from bespeak.privacy import keys as signing
 from bespeak.testing.world import DEPARTMENTS, KINDS, product
 from bespeak.testing.world_pictures import picture
@@ -294,7 +294,7 @@ class Shop:
         return self._page("missing", "Not found", visit, None, {"text": text}, 404)
 
     def _allowed(self, visitor: Visitor) -> bool:
-        profile = self._engine.profile(visitor.device)
+        profile = self._engine.profile(anonymous_profile(visitor.device))
         return profile is None or profile["consent"].get("personalization", True)
 
     def _rooms(self) -> list[dict[str, str]]:

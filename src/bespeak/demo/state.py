@@ -50,8 +50,9 @@ def load_state(directory: Path, fresh: State) -> State:
     try:
         state = msgspec.json.decode(path.read_bytes(), type=State)
     except msgspec.DecodeError as error:
-        remedy = f"remove {directory} to begin anew"
-        raise SettingsError(f"{path}: not what a demo writes: {error}; {remedy}") from error
+        raise SettingsError(
+            f"{path}: expected what a demo writes: {error}; remove {directory} to begin anew"
+        ) from error
     if (state.seed, state.people, state.items) != (fresh.seed, fresh.people, fresh.items):
         raise SettingsError(
             f"{directory} was filled from the town of seed {state.seed} with {state.people:,} people and "

@@ -16,6 +16,7 @@ from bespeak.demo.drawing import draw
 from bespeak.demo.shelves import Shown
 from bespeak.engine import Engine
 from bespeak.events.vocabulary import CONSENT_UPDATED, DECISION_MADE, IMPRESSION
+from bespeak.ids import anonymous_profile
 from bespeak.recommend import Scored
 from bespeak.testing.world import KINDS
 
@@ -51,9 +52,10 @@ def panel(engine: Engine, anonymous_id: str, shown: Shown, close: str) -> Markup
 def live(engine: Engine, anonymous_id: str) -> Markup:
     """Draw the part of the panel that changes by itself: the profile and the segments."""
     at = engine.clock.now()
-    profile = engine.profile(anonymous_id) or {}
+    device = anonymous_profile(anonymous_id)  # never a user id that somebody has put into their cookie
+    profile = engine.profile(device) or {}
     consent: Mapping[str, bool] = profile.get("consent") or {}
-    segments = _segments(engine.explain_segments(anonymous_id) or {}, at)
+    segments = _segments(engine.explain_segments(device) or {}, at)
     return draw(
         "why_live",
         {
