@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -101,12 +100,14 @@ class _Sender(threading.Thread):
             for place in range(10_000):
                 ids = [f"{self.label}-{place}-{one}" for one in range(5)]
                 self.sent += len(ids)
-                connection.request("POST", "/v1/batch", json.dumps({"batch": [_view(one) for one in ids]}), self.headers)
+                connection.request(
+                    "POST", "/v1/batch", json.dumps({"batch": [_view(one) for one in ids]}), self.headers
+                )
                 answer = connection.getresponse()
                 answer.read()
                 if answer.status == 200:
                     self.acknowledged |= set(ids)
-        except (OSError, http.client.HTTPException, socket.timeout):
+        except (TimeoutError, OSError, http.client.HTTPException):
             connection.close()
 
 
