@@ -164,13 +164,13 @@ def _note_recent(profile: Profile, event: Event, items: tuple[str, ...], setting
     recent = profile.recent
     rows = [Recent(event.time, event.message_id, event.name, item) for item in sorted(items) or (None,)]
     gap = settings.session_gap
-    if not recent or rows[0] > recent[-1]:
+    if not recent or event.time > recent[-1].time or rows[0].place() > recent[-1].place():
         recent.extend(rows)
         _extend_session(profile, event.time, len(rows), gap)
     else:
         profile.sessions += _sessions_added(recent, event.time, gap)
         for row in rows:
-            insort(recent, row)
+            insort(recent, row, key=Recent.place)
         profile.session = newest_session(recent, gap)
     if len(recent) > settings.recent_max:
         del recent[: len(recent) - settings.recent_max]

@@ -6,7 +6,7 @@ from bespeak.clock import NEVER
 from bespeak.conditions.aggregates import merge as merge_aggregates
 from bespeak.profiles.fading import add
 from bespeak.profiles.fold import count_sessions, drop_weakest, keep_newest, newest_session
-from bespeak.profiles.profile import Profile
+from bespeak.profiles.profile import Profile, Recent
 from bespeak.profiles.settings import ProfileSettings
 
 
@@ -54,7 +54,7 @@ def _merge_newest(into: Profile, other: Profile, settings: ProfileSettings) -> N
 def _merge_recent(into: Profile, other: Profile, settings: ProfileSettings) -> None:
     gap = settings.session_gap
     forgotten = sum(max(0, side.sessions - count_sessions(side.recent, gap)) for side in (into, other))
-    recent = sorted([*into.recent, *other.recent])
+    recent = sorted([*into.recent, *other.recent], key=Recent.place)
     into.sessions = forgotten + count_sessions(recent, gap)
     into.session = newest_session(recent, gap)
     into.recent = recent[-settings.recent_max :]

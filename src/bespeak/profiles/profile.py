@@ -35,13 +35,20 @@ class Faded(msgspec.Struct, frozen=True, array_like=True, gc=False):
     time: Instant
 
 
-class Recent(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
-    """One recent event, as far as sessions and recommenders need it. Ordered by (time, message_id)."""
+class Recent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One recent event, as far as sessions and recommenders need it. Ordered by its place."""
 
     time: Instant
     message_id: str
     name: str
     item: str | None = None
+
+    def place(self) -> tuple[Instant, str, str, str]:
+        """Where it stands among recent events: by (time, message_id), the items of one event by their ids.
+
+        Two senders may give one id to two messages, of which only one is about an item: those too have an order.
+        """
+        return self.time, self.message_id, self.name, self.item or ""
 
 
 class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
