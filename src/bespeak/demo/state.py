@@ -56,8 +56,8 @@ def load_state(directory: Path, fresh: State) -> State:
     if (state.seed, state.people, state.items) != (fresh.seed, fresh.people, fresh.items):
         raise SettingsError(
             f"{directory} was filled from the town of seed {state.seed} with {state.people:,} people and "
-            f"{state.items:,} items, not of seed {fresh.seed} with {fresh.people:,} and {fresh.items:,}; choose another "
-            "directory, or remove it"
+            f"{state.items:,} items, not of seed {fresh.seed} with {fresh.people:,} and {fresh.items:,}; "
+            "choose another directory, or remove it"
         )
     return state
 
