@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import msgspec
 import yaml
@@ -68,18 +67,20 @@ def _of_file(file: Path, kind: DefinitionKind) -> list[Definition]:
     if file.stat().st_size > MAX_FILE_BYTES:
         raise DefinitionError(f"{file}: larger than {MAX_FILE_BYTES:,} bytes")
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        raw: object = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise DefinitionError(f"{file}: not YAML: {error}") from error
-    bodies = raw if isinstance(raw, list) else [raw]
+    bodies = cast("list[object]", raw) if isinstance(raw, list) else [raw]
     return [_definition(body, kind, file) for body in bodies]
 
 
 def _definition(body: object, kind: DefinitionKind, file: Path) -> Definition:
-    if not isinstance(body, Mapping) or not all(isinstance(key, str) for key in body):
-        raise DefinitionError(f"{file}: expected a mapping of fields, got {type(body).__name__}")
-    definition_id = body.get("id")
+    found = type(body).__name__
+    if not isinstance(body, dict) or not all(isinstance(key, str) for key in cast("dict[object, object]", body)):
+        raise DefinitionError(f"{file}: expected a mapping of fields, got {found}")
+    written = cast("dict[str, object]", body)
+    definition_id = written.get("id")
     if not isinstance(definition_id, str) or not definition_id:
         raise DefinitionError(f"{file}: id is missing; each definition has one, such as: id: {file.stem}")
-    fields = dict(inline_template(body, beside=file.parent, source=str(file))) if kind == "content" else dict(body)
-    return Definition(kind=kind, id=definition_id, body=fields, source=str(file))
+    fields = inline_template(written, beside=file.parent, source=str(file)) if kind == "content" else written
+    return Definition(kind=kind, id=definition_id, body=dict(fields), source=str(file))
