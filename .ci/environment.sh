@@ -56,7 +56,7 @@ stamped() { [ "$(cat "$venv/.bespeak-$1" 2>/dev/null)" = "$(stamp_of "${@:2}")" 
 stamp() { stamp_of "${@:2}" >"$venv/.bespeak-$1"; }
 
 pip_install() {
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@"
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input "$@"
 }
 
 # install requirements.txt: into the environment, and the project itself, unless exactly this was installed before.
