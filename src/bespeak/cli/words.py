@@ -112,7 +112,7 @@ def _serve(parser: ArgumentParser) -> None:
 
 def _demo(parser: ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="start, prove that every address answers, stop")
-    parser.add_argument("--port", type=int, default=8000, help="port; the next free one when it is taken (8000)")
+    parser.add_argument("--port", type=int, help="port (default: 8000, or the next free one)")
     parser.add_argument("--seed", type=int, default=0, help="which town (0)")
 
 
