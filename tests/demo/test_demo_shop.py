@@ -291,7 +291,7 @@ def test_the_live_stream_tells_what_happens_and_ends_with_its_reader(demo) -> No
     assert {"kind": "event", "text": "Product Viewed", "who": "visitor seen-l"}.items() <= next(
         row for row in rows if row["kind"] == "event"
     ).items()
-    assert any(row["kind"] == "segment" and row["text"] == "entered In the shop now" for row in rows)
+    assert any(row["kind"] == "segment" and row["text"] == "entered “In the shop now”" for row in rows)
     assert figures["bespeak_events_accepted_total"] >= 1
 
 

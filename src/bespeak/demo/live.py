@@ -72,7 +72,7 @@ class LiveView:
         text = live.text
         if live.kind == "segment":
             name = next((one["name"] for one in self._segments() if one["id"] == text), text)
-            text = f"{'entered' if live.detail.get('entered') else 'left'} {name}"
+            text = f"{'entered' if live.detail.get('entered') else 'left'} “{name}”"
         return {"kind": live.kind, "at": live.at // 1_000, "who": _who(live.profile), "text": text}
 
     def _segments(self) -> list[dict[str, object]]:
