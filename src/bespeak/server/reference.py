@@ -81,9 +81,9 @@ def _operation(method: str, path: str, operation: Json) -> str:
     ]
     summary = escape(str(operation.get("summary", "")))
     return (
-        f'<details id="op-{name}"><summary><span class="method {method.lower()}">{method}</span>'
+        f'<details><summary><span class="method {method.lower()}">{method}</span>'
         f'<code>{escape(path)}</code><span class="what">{summary}</span></summary>'
-        f'<div class="inner">{"".join(parts)}</div></details>'
+        f'<div class="inner" id="op-{name}">{"".join(parts)}</div></details>'
     )
 
 
@@ -133,8 +133,8 @@ def _type(name: str, kind: Json) -> str:
     inner = f"<p>{_prose(description)}</p>{_table('', ('field', 'type', 'meaning'), rows)}"
     anchor = escape(name, quote=True)
     return (
-        f'<details id="type-{anchor}"><summary><code>{escape(name)}</code></summary>'
-        f'<div class="inner">{inner}</div></details>'
+        f"<details><summary><code>{escape(name)}</code></summary>"
+        f'<div class="inner" id="type-{anchor}">{inner}</div></details>'
     )
 
 
@@ -195,7 +195,7 @@ summary { display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem .7re
 summary code { font-weight: 600; overflow-wrap: anywhere; } .what { color: var(--soft); }
 .method { font: 700 .8rem ui-monospace, monospace; min-width: 4rem; }
 .get { color: var(--get); } .post { color: var(--post); } .put { color: var(--put); } .delete { color: var(--delete); }
-.inner { padding: .4rem .8rem .9rem; }
+.inner { padding: .4rem .8rem .9rem; scroll-margin-top: 3.5rem; }
 code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .9em; }
 pre { background: var(--field); padding: .7rem; border-radius: .4rem; overflow-x: auto; margin: .3rem 0; }
 .wide { overflow-x: auto; }
