@@ -129,3 +129,26 @@ def test_a_page_is_answered_when_its_events_cannot_be_kept_and_hears_of_it(
     refused = site.write.post("/v1/track", json=viewed(device, "lamp-2"))
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert "disk" not in refused.text
+
+
+def test_a_durable_decision_says_so_when_its_events_did_not_reach_the_disk(
+    site: Any, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(commit: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(site.engine.store, "commit", failing)
+    asked = {"anonymousId": device, "events": [viewed(device, "lamp-2")], "slots": [{"id": "home", "n": 2}]}
+    answer = site.write.post("/v1/decide", json={**asked, "durable": True})
+    assert answer.status_code == 200
+    assert "send them again" in answer.json()["reason"]
+    monkeypatch.undo()
+    assert site.counts(device) == {}
+    assert "send them" not in site.write.post("/v1/decide", json={**asked, "durable": True}).json()["reason"]
+    assert site.counts(device)["Product Viewed"] == 1
+
+
+def test_the_events_of_a_request_that_is_refused_are_not_taken(site: Any, device: str) -> None:
+    asked = {"userId": device, "events": [viewed(device, "lamp-1")], "slots": [{"id": "home"}], "durable": True}
+    assert site.write.post("/v1/decide", json=asked).status_code == 403
+    assert site.counts(device) == {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,6 +14,7 @@ from bespeak.clock import format_time, parse_time
 from bespeak.decide import BlockAnswer, DecideRequest, Decision, SlotAnswer, SlotRequest
 from bespeak.engine import Engine
 from bespeak.errors import CallerError, InvalidInput, Problem, Unavailable
+from bespeak.events import Parsed
 from bespeak.privacy import Key
 from bespeak.recommend import Scored
 from bespeak.server.access import Gate
@@ -27,6 +27,7 @@ SLOT = "recommendations"
 """The slot of the short form; rules and content may name it."""
 
 _PARAMETERS = ("user_id", "anonymous_id", "signature", "n", "item", "category", "slot", "explain")
+_NO_EVENTS = Parsed(events=(), indexes=(), rejected=(), write_key=None)
 _REQUEST = msgspec.json.Decoder(DecideRequest)
 
 
@@ -135,33 +136,30 @@ class Decisions:
 
     async def _decide(self, request: DecideRequest, key: Key) -> Decision:
         request = _timed(request)
-        durable = self._take(request, key) if request.events and request.durable else None
         try:
-            decision = self._engine.decide(msgspec.structs.replace(request, events=()) if durable else request, key=key)
+            decision = self._engine.decide(request, key=key)
         except CallerError:
             raise
         except Unavailable as error:
-            decision = self._without_events(request, key, error)
+            return self._without_events(request, key, error)
         except Exception as error:  # noqa: BLE001  a page gets its default and a reason, never a 500
             log_failure(error)
-            decision = _default(request, "internal", self._engine.clock.now())
-        if durable is not None:
-            await durable
+            return _default(request, "internal", self._engine.clock.now())
+        if not (request.events and request.durable):
+            return decision
+        try:
+            await self._engine.accept(_NO_EVENTS, key).durable  # the newest commit: what was folded above is in it
+        except Unavailable as error:
+            return _with_note(decision, error)
         return decision
-
-    def _take(self, request: DecideRequest, key: Key) -> asyncio.Future[None]:
-        """Fold the events of a request that wants to know them on disk; the future is done then."""
-        body = b"[" + b",".join(bytes(event) for event in request.events) + b"]"
-        return self._engine.accept(self._engine.parse(body, key=key), key).durable
 
     def _without_events(self, request: DecideRequest, key: Key, error: Unavailable) -> Decision:
         """Decide by what is known when the events cannot be taken now, and say so."""
-        note = f"the events were not taken ({error.code}); send them again"
         try:
             decision = self._engine.decide(msgspec.structs.replace(request, events=()), key=key)
         except Unavailable:
             return _default(request, error.code, self._engine.clock.now())
-        return msgspec.structs.replace(decision, reason="; ".join(filter(None, (decision.reason, note))))
+        return _with_note(decision, error) if request.events else decision
 
 
 def shown(decision: Decision, catalog: Catalog, *, explain: bool) -> ShownDecision:
@@ -215,6 +213,11 @@ def _shown_item(scored: Scored, catalog: Catalog, *, explain: bool) -> ShownItem
         pinned=scored.pinned,
         propensity=scored.propensity,
     )
+
+
+def _with_note(decision: Decision, error: Unavailable) -> Decision:
+    note = f"the events were not kept ({error.code}); send them again"
+    return msgspec.structs.replace(decision, reason="; ".join(filter(None, (decision.reason, note))))
 
 
 def _timed(request: DecideRequest) -> DecideRequest:
