@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -74,6 +76,37 @@ def test_the_package_knows_its_version() -> None:
 def test_the_changelog_begins_with_the_version_of_the_package() -> None:
     versions = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert versions[0] == PROJECT["project"]["version"]
+
+
+def imported_by(folder: str) -> set[str]:
+    """Return the packages that the files of a folder import, but for those of Python, of the project and of its own."""
+    files = list((ROOT / folder).rglob("*.py"))
+    trees = [ast.parse(path.read_text()) for path in files]
+    names = {
+        name.partition(".")[0]
+        for tree in trees
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+    }
+    return names - sys.stdlib_module_names - {"bespeak"} - {path.stem for path in files}
+
+
+@pytest.mark.parametrize("folder", ["tests", "docs", "benchmarks"])
+def test_what_tests_and_pages_import_is_declared(folder: str) -> None:
+    given_by = {
+        "sklearn": "scikit-learn",
+        "segment": "segment-analytics-python",
+        "yaml": "pyyaml",
+        "liquid": "python-liquid",
+    }
+    names = {canonicalize_name(given_by.get(name, name)) for name in imported_by(folder)}
+    assert names <= {canonicalize_name(requirement.name) for requirement in declared("requirements-dev.txt")}
 
 
 def test_every_extra_brings_something_that_the_code_imports() -> None:
