@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from typing import Any
 
 import pytest
@@ -114,3 +116,11 @@ def test_one_request_too_many_is_told_when_to_come_back_and_the_others_finish() 
     assert finished == [200, 200]
     assert (status, headers["retry-after"]) == (503, "1")
     assert at_work == 0
+
+
+def test_the_access_log_is_off_and_when_on_tells_no_query(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        ask(Front(Recorded(), {}, ServerSettings()), "GET", "/api/x")
+        assert caplog.text == ""
+        ask(Front(Recorded(), {}, ServerSettings(access_log=True)), "GET", "/api/x")
+    assert re.fullmatch(r"GET /api/x 200 \d+\.\d ms", caplog.messages[0])

@@ -94,7 +94,10 @@ def _file(path: Path) -> bytes:
 
 def _why(item: Mapping[str, Any]) -> str:
     """Put the strongest reasons in a few words."""
-    reasons = [f"{why['event']} {why['item']}" if why.get("item") else str(why["event"]) for why in item.get("why", ())]
+    reasons = [
+        f"{why['event']}: {why.get('title') or why['item']}" if why.get("item") else str(why["event"])
+        for why in item.get("why", ())
+    ]
     rules = [f"rule {rule}" for rule in item.get("rules", ())]
     return "; ".join([*dict.fromkeys(reasons), *rules])
 

@@ -16,7 +16,7 @@ from bespeak.engine import Engine
 from bespeak.errors import CallerError, InvalidInput, Problem, Unavailable
 from bespeak.events import Parsed
 from bespeak.privacy import Key
-from bespeak.recommend import Scored
+from bespeak.recommend import Because, Scored
 from bespeak.server.access import Gate
 from bespeak.server.answers import Answer, decode, json_answer, log_failure
 from bespeak.server.bodies import BodyLimits, read_body
@@ -32,11 +32,12 @@ _REQUEST = msgspec.json.Decoder(DecideRequest)
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event that brought an item, with its part of the score."""
+    """One event that brought an item, with its part of the score and the item that it was about."""
 
     event: str
     weight: float
     item: str | None = None
+    title: str = ""
     time: str | None = None
 
 
@@ -198,12 +199,7 @@ def _shown_item(scored: Scored, catalog: Catalog, *, explain: bool) -> ShownItem
         )
     if not explain:
         return bare
-    reasons = (
-        Reason(
-            event=why.event, weight=why.weight, item=why.item, time=None if why.time is None else format_time(why.time)
-        )
-        for why in scored.why
-    )
+    reasons = (_reason(why, catalog) for why in scored.why)
     return msgspec.structs.replace(
         bare,
         source=scored.source,
@@ -212,6 +208,17 @@ def _shown_item(scored: Scored, catalog: Catalog, *, explain: bool) -> ShownItem
         rules=scored.rules,
         pinned=scored.pinned,
         propensity=scored.propensity,
+    )
+
+
+def _reason(why: Because, catalog: Catalog) -> Reason:
+    item = None if why.item is None else catalog.item(why.item)
+    return Reason(
+        event=why.event,
+        weight=why.weight,
+        item=why.item,
+        title="" if item is None else item.title,
+        time=None if why.time is None else format_time(why.time),
     )
 
 
