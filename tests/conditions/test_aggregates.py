@@ -282,3 +282,21 @@ def test_merging_keeps_the_bound():
 def test_an_aggregate_without_a_meaning_is_refused(aggregate):
     with pytest.raises(ConditionError):
         Feeds([aggregate])
+
+
+def test_windows_of_different_length_share_one_state_that_reaches_as_far_as_the_longest():
+    windows = [Aggregate("count", "E", within=length) for length in (HOUR, 2 * DAY, DAY)]
+    feeds = Feeds(windows)
+    assert {key(window) for window in windows} == set(feeds.keys) == {'count("E", rolling)'}
+    states = fold(feeds, *(happened(NOON + i * HOUR, "E") for i in range(100)))
+    assert states == {feeds.keys[0]: Times(3 * DAY, [NOON + i * HOUR for i in range(28, 100)])}
+
+
+def test_what_is_kept_too_short_or_not_at_all_needs_history():
+    held = Feeds([Aggregate("count", "E", within=DAY), Aggregate("count", "F")])
+    same = Feeds([Aggregate("count", "E", within=HOUR), Aggregate("count", "F")])
+    more = Feeds([Aggregate("count", "E", within=2 * DAY), Aggregate("count", "F"), Aggregate("count", "G")])
+    assert same.beyond(held).keys == ()
+    assert more.beyond(held).keys == ('count("E", rolling)', 'count("G")')
+    states = fold(more.beyond(held), *(happened(NOON + i * DAY, "E") for i in range(4)))
+    assert states['count("E", rolling)'].times == [NOON + DAY, NOON + 2 * DAY, NOON + 3 * DAY]

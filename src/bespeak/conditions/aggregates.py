@@ -1,21 +1,22 @@
 """Aggregates that conditions declare and profiles maintain: which events feed which states.
 
-The hot path is `Feeds.update`: an index by event name, filters on the event compiled once and shared,
-and for a plain count in a window one append.
+The hot path is `Feeds.update`: one generated function for each event name, which reads each property once, asks each
+filter once, and for a count in windows appends once, however many windows there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import TypeAlias, cast
+
+import msgspec
 
 from bespeak.clock import Duration, Instant
 from bespeak.conditions.check import check_aggregate
 from bespeak.conditions.printer import format_condition, format_operand
 from bespeak.conditions.states import (
     Count,
-    Entry,
     Kept,
     Last,
     State,
@@ -31,28 +32,30 @@ from bespeak.conditions.states import (
     to_millionths,
 )
 from bespeak.conditions.tree import Aggregate
-from bespeak.conditions.where import Happening, compile_where, reader
+from bespeak.conditions.where import EventSource, Happening
 
 __all__ = ["KEEP", "Count", "Feeds", "Happening", "Last", "State", "Sum", "Sums", "Times", "key", "merge"]
 
 KEEP = 1_000
-"""Events that one windowed aggregate keeps for one person; beyond it, the newest, and the figure says approximate."""
+"""Events that one state of windows keeps for one person; beyond it, the newest, and the figure says approximate."""
 _TEXT_MAX = 1_000
 _LIST_MAX = 100
 _PLAIN = (bool, int, float)
 
-_Add: TypeAlias = Callable[[dict[str, State], Happening, Duration], bool]
+_Feed: TypeAlias = Callable[[dict[str, State], Happening, bool, Duration], bool]
 
 
 class Feeds:
     """The declared aggregates, ready to be fed.
+
+    Windows of different length over the same events share one state, which reaches as far back as the longest.
 
     Parameters
     ----------
     aggregates
         What to maintain; the same aggregate twice is maintained once.
     keep
-        Events that one windowed aggregate may keep for one person; 1 or more.
+        Events that one state of windows may keep for one person; 1 or more.
 
     Raises
     ------
@@ -66,23 +69,33 @@ class Feeds:
     """
 
     def __init__(self, aggregates: Iterable[Aggregate], *, keep: int = KEEP) -> None:
-        declared = {key(aggregate): check_aggregate(aggregate) for aggregate in aggregates}
-        self.keys: tuple[str, ...] = tuple(declared)
-        self._by_event: dict[str, list[_Group]] = {}
-        groups: dict[tuple[str, str], _Group] = {}
-        for name, aggregate in declared.items():
-            where = aggregate.where
-            text = format_condition(where) if where is not None else ""
-            group = groups.get((aggregate.event, text))
-            if group is None:
-                group = groups[aggregate.event, text] = _Group(None if where is None else compile_where(where))
-                self._by_event.setdefault(aggregate.event, []).append(group)
-            group.take(aggregate, name, keep)
+        self._keep = keep
+        self._kept: dict[str, Aggregate] = {}
+        for aggregate in map(check_aggregate, aggregates):
+            name = key(aggregate)
+            held = self._kept.get(name)
+            if held is None or (aggregate.within or 0) > (held.within or 0):
+                self._kept[name] = aggregate
+        self._by_event = _feeders(self._kept, keep)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Names of the states that are maintained."""
+        return tuple(self._kept)
 
     @property
     def events(self) -> frozenset[str]:
         """Names of the events that feed anything."""
         return frozenset(self._by_event)
+
+    def beyond(self, held: Feeds) -> Feeds:
+        """Return the feeds of those states that `held` does not maintain, or not as far back: they need history."""
+        missing: list[Aggregate] = []
+        for name, aggregate in self._kept.items():
+            known = held._kept.get(name)
+            if known is None or (aggregate.within or 0) > (known.within or 0):
+                missing.append(aggregate)
+        return Feeds(missing, keep=self._keep)
 
     def update(self, states: dict[str, State], event: Happening, *, newest: Instant, delay: Duration) -> bool:
         """Add an event to every aggregate that it feeds.
@@ -101,53 +114,24 @@ class Feeds:
         bool
             Whether any state changed.
         """
-        groups = self._by_event.get(event.name)
-        if groups is None:
-            return False
-        late = event.time < newest - delay
-        changed = False
-        for group in groups:
-            if group.passes is not None and not group.passes(event):
-                continue
-            for add in group.ever:
-                changed |= add(states, event, delay)
-            if late:
-                continue
-            for name, within, keep in group.counts:
-                changed |= add_time(states, name, event.time, within + delay, keep)
-            for add in group.windowed:
-                changed |= add(states, event, delay)
-        return changed
-
-
-class _Group:
-    """Aggregates over one event name that share a filter, which is asked once for all of them."""
-
-    __slots__ = ("counts", "ever", "passes", "windowed")
-
-    def __init__(self, passes: Callable[[Happening], bool] | None) -> None:
-        self.passes = passes
-        self.ever: list[_Add] = []
-        self.counts: list[tuple[str, Duration, int]] = []
-        self.windowed: list[_Add] = []
-
-    def take(self, aggregate: Aggregate, name: str, keep: int) -> None:
-        """Add one aggregate to those that are fed."""
-        if aggregate.kind == "count" and aggregate.within is not None:
-            self.counts.append((name, aggregate.within, keep))
-        else:
-            (self.ever if aggregate.within is None else self.windowed).append(_adder(aggregate, name, keep))
+        feed = self._by_event.get(event.name)
+        return feed is not None and feed(states, event, event.time < newest - delay, delay)
 
 
 def key(aggregate: Aggregate) -> str:
-    """Return the name under which the state of an aggregate is kept: its text in normal form.
+    """Return the name under which the state of an aggregate is kept: its text, the length of a window left out.
 
     Examples
     --------
+    >>> key(Aggregate("sum", "Order Completed", of="properties.revenue"))
+    'sum(properties.revenue of "Order Completed")'
     >>> key(Aggregate("sum", "Order Completed", of="properties.revenue", within=90 * 86_400_000_000))
-    'sum(properties.revenue of "Order Completed", last 90 days)'
+    'sum(properties.revenue of "Order Completed", rolling)'
     """
-    return format_operand(check_aggregate(aggregate))
+    aggregate = check_aggregate(aggregate)
+    if aggregate.within is None:
+        return format_operand(aggregate)
+    return format_operand(msgspec.structs.replace(aggregate, within=None))[:-1] + ", rolling)"
 
 
 def merge(into: dict[str, State], other: dict[str, State], *, keep: int = KEEP) -> None:
@@ -160,36 +144,69 @@ def merge(into: dict[str, State], other: dict[str, State], *, keep: int = KEEP) 
         into[name] = deepcopy(state) if held is None else merge_states(held, state, keep)
 
 
-def _adder(aggregate: Aggregate, name: str, keep: int) -> _Add:
+def _feeders(kept: Mapping[str, Aggregate], keep: int) -> dict[str, _Feed]:
+    """Write one function for each event name, which asks each filter once and feeds what passes."""
+    groups: dict[str, dict[str, list[tuple[str, Aggregate]]]] = {}
+    for name, aggregate in kept.items():
+        where = format_condition(aggregate.where) if aggregate.where is not None else ""
+        groups.setdefault(aggregate.event, {}).setdefault(where, []).append((name, aggregate))
+    return {event: _feeder(tuple(filtered.values()), keep) for event, filtered in groups.items()}
+
+
+def _feeder(groups: Iterable[list[tuple[str, Aggregate]]], keep: int) -> _Feed:
+    source = EventSource()
+    source.namespace.update(
+        Times=Times,
+        add_event=add_event,
+        add_time=add_time,
+        add_amount=add_amount,
+        add_timed_amount=add_timed_amount,
+        add_value=add_value,
+        millionths=to_millionths,
+        kept=_kept,
+        keep=keep,
+    )
+    lines: list[str] = []
+    for group in groups:
+        where = group[0][1].where
+        lines.append("if True:" if where is None else f"if {source.filter(where)}:")
+        for name, aggregate in sorted(group, key=lambda one: one[1].within is not None):
+            lines += [" " + line for line in _steps(source, source.constant(name), aggregate)]
+    setup = ["time = event.time", "changed = False", *source.reads]
+    return cast("_Feed", source.steps("states, event, late, delay", [*setup, *lines, "return changed"]))
+
+
+def _steps(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
+    """Write what feeds one state; `name` is an expression of its key."""
+    within = source.constant(aggregate.within)
     if aggregate.kind == "count":
-        return lambda states, _event, _delay: add_event(states, name)
-    read = reader(cast("str", aggregate.of))
+        if aggregate.within is None:
+            return [f"changed |= add_event(states, {name})"]
+        # The common case in place: in order, nothing to forget, room left. Anything else is `add_time`'s.
+        return [
+            "if not late:",
+            f" state, span = states.get({name}), {within} + delay",
+            " times = state.times if state.__class__ is Times and state.span == span else None",
+            " if times and times[-1] <= time < times[0] + span and len(times) < keep:",
+            "  times.append(time)",
+            "  changed = True",
+            " else:",
+            f"  changed |= add_time(states, {name}, time, span, keep)",
+        ]
+    value = source.read(cast("str", aggregate.of))
+    ready = "" if aggregate.within is None else "not late and "
     if aggregate.kind == "sum":
-        return _adder_of_amounts(read, name, aggregate.within, keep)
-    return _adder_of_values(read, name, windowed=aggregate.within is not None, keep=keep)
-
-
-def _adder_of_amounts(read: Callable[[Happening], object], name: str, within: Duration | None, keep: int) -> _Add:
-    def add(states: dict[str, State], event: Happening, delay: Duration) -> bool:
-        amount = to_millionths(read(event))
-        if amount is None:
-            return False
-        if within is None:
-            return add_amount(states, name, amount)
-        return add_timed_amount(states, name, event.time, amount, within + delay, keep)
-
-    return add
-
-
-def _adder_of_values(read: Callable[[Happening], object], name: str, *, windowed: bool, keep: int) -> _Add:
-    def add(states: dict[str, State], event: Happening, delay: Duration) -> bool:
-        value = _kept(read(event))
-        if value is None:
-            return False
-        entry: Entry = (event.time, event.message_id, value)
-        return add_value(states, name, entry, delay if windowed else 0, keep)
-
-    return add
+        add = (
+            f"add_amount(states, {name}, amount)"
+            if aggregate.within is None
+            else f"add_timed_amount(states, {name}, time, amount, {within} + delay, keep)"
+        )
+        return [f"if {ready}(amount := millionths({value})) is not None:", f" changed |= {add}"]
+    span = "0" if aggregate.within is None else "delay"
+    return [
+        f"if {ready}(value := kept({value})) is not None:",
+        f" changed |= add_value(states, {name}, (time, event.message_id, value), {span}, keep)",
+    ]
 
 
 def _kept(value: object) -> Kept:

@@ -7,10 +7,10 @@ from functools import cached_property
 import msgspec
 
 from bespeak.clock import Instant
-from bespeak.conditions.aggregates import key
 from bespeak.conditions.answers import Answer, Answers, Holds, Visitor, answers_function, holds_function
 from bespeak.conditions.check import check
 from bespeak.conditions.explain import Explain, Explanation, explain_function
+from bespeak.conditions.printer import format_operand
 from bespeak.conditions.source import as_test
 from bespeak.conditions.tree import Aggregate, And, Condition, InSegment, Not, Or, Path
 
@@ -114,6 +114,6 @@ def depends_on(condition: Condition) -> Depends:
                 if isinstance(operand, Path):
                     paths.add(operand.path)
                 else:
-                    aggregates[key(operand)] = operand
+                    aggregates[format_operand(operand)] = operand
     events = frozenset(aggregate.event for aggregate in aggregates.values())
     return Depends(events, frozenset(paths), frozenset(segments), tuple(aggregates.values()))

@@ -8,7 +8,7 @@ ordered; true and false are no numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import cast
 
 from bespeak.conditions.tree import (
@@ -45,12 +45,20 @@ class Source:
             "dig": dig,
         }
         self._constants = 0
+        self._shared: dict[tuple[type, object], str] = {}
 
     def constant(self, value: object) -> str:
         """Bind a value and return the name that stands for it."""
         name = f"k{self._constants}"
         self._constants += 1
         self.namespace[name] = value
+        return name
+
+    def shared(self, value: Hashable) -> str:
+        """Bind a value once and return its name, the same for each time that it is asked for."""
+        name = self._shared.get((value.__class__, value))
+        if name is None:
+            name = self._shared[value.__class__, value] = self.constant(value)
         return name
 
     def expression(self, condition: Condition, leaf: Callable[[Leaf], str]) -> str:
@@ -76,15 +84,20 @@ class Source:
 
     def function(self, parameters: str, expression: str, setup: str = "") -> Callable[..., bool]:
         """Build the function of `parameters` that says whether `expression` holds, after `setup` lines."""
-        return cast("Callable[..., bool]", self._build(parameters, f"True if {expression} else False", setup))
+        text = f"{setup}    return True if {expression} else False\n"
+        return cast("Callable[..., bool]", self._build(parameters, text))
+
+    def steps(self, parameters: str, lines: Iterable[str]) -> object:
+        """Build the function of `parameters` that takes these steps, one or more lines each, indented from 0."""
+        return self._build(parameters, "".join(f"    {line}\n" for line in lines))
 
     def loop(self, name: str, expression: str) -> Callable[[Iterable[object]], list[bool]]:
         """Build the function that says of each of the values given whether `expression` of `name` holds."""
-        result = f"[True if {expression} else False for {name} in values]"
-        return cast("Callable[[Iterable[object]], list[bool]]", self._build("values", result))
+        text = f"    return [True if {expression} else False for {name} in values]\n"
+        return cast("Callable[[Iterable[object]], list[bool]]", self._build("values", text))
 
-    def _build(self, parameters: str, result: str, setup: str = "") -> object:
-        text = f"def built({parameters}):\n{setup}    return {result}\n"
+    def _build(self, parameters: str, body: str) -> object:
+        text = f"def built({parameters}):\n{body}"
         exec(compile(text, "<condition>", "exec"), self.namespace)  # noqa: S102 - our own text, constants bound
         return self.namespace["built"]
 

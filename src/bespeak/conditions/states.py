@@ -158,6 +158,9 @@ def add_value(states: dict[str, State], key: str, entry: Entry, span: Duration, 
     state.span = span
     entries = state.entries
     if entry[:2] > entries[-1][:2]:
+        if span == 0 and len(entries) == 1:
+            entries[0] = entry
+            return True
         entries.append(entry)
     else:
         place = bisect_right(entries, entry[:2], key=itemgetter(0, 1))

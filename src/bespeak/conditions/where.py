@@ -1,13 +1,12 @@
-"""Filters on an event, and reading its properties: compiled once, asked for every event of a name."""
+"""Filters on an event, and reading its properties: written once, asked for every event of a name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from operator import attrgetter
-from typing import Protocol, cast
+from collections.abc import Mapping
+from typing import Protocol
 
 from bespeak.clock import Instant
-from bespeak.conditions.source import Source, dig
+from bespeak.conditions.source import Source
 from bespeak.conditions.tree import Condition, InSegment, Leaf, Path, Performed
 
 
@@ -45,37 +44,38 @@ class Happening(Protocol):
         ...
 
 
-def compile_where(condition: Condition) -> Callable[[Happening], bool]:
-    """Build the function that says whether an event passes a (checked) filter."""
-    source = Source()
+class EventSource(Source):
+    """Source of a function of one `event`, in which each property is read once, whoever asks for it."""
 
-    def leaf(node: Leaf) -> str:
-        if isinstance(node, Performed | InSegment) or not isinstance(node.operand, Path):
+    def __init__(self) -> None:
+        super().__init__()
+        self._reads: dict[str, str] = {}
+
+    @property
+    def reads(self) -> list[str]:
+        """The lines that read what the expressions stand on; they come first."""
+        return [f"{name} = {expression}" for expression, name in self._reads.items()]
+
+    def filter(self, condition: Condition) -> str:
+        """Return an expression that is true when the event passes a (checked) filter."""
+        return self.expression(condition, self._leaf)
+
+    def read(self, path: str) -> str:
+        """Return the name of the value at a (checked) path of the event; None where it is missing."""
+        expression = self._expression(path)
+        return self._reads.setdefault(expression, f"v{len(self._reads)}")
+
+    def _leaf(self, leaf: Leaf) -> str:
+        if isinstance(leaf, Performed | InSegment) or not isinstance(leaf.operand, Path):
             raise TypeError("a filter on an event reads the event only")
-        return source.test(node, _read(source, node.operand.path))
+        return self.test(leaf, self.read(leaf.operand.path))
 
-    return source.function("event", source.expression(condition, leaf))
-
-
-def reader(path: str) -> Callable[[Happening], object]:
-    """Build the function that reads a (checked) path of an event: `properties.revenue`; None where it is missing."""
-    root, *parts = path.split(".")
-    of_root = attrgetter(root)
-    if not parts:
-        return cast("Callable[[Happening], object]", of_root)
-    if len(parts) == 1:
-        name = parts[0]
-        return lambda event: of_root(event).get(name)
-    names = tuple(parts)
-    return lambda event: dig(of_root(event), names)
-
-
-def _read(source: Source, path: str) -> str:
-    """Write the expression that reads a path of `event`; the roots are our own words, the rest are constants."""
-    root, *parts = path.split(".")
-    if root == "type":
-        return "event.type"
-    mapping = "event.properties" if root == "properties" else "event.context"
-    if len(parts) == 1:
-        return f"{mapping}.get({source.constant(parts[0])})"
-    return f"dig({mapping}, {source.constant(tuple(parts))})"
+    def _expression(self, path: str) -> str:
+        """Write what reads a path; the roots are our own words, the rest are constants, the same one a value."""
+        root, *parts = path.split(".")
+        if root == "type":
+            return "event.type"
+        mapping = "event.properties" if root == "properties" else "event.context"
+        if len(parts) == 1:
+            return f"{mapping}.get({self.shared(parts[0])})"
+        return f"dig({mapping}, {self.shared(tuple(parts))})"

@@ -13,7 +13,7 @@ import msgspec
 from bespeak.catalog import Catalog
 from bespeak.clock import Instant
 from bespeak.conditions import Aggregate
-from bespeak.conditions.aggregates import Feeds, key
+from bespeak.conditions.aggregates import Feeds
 from bespeak.engine.live import LiveTable
 from bespeak.engine.models import Models
 from bespeak.engine.records import EventRecord, decode, open_event
@@ -152,10 +152,10 @@ class Sequencer:
         upto
             The log's offset up to which history is read; all of it is durable.
         """
-        old = set(self._feeds.keys)
-        new = Feeds(aggregate for aggregate in aggregates if key(aggregate) not in old)
+        held = self._feeds
         self.segments = segments
         self._set_feeds(aggregates)
+        new = self._feeds.beyond(held)
         if new.keys:
             self._backfill(new, upto)
         self._ask_everybody(at)

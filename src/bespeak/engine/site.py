@@ -9,7 +9,6 @@ import msgspec
 
 from bespeak import content, experiments, rules, segments
 from bespeak.conditions import Aggregate, Condition, compile_condition
-from bespeak.conditions.aggregates import key
 from bespeak.engine.definitions import KINDS, Definition, DefinitionKind
 from bespeak.errors import DefinitionError
 from bespeak.stores import Document, Store
@@ -119,7 +118,7 @@ def build(definitions: Iterable[Definition]) -> Site:
         rules=compiled["rules"],
         experiments=compiled["experiments"],
         blocks=compiled["content"],
-        aggregates=tuple({key(aggregate): aggregate for aggregate in declared}.values()),
+        aggregates=tuple(declared),
     )
 
 
