@@ -371,7 +371,7 @@ def test_explanations_say_what_holds_and_found(condition, person, events):
     visitor = Person(person, folded(Feeds(compiled.depends.aggregates), events))
     explanation = compiled.explain(visitor, at)
     msgspec.json.encode(explanation)
-    assert explanation.sentence()
+    assert compiled.sentence(visitor, at, explanation.holds) == explanation.sentence()
     pairs = [(compiled.condition, explanation)]
     while pairs:
         part, said = pairs.pop()
