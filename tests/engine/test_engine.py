@@ -200,6 +200,7 @@ async def test_replaying_the_log_gives_what_was_live(seed: int) -> None:
         await send(engine, key, story(rng, place))
         if rng.random() < 0.1:
             engine.checkpoint(models=rng.random() < 0.5)
+    await engine._durable()
     # Killed: nothing is closed; whatever is in `store` now is all there is.
     replayed = Engine.open(settings, clock=clock, rng=Random(1), store=store)
     live, again = everything(engine), everything(replayed)

@@ -1,6 +1,7 @@
 """The engine: the one place that picks implementations and holds the order of steps."""
 
 from bespeak.engine.answers import EventResult, Receipt
+from bespeak.engine.custody import ErasureReceipt, Rotation
 from bespeak.engine.definitions import KINDS, Applied, Definition, DefinitionKind, definitions_in
 from bespeak.engine.engine import Engine
 from bespeak.engine.feed import Live, Subscription
@@ -14,10 +15,12 @@ __all__ = [
     "Definition",
     "DefinitionKind",
     "Engine",
+    "ErasureReceipt",
     "EventResult",
     "Live",
     "Metrics",
     "Receipt",
+    "Rotation",
     "Subscription",
     "definitions_in",
 ]

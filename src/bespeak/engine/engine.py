@@ -13,24 +13,22 @@ from bespeak.clock import HOUR, Instant
 from bespeak.decide import DecideRequest, Decision
 from bespeak.engine import keyring
 from bespeak.engine.answers import EventResult, Receipt, profile_answer
+from bespeak.engine.custody import LATE, Custody
 from bespeak.engine.definitions import Applied, Definition, DefinitionKind
 from bespeak.engine.feed import Live, Subscription
-from bespeak.engine.ledger import Ledger
 from bespeak.engine.pages import OWN
-from bespeak.engine.records import DefinitionRecord, ItemsRecord, Record, seal_event
+from bespeak.engine.quarantine import open_rejected, seal_rejected, sentence
+from bespeak.engine.records import DefinitionRecord, ItemsRecord, Record, seal_event, subject_of
 from bespeak.engine.writer import Entry
 from bespeak.errors import Conflict, NotFound
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
-from bespeak.ids import anonymous_profile, digest, user_profile
-from bespeak.privacy import Key, KeyKind, Refused, consent_only, envelope
-from bespeak.profiles import Profile, Resolved, Unresolved, View, canonical
-from bespeak.stores import (
-    Document,
-    Rejected,
-)
+from bespeak.ids import digest
+from bespeak.privacy import Key, KeyKind, Refused, consent_only
+from bespeak.profiles import Profile, Resolved, Unresolved, View
+from bespeak.stores import Document, Rejected
 
 
-class Engine(Ledger):
+class Engine(Custody):
     """A running bespeak.
 
     Make one with `Engine.open`, then `await start()`; `await close()` drains it.
@@ -60,7 +58,7 @@ class Engine(Ledger):
         """
         results = dict(zip(parsed.indexes, self._take_all(parsed.events, parsed.rejected, key.name), strict=True))
         for rejection in parsed.rejected:
-            results[rejection.index] = EventResult("rejected", rejection.message_id, _sentence(rejection))
+            results[rejection.index] = EventResult("rejected", rejection.message_id, sentence(rejection))
         return Receipt(tuple(results[index] for index in sorted(results)), self._durable())
 
     async def track(self, parsed: Parsed, key: Key) -> tuple[EventResult, ...]:
@@ -105,11 +103,16 @@ class Engine(Ledger):
                 self._dedupe.add(name, now // HOUR)
                 seen.append((name, hour))
             results.append(result)
-        self._queue(writer, now, records, seen, tuple(_quarantined(one, source, now) for one in rejected))
+        self._queue(writer, now, records, seen, tuple(seal_rejected(self.vault, one, source, now) for one in rejected))
         self._count(results, rejected)
         return results
 
     def _take(self, event: Event, records: list[Record], *, imported: bool) -> EventResult:
+        if event.time <= self.vault.newest:
+            spared = self._spared(event)
+            if spared is None:
+                return EventResult("refused", event.message_id, LATE)
+            event = spared
         resolved = self.sequencer.whose(event)
         if isinstance(resolved, Unresolved):
             return EventResult("rejected", event.message_id, resolved.reason)
@@ -123,9 +126,10 @@ class Engine(Ledger):
         return EventResult("ok", event.message_id)
 
     def _log(self, event: Event, resolved: Resolved, records: list[Record], *, imported: bool) -> None:
-        records.append(seal_event(event, imported=imported))
+        joined = self.sequencer.joined(event)
+        records.append(seal_event(self.vault, event, subject_of(event, resolved), joined, imported=imported))
         self._offset += 1
-        taken = self.sequencer.take(event, resolved)
+        taken = self.sequencer.take(event, resolved, joined)
         if event.source != OWN:
             self._show(event, taken)
 
@@ -162,14 +166,6 @@ class Engine(Ledger):
         return decision
 
     # -- what is known
-
-    def find(self, any_id: str) -> Profile | None:
-        """Return the profile of a profile id, a user id or an anonymous id, looked up in this order."""
-        for candidate in (any_id, user_profile(any_id), anonymous_profile(any_id)):
-            profile = self.sequencer.live.get(canonical(candidate, self.sequencer.aliases))
-            if profile is not None:
-                return profile
-        return None
 
     def profile(self, any_id: str, *, at: Instant | None = None) -> dict[str, Any] | None:
         """Return what is known about one person as plain JSON; None when nothing is."""
@@ -213,9 +209,8 @@ class Engine(Ledger):
 
     def rejected(self, limit: int = 100) -> tuple[Rejected, ...]:
         """Return the newest things in quarantine, opened."""
-        return tuple(
-            msgspec.structs.replace(one, data=envelope.open_(one.data)) for one in self.store.rejected(limit=limit)
-        )
+        opened = (open_rejected(self.vault, one) for one in self.store.rejected(limit=limit))
+        return tuple(one for one in opened if one is not None)
 
     def subscribe(self) -> Subscription:
         """Watch events, segment changes and decisions from now on."""
@@ -345,12 +340,3 @@ class Engine(Ledger):
         if rejected:
             self.metrics.add("bespeak_events_rejected_total", len(rejected))
             self._quarantined += len(rejected)
-
-
-def _quarantined(rejection: Rejection, source: str, now: Instant) -> Rejected:
-    return Rejected(source, str(rejection.index), _sentence(rejection), now, envelope.seal(rejection.raw))
-
-
-def _sentence(rejection: Rejection) -> str:
-    places = "; ".join(f"{one.path}: expected {one.expected}, found {one.found}" for one in rejection.problems)
-    return f"{rejection.reason}: {places}" if places else rejection.reason

@@ -22,14 +22,25 @@ from bespeak.engine.feed import Feed, Live
 from bespeak.engine.metrics import Metrics
 from bespeak.engine.models import Models
 from bespeak.engine.pages import Pages
-from bespeak.engine.records import DefinitionRecord, EventRecord, ItemsRecord, Record, encode, open_event
-from bespeak.engine.recovery import checkpoint, recover
+from bespeak.engine.records import (
+    DefinitionRecord,
+    ErasureRecord,
+    EventRecord,
+    ItemsRecord,
+    Record,
+    SealedRecord,
+    encode,
+    open_event,
+)
+from bespeak.engine.recovery import Cut, checkpoint, recover
 from bespeak.engine.sequencer import Sequencer, Taken
 from bespeak.engine.site import Registry
+from bespeak.engine.vault import Vault
 from bespeak.engine.writer import Entry, Writer
 from bespeak.errors import StoreError
 from bespeak.events import Event
 from bespeak.ids import ProfileId
+from bespeak.privacy.masters import KEY_FILE, KeyFile, KeyHeld, KeyPlace
 from bespeak.profiles import Resolved
 from bespeak.recommend import SeqKNN, Trending
 from bespeak.segments import Change
@@ -43,6 +54,7 @@ from bespeak.stores import (
     SqliteStore,
     Store,
     StoreLock,
+    WrappedKey,
 )
 
 log = logging.getLogger("bespeak.engine")
@@ -54,7 +66,15 @@ TICK_SECONDS = 0.1
 class Ledger:
     """The state of a running bespeak, and its durability."""
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock, rng: Random, lock: StoreLock | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        rng: Random,
+        lock: StoreLock | None,
+        keys: KeyPlace | None = None,
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.store = store
@@ -64,8 +84,9 @@ class Ledger:
         self.registry = Registry()
         self.catalog = Catalog()
         recommend = settings.recommend
-        self.models = Models(lambda: (SeqKNN(recommend), Trending(recommend)), recommend.weights())
-        self.sequencer = Sequencer(store, settings, self.catalog, self.models)
+        self.vault = Vault(store, keys or _place_of_keys(settings, store), bound=settings.engine.keys_max)
+        self.models = Models(lambda: (SeqKNN(recommend), Trending(recommend)), recommend.weights(), self.vault)
+        self.sequencer = Sequencer(store, settings, self.catalog, self.models, self.vault)
         self.pages = Pages(settings, self.sequencer, self.registry, self.models, clock, rng)
         self._dedupe = Dedupe(store, bound=settings.engine.dedupe_max)
         self._keys = keyring.Keyring()
@@ -77,6 +98,7 @@ class Ledger:
         self._importing = 0
         self._pending: frozenset[ProfileId] = frozenset()
         self._models_written: Instant = 0
+        self._rotating = asyncio.Lock()
         self._last: asyncio.Future[None] | None = None
         self._writer: Writer | None = None
         self._task: asyncio.Task[None] | None = None
@@ -90,8 +112,14 @@ class Ledger:
         rng: Random | None = None,
         store: Store | None = None,
         address: str | None = None,
+        keys: KeyPlace | None = None,
     ) -> Self:
         """Take the store, load the checkpoint and replay the tail of the log.
+
+        Parameters
+        ----------
+        keys
+            Where the master keys are kept; by default a file in the data directory (RAM, for a store in RAM).
 
         Raises
         ------
@@ -99,15 +127,21 @@ class Ledger:
             Another process owns the data directory.
         CorruptLog
             The log does not hold what was written to it.
+        StoreError
+            The master keys are missing, damaged, or of another store.
         """
         lock: StoreLock | None = None
         if store is None:
             store, lock = _open_store(settings, address)
-        ledger = cls(settings, store, clock or SystemClock(), rng or Random(secrets.randbits(128)), lock)
         try:
+            ledger = cls(settings, store, clock or SystemClock(), rng or Random(secrets.randbits(128)), lock, keys)
             ledger._recover()
+            if ledger.vault.newest >= 0:
+                store.wipe()  # an erasure may have been cut off before it came to this
         except BaseException:
-            ledger._release()
+            store.close()
+            if lock is not None:
+                lock.release()
             raise
         return ledger
 
@@ -140,17 +174,27 @@ class Ledger:
     ) -> None:
         if not records and not rejected:
             return
-        row = None
-        if records:
-            row = LogRow(self._offset - len(records) + 1, len(records), now, encode(records))
+        row = self._row(now, records) if records else None
         self._put(
             writer, Entry(asyncio.get_running_loop().create_future(), row=row, seen=tuple(seen), rejected=rejected)
         )
 
+    def _row(self, now: Instant, records: list[Record]) -> LogRow:
+        return LogRow(self._offset - len(records) + 1, len(records), now, encode(records))
+
     def _put(self, writer: Writer, entry: Entry) -> asyncio.Future[None]:
+        """Queue an entry, and the keys made since the one before with it."""
+        keys = self.vault.made()
+        if keys:
+            entry.keys += keys
+            entry.future.add_done_callback(lambda done: self._keys_written(done, keys))
         self._last = entry.future
         writer.put(entry)
         return entry.future
+
+    def _keys_written(self, done: asyncio.Future[None], keys: tuple[WrappedKey, ...]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self.vault.written(keys)
 
     def _durable(self) -> asyncio.Future[None]:
         """Return the future of the newest commit: whatever was taken, or was here before it, is on disk then."""
@@ -170,11 +214,8 @@ class Ledger:
     def _apply(self, record: Record, offset: int) -> None:
         """Apply one record of the log, live and at replay."""
         match record:
-            case EventRecord():
-                event = open_event(record)
-                resolved = self.sequencer.whose(event)
-                if isinstance(resolved, Resolved):
-                    self.sequencer.take(event, resolved)
+            case SealedRecord() | EventRecord():
+                self._take_again(record, offset)
             case ItemsRecord():
                 self.catalog.put(record.put)
                 self.catalog.remove(record.removed)
@@ -183,8 +224,19 @@ class Ledger:
             case DefinitionRecord():
                 self._note(record)
                 self._in_force(record.at, offset)
+            case ErasureRecord():
+                pass  # what is erased is not read any more, and the checkpoint with this record is without it
             case _:
                 assert_never(record)
+
+    def _take_again(self, record: SealedRecord | EventRecord, offset: int) -> None:
+        opened = open_event(self.vault, record, offset)
+        if opened is None:
+            return  # its person was erased
+        event, joined = opened
+        resolved = self.sequencer.whose(event)
+        if isinstance(resolved, Resolved):
+            self.sequencer.take(event, resolved, joined)
 
     def _note(self, record: Record) -> None:
         if isinstance(record, DefinitionRecord):
@@ -198,7 +250,8 @@ class Ledger:
         now = self.clock.now()
         self._items.clear()
         self._pending = frozenset()
-        recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self._apply)
+        self.vault.load()
+        recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self.vault, self._apply)
         self._offset = self.store.last_offset()
         self._dedupe.load(now)
         self._keys.load(self.store)
@@ -222,16 +275,32 @@ class Ledger:
             return None
         now = self.clock.now()
         models = models or now - self._models_written > self.settings.engine.models_seconds * SECOND
-        cut = checkpoint(self.sequencer, self.registry, self.models, self._items, self._offset, models_due=models)
-        if cut is None:
+        pending = frozenset(self.sequencer.live.dirty)
+        cut = self._cut(models=models)
+        if not cut.changed:
             return None
         if models:
             self._models_written = now
-        self._items = {}
-        self._pending = frozenset(row.id for row in cut.checkpoint.profiles)
         entry = Entry(asyncio.get_running_loop().create_future(), documents=cut.documents, checkpoint=cut.checkpoint)
-        future = self._put(self._writer, entry)
-        future.add_done_callback(lambda done: self._written(done, cut.checkpoint.removed))
+        return self._put_cut(self._writer, entry, cut, pending)
+
+    def _cut(self, *, models: bool, forgotten: Iterable[ProfileId] = ()) -> Cut:
+        return checkpoint(
+            self.sequencer,
+            self.registry,
+            self.models,
+            self._items,
+            self._offset,
+            self.vault,
+            models_due=models,
+            forgotten=forgotten,
+        )
+
+    def _put_cut(self, writer: Writer, entry: Entry, cut: Cut, pending: frozenset[ProfileId]) -> asyncio.Future[None]:
+        self._items = {}
+        self._pending = pending
+        future = self._put(writer, entry)
+        future.add_done_callback(lambda done: self._written(done, cut.removed))
         return future
 
     def _written(self, done: asyncio.Future[None], removed: tuple[ProfileId, ...]) -> None:
@@ -301,6 +370,12 @@ class Ledger:
     def catalog_size(self) -> int:
         """Return how many items the catalog holds."""
         return len(self.catalog)
+
+
+def _place_of_keys(settings: Settings, store: Store) -> KeyPlace:
+    if isinstance(store, MemoryStore):
+        return KeyHeld(store.beside)
+    return KeyFile(Path(settings.data_dir) / KEY_FILE)
 
 
 def _open_store(settings: Settings, address: str | None) -> tuple[Store, StoreLock | None]:

@@ -1,4 +1,4 @@
-"""The live table: the profiles in RAM, within a bound; the others rest in the store as bytes."""
+"""The live table: the profiles in RAM, within a bound; the others rest in the store, sealed and under a pseudonym."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from bespeak.clock import NEVER
+from bespeak.engine.vault import PROFILE, Vault
 from bespeak.ids import ProfileId
 from bespeak.profiles import Profile
 from bespeak.stores import ProfileRow, Store
@@ -15,19 +16,20 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Profile)
 
 
-def encode_profile(profile: Profile) -> ProfileRow:
-    """Return a profile as its checkpoint row."""
-    flip = profile.next_flip_at
-    return ProfileRow(profile.id, _encoder.encode(profile), None if flip == NEVER else flip)
+def encode_profile(profile: Profile) -> bytes:
+    """Return everything known of a profile as bytes; nothing is sealed yet."""
+    return _encoder.encode(profile)
 
 
-def decode_profile(row: ProfileRow) -> Profile:
-    """Return the profile of a checkpoint row."""
-    return _decoder.decode(row.data)
+def decode_profile(data: bytes) -> Profile:
+    """Return the profile that `encode_profile` was given."""
+    return _decoder.decode(data)
 
 
 class LiveTable:
     """Drafts by profile id. Only the sequencer changes them; `dirty` are those changed since the last checkpoint.
+
+    In the store a profile stands under `vault.name` of its id, so that no identifier is on disk in clear.
 
     Parameters
     ----------
@@ -35,8 +37,9 @@ class LiveTable:
         Profiles kept in RAM. Clean ones are let go, the longest unused first; dirty ones stay until they are written.
     """
 
-    def __init__(self, store: Store, *, bound: int) -> None:
+    def __init__(self, store: Store, vault: Vault, *, bound: int) -> None:
         self._store = store
+        self._vault = vault
         self._bound = bound
         self._profiles: dict[ProfileId, Profile] = {}
         self.dirty: set[ProfileId] = set()
@@ -47,11 +50,24 @@ class LiveTable:
         profile = self._profiles.get(profile_id)
         if profile is not None or profile_id in self.removed:
             return profile
-        row = self._store.profile(profile_id)
-        if row is None:
-            return None
-        profile = self._profiles[profile_id] = decode_profile(row)
+        row = self._store.profile(self._vault.name(profile_id))
+        profile = None if row is None else self._opened(row)
+        if profile is not None:
+            self._profiles[profile_id] = profile
         return profile
+
+    def named(self, name: str) -> Profile | None:
+        """Return a profile by its id, or by the name of its row in the store."""
+        if name[1:2] == ":":
+            return self.get(name)
+        row = self._store.profile(name)
+        profile = None if row is None else self._opened(row)
+        return None if profile is None else self.get(profile.id)
+
+    def adopt(self, profile: Profile) -> None:
+        """Take in a profile that the checkpoint does not hold yet in the form of today."""
+        self._profiles[profile.id] = profile
+        self.dirty.add(profile.id)
 
     def create(self, profile_id: ProfileId) -> Profile:
         """Put a new, empty profile into the table."""
@@ -71,8 +87,8 @@ class LiveTable:
         self.removed.add(profile_id)
 
     def changed(self) -> tuple[tuple[ProfileRow, ...], tuple[ProfileId, ...]]:
-        """Return the rows changed and the ids removed since the last call, for a checkpoint."""
-        rows = tuple(encode_profile(self._profiles[profile_id]) for profile_id in self.dirty)
+        """Return the rows changed since the last call, and the ids removed and not yet `written`, for a checkpoint."""
+        rows = tuple(self._sealed(self._profiles[profile_id]) for profile_id in self.dirty)
         removed = tuple(self.removed)
         self.dirty.clear()
         return rows, removed
@@ -97,15 +113,29 @@ class LiveTable:
 
     def ids(self) -> tuple[ProfileId, ...]:
         """Return the id of every profile, in RAM or in the store."""
-        resting = (row.id for row in self._store.profiles() if row.id not in self.removed)
-        return tuple(dict.fromkeys([*self._profiles, *resting]))
+        return (*self._profiles, *(profile.id for profile in self._resting()))
 
     def all(self) -> Iterator[Profile]:
         """Yield every profile, live state first and the rest from the store."""
         yield from list(self._profiles.values())
+        yield from self._resting()
+
+    def _resting(self) -> Iterator[Profile]:
+        """Yield the profiles that are in the store only."""
+        awake = {self._vault.name(profile_id) for profile_id in (*self._profiles, *self.removed)}
         for row in self._store.profiles():
-            if row.id not in self._profiles and row.id not in self.removed:
-                yield decode_profile(row)
+            profile = None if row.id in awake else self._opened(row)
+            if profile is not None:
+                yield profile
+
+    def _sealed(self, profile: Profile) -> ProfileRow:
+        flip = profile.next_flip_at
+        data = self._vault.seal(profile.id, PROFILE, encode_profile(profile))
+        return ProfileRow(self._vault.name(profile.id), data, None if flip == NEVER else flip)
+
+    def _opened(self, row: ProfileRow) -> Profile | None:
+        data = self._vault.open(row.data, PROFILE)
+        return None if data is None else decode_profile(data)
 
     def __len__(self) -> int:
         return len(self._profiles)

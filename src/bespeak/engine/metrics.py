@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 COUNTERS: dict[str, str] = {
     "bespeak_events_accepted_total": "Events folded and queued for the log.",
     "bespeak_events_duplicate_total": "Events that had been here before.",
-    "bespeak_events_refused_total": "Events that consent did not allow.",
+    "bespeak_events_refused_total": "Events that consent, or an erasure since, did not allow.",
     "bespeak_events_rejected_total": "Events that were not well formed; they are in the quarantine.",
     "bespeak_decisions_total": "Decisions answered.",
     "bespeak_decisions_default_total": "Decisions answered without the profile (no consent, nobody known, no time).",
     "bespeak_segment_changes_total": "Times that somebody entered or left a segment.",
+    "bespeak_erasures_total": "People erased.",
     "bespeak_commit_failures_total": "Commits that failed and were undone.",
     "bespeak_checkpoints_total": "Checkpoints written.",
 }

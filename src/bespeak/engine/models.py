@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from bespeak.engine.vault import PRODUCT, STORE, Vault
 from bespeak.events import Event, item_ids
 from bespeak.profiles import Profile, Recent
 from bespeak.recommend import Interaction, Recommender
@@ -26,7 +27,8 @@ class Models:
     """Every recommender, learning event by event.
 
     A checkpoint holds each recommender's state, written now and then since it may be large, and what was learned
-    since; together they are exactly what was live.
+    since; together they are exactly what was live. Both are sealed under the key of the store: what was learned since
+    is what one person after another did, without saying who.
 
     Parameters
     ----------
@@ -36,8 +38,9 @@ class Models:
         Weight by event name; an event that is not here teaches nothing, and is no history either.
     """
 
-    def __init__(self, make: Callable[[], tuple[Recommender, ...]], weights: Mapping[str, float]) -> None:
+    def __init__(self, make: Callable[[], tuple[Recommender, ...]], weights: Mapping[str, float], vault: Vault) -> None:
         self._make = make
+        self._vault = vault
         self._weights = weights
         self.recommenders = make()
         self._pending: list[Interaction] = []
@@ -56,15 +59,15 @@ class Models:
             self._pending.append(interaction)
             self._learn(interaction)
 
-    def load(self, store: Store) -> None:
-        """Start anew from the checkpoint."""
+    def load(self, store: Store, *, sealed: bool) -> None:
+        """Start anew from the checkpoint; that of a store older than keys is not sealed."""
         self.recommenders = self._make()
         for recommender in self.recommenders:
-            product = store.product("model:" + recommender.name)
-            if product is not None:
-                recommender.load(product.data)
-        pending = store.product(_PENDING)
-        self._pending = _decoder.decode(pending.data) if pending is not None else []
+            data = self._read(store, "model:" + recommender.name, sealed=sealed)
+            if data is not None:
+                recommender.load(data)
+        pending = self._read(store, _PENDING, sealed=sealed)
+        self._pending = _decoder.decode(pending) if pending is not None else []
         self._written = len(self._pending)
         for interaction in self._pending:
             self._learn(interaction)
@@ -79,12 +82,21 @@ class Models:
         """
         if (full and self._pending) or len(self._pending) > PENDING_MAX:
             self._pending, self._written = [], 0
-            states = tuple(Product("model:" + one.name, offset, one.dump()) for one in self.recommenders)
-            return (*states, Product(_PENDING, offset, msgspec.msgpack.encode(self._pending)))
+            states = tuple(self._product("model:" + one.name, offset, one.dump()) for one in self.recommenders)
+            return (*states, self._product(_PENDING, offset, msgspec.msgpack.encode(self._pending)))
         if len(self._pending) == self._written:
             return ()
         self._written = len(self._pending)
-        return (Product(_PENDING, offset, msgspec.msgpack.encode(self._pending)),)
+        return (self._product(_PENDING, offset, msgspec.msgpack.encode(self._pending)),)
+
+    def _product(self, name: str, offset: int, data: bytes) -> Product:
+        return Product(name, offset, self._vault.seal(STORE, PRODUCT, data))
+
+    def _read(self, store: Store, name: str, *, sealed: bool) -> bytes | None:
+        product = store.product(name)
+        if product is None or not sealed:
+            return None if product is None else product.data
+        return self._vault.open(product.data, PRODUCT)
 
     def _learn(self, interaction: Interaction) -> None:
         for recommender in self.recommenders:

@@ -1,12 +1,12 @@
 """What the log holds: everything the fold depends on, as bytes.
 
-A log row's payload is a msgpack array of records. An event's private part (who, what, where) is an envelope
-under its subject; its public part is what the log itself must know.
+A log row's payload is a msgpack array of records. An event is an envelope under its subject's key; beside it stands
+only what the log itself must know. Logs that are older than keys hold events in an envelope that is not sealed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -14,14 +14,51 @@ import msgspec
 from bespeak.catalog import Item
 from bespeak.clock import Instant
 from bespeak.engine.definitions import DefinitionKind
+from bespeak.engine.vault import EVENT, Vault
 from bespeak.errors import CorruptLog
 from bespeak.events import Event, EventType
+from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy import envelope
+from bespeak.profiles import Resolved
 from bespeak.stores import LogRow
 
 
+class Inside(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What stands in the envelope of an event: everything but its arrival.
+
+    `joined` is the profile that the event took into its own; empty when none. It is kept, not worked out again, since
+    it depended on whom else the log spoke of, and somebody in it may have been erased since.
+    """
+
+    type: EventType
+    name: str
+    message_id: str
+    time: Instant
+    user_id: str | None
+    anonymous_id: str | None
+    previous_id: str | None
+    group_id: str | None
+    properties: dict[str, Any]
+    context: dict[str, Any]
+    source: str
+    signed: bool
+    original_time: Instant | None
+    joined: ProfileId
+
+
+class SealedRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="s", gc=False):
+    """One event, sealed under the key of its subject.
+
+    `imported` marks history: it was not clamped by the wall clock, and its dedupe digest has no age.
+    """
+
+    received: Instant
+    imported: bool
+    private: bytes
+
+
 class Private(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The part of an event that is personal; sealed."""
+    """The personal part of an event in a log that is older than keys."""
 
     user_id: str | None
     anonymous_id: str | None
@@ -32,10 +69,7 @@ class Private(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class EventRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="e", gc=False):
-    """One event: its public part, and its private part in an envelope.
-
-    `imported` marks history: it was not clamped by the wall clock, and its dedupe digest has no age.
-    """
+    """One event of a log that is older than keys: read, and written no more."""
 
     type: EventType
     name: str
@@ -67,36 +101,91 @@ class ItemsRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="recor
     at: Instant
 
 
-Record = EventRecord | DefinitionRecord | ItemsRecord
+class ErasureRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="x"):
+    """A person was erased: the pseudonyms of all their identifiers, and when."""
+
+    names: tuple[str, ...]
+    at: Instant
+
+
+Record = SealedRecord | EventRecord | DefinitionRecord | ItemsRecord | ErasureRecord
 
 _encoder = msgspec.msgpack.Encoder()
+_inside = msgspec.msgpack.Decoder(Inside)
 _private = msgspec.msgpack.Decoder(Private)
 _records = msgspec.msgpack.Decoder(tuple[Record, ...])
 
 
-def seal_event(event: Event, *, imported: bool) -> EventRecord:
+def subject_of(event: Event, resolved: Resolved) -> ProfileId:
+    """Return the identifier under whose key an event is sealed.
+
+    The user's where the event is taken to be theirs, also beside a device; else the device's: a user id that was only
+    claimed gives nobody a hold on what the device did.
+    """
+    if event.user_id is not None and resolved.claimed is None:
+        return user_profile(event.user_id)
+    return anonymous_profile(event.anonymous_id or "")
+
+
+def seal_event(vault: Vault, event: Event, subject: ProfileId, joined: ProfileId, *, imported: bool) -> SealedRecord:
     """Put an event into the form that the log keeps."""
-    private = Private(
-        event.user_id, event.anonymous_id, event.previous_id, event.group_id, event.properties, event.context
-    )
-    return EventRecord(
+    inside = Inside(
         event.type,
         event.name,
         event.message_id,
         event.time,
-        event.received,
+        event.user_id,
+        event.anonymous_id,
+        event.previous_id,
+        event.group_id,
+        event.properties,
+        event.context,
         event.source,
         event.signed,
         event.original_time,
-        imported,
-        envelope.seal(_encoder.encode(private)),
+        joined,
     )
+    return SealedRecord(event.received, imported, vault.seal(subject, EVENT, _encoder.encode(inside)))
 
 
-def open_event(record: EventRecord) -> Event:
-    """Take an event out of the form that the log keeps."""
+def open_event(vault: Vault, record: SealedRecord | EventRecord, offset: int) -> tuple[Event, ProfileId | None] | None:
+    """Take an event out of the form that the log keeps.
+
+    Returns
+    -------
+    The event, and the profile that it joined (empty: none; None: the log is older than this is kept). None when its
+    person was erased.
+    """
+    if isinstance(record, EventRecord):
+        event = _open_plain(vault, record, offset)
+        return None if event is None else (event, None)
+    data = vault.open(record.private, EVENT)
+    if data is None:
+        return None
+    inside = _inside.decode(data)
+    event = Event(
+        type=inside.type,
+        name=inside.name,
+        message_id=inside.message_id,
+        time=inside.time,
+        received=record.received,
+        user_id=inside.user_id,
+        anonymous_id=inside.anonymous_id,
+        previous_id=inside.previous_id,
+        group_id=inside.group_id,
+        properties=inside.properties,
+        context=inside.context,
+        source=inside.source,
+        signed=inside.signed,
+        original_time=inside.original_time,
+    )
+    return event, inside.joined
+
+
+def _open_plain(vault: Vault, record: EventRecord, offset: int) -> Event | None:
+    """Open an event that is sealed under no key; what it says of people erased later is left out."""
     private = _private.decode(envelope.open_(record.private))
-    return Event(
+    event = Event(
         type=record.type,
         name=record.name,
         message_id=record.message_id,
@@ -112,6 +201,26 @@ def open_event(record: EventRecord) -> Event:
         signed=record.signed,
         original_time=record.original_time,
     )
+    return without(event, lambda subject: _was_erased(vault, subject, offset))
+
+
+def _was_erased(vault: Vault, subject: ProfileId, offset: int) -> bool:
+    erased = vault.erased(subject)
+    return erased is not None and offset < erased.offset
+
+
+def without(event: Event, erased: Callable[[ProfileId], bool]) -> Event | None:
+    """Return an event without the identifiers that were erased; None when it is about somebody who was."""
+    user, device, previous = event.user_id, event.anonymous_id, event.previous_id
+    if user is not None and erased(user_profile(user)):
+        return None
+    if device is not None and erased(anonymous_profile(device)):
+        if user is None:
+            return None
+        event = msgspec.structs.replace(event, anonymous_id=None)
+    if previous is not None and (erased(user_profile(previous)) or erased(anonymous_profile(previous))):
+        event = msgspec.structs.replace(event, previous_id=None)
+    return event
 
 
 def encode(records: list[Record] | tuple[Record, ...]) -> bytes:

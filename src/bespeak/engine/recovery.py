@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import base64
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from bespeak.catalog import Catalog, Item
+from bespeak.engine.live import decode_profile
 from bespeak.engine.models import Models
 from bespeak.engine.records import Record, decode
 from bespeak.engine.sequencer import Sequencer
 from bespeak.engine.site import Registry
+from bespeak.engine.vault import ALIAS, STORE, Vault
+from bespeak.ids import ProfileId
 from bespeak.stores import Checkpoint, Document, Product, Store
 
 STATE = "state"
 
+_alias = msgspec.msgpack.Decoder(tuple[ProfileId, ProfileId])
+
 
 class Totals(msgspec.Struct, frozen=True):
-    """Fold products that are small: how many profiles there are, and how many members each segment has."""
+    """Fold products that are small: how many profiles there are, and how many members each segment has.
+
+    `sealed` says that the checkpoint's profiles, aliases and products are; those of older stores are not.
+    """
 
     profiles: int = 0
     sizes: dict[str, int] = {}
+    sealed: bool = False
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """One checkpoint, with the documents that are true as of it."""
+    """One checkpoint, with the documents that are true as of it, and the profiles that are not in it any more.
+
+    `changed` says whether anything has, since the one before.
+    """
 
     checkpoint: Checkpoint
     documents: tuple[Document, ...]
+    removed: tuple[ProfileId, ...]
+    changed: bool
 
 
 def checkpoint(
@@ -36,10 +51,12 @@ def checkpoint(
     models: Models,
     items: Mapping[str, Item | None],
     offset: int,
+    vault: Vault,
     *,
     models_due: bool,
-) -> Cut | None:
-    """Gather what changed since the last checkpoint; None when nothing did.
+    forgotten: Iterable[ProfileId] = (),
+) -> Cut:
+    """Gather what changed since the last checkpoint.
 
     Parameters
     ----------
@@ -47,18 +64,25 @@ def checkpoint(
         Items put (or removed: None) since the last checkpoint.
     offset
         The offset that everything folded so far includes.
+    forgotten
+        Ids whose aliases go.
     """
     documents = (*registry.changed(), *(_item_document(item_id, item, offset) for item_id, item in items.items()))
     aliases, sequencer.new_aliases = sequencer.new_aliases, {}
     rows, removed = sequencer.live.changed()
     products = models.products(offset, full=models_due)
-    if not (rows or removed or aliases or documents or products):
-        return None
-    totals = Product(STATE, offset, msgspec.msgpack.encode(Totals(sequencer.profiles, sequencer.sizes)))
-    return Cut(
-        Checkpoint(offset=offset, profiles=rows, removed=removed, aliases=aliases, products=(totals, *products)),
-        documents,
+    changed = bool(rows or removed or aliases or documents or products)
+    totals = Totals(sequencer.profiles, sequencer.sizes, sealed=True)
+    old, sequencer.plain = sequencer.plain, ()
+    cut = Checkpoint(
+        offset=offset,
+        profiles=rows,
+        removed=(*(vault.name(profile_id) for profile_id in removed), *old),
+        aliases={vault.name(alias): _seal_alias(vault, alias, profile_id) for alias, profile_id in aliases.items()},
+        unaliased=(*(vault.name(alias) for alias in forgotten), *old),
+        products=(Product(STATE, offset, msgspec.msgpack.encode(totals)), *products),
     )
+    return Cut(cut, documents, removed, changed)
 
 
 def recover(
@@ -67,24 +91,48 @@ def recover(
     registry: Registry,
     catalog: Catalog,
     models: Models,
+    vault: Vault,
     apply: Callable[[Record, int], None],
 ) -> None:
     """Load the checkpoint, then apply the log since; forgets whatever was in RAM before."""
     included = store.checkpoint_offset()
+    held = store.product(STATE)
+    totals = msgspec.msgpack.decode(held.data, type=Totals) if held is not None else Totals()
     sequencer.live.clear()
-    sequencer.aliases = dict(store.aliases())
     sequencer.new_aliases = {}
+    sequencer.plain = ()
+    if totals.sealed:
+        pairs = (_open_alias(vault, sealed) for sealed in store.aliases().values())
+        sequencer.aliases = dict(pair for pair in pairs if pair is not None)
+    else:
+        _adopt(store, sequencer)
     catalog.remove(tuple(catalog.ids))
     items = (document.data for document in store.documents("item"))
     catalog.put([msgspec.msgpack.decode(data, type=Item) for data in items if data is not None])
     registry.load(store)
-    held = store.product(STATE)
-    totals = msgspec.msgpack.decode(held.data, type=Totals) if held is not None else Totals()
     sequencer.restore(registry.site.segments, registry.site.aggregates, totals.sizes, totals.profiles)
-    models.load(store)
+    models.load(store, sealed=totals.sealed)
     for row in store.read(included):
         for offset, record in decode(row, after=included):
             apply(record, offset)
+
+
+def _adopt(store: Store, sequencer: Sequencer) -> None:
+    """Take over the checkpoint of a store that is older than keys; the next one replaces all of it."""
+    for row in store.profiles():
+        sequencer.live.adopt(decode_profile(row.data))
+    sequencer.aliases = dict(store.aliases())
+    sequencer.new_aliases = dict(sequencer.aliases)
+    sequencer.plain = (*sequencer.live.ids(), *sequencer.aliases)
+
+
+def _seal_alias(vault: Vault, alias: ProfileId, profile_id: ProfileId) -> str:
+    return base64.b64encode(vault.seal(STORE, ALIAS, msgspec.msgpack.encode((alias, profile_id)))).decode()
+
+
+def _open_alias(vault: Vault, sealed: str) -> tuple[ProfileId, ProfileId] | None:
+    data = vault.open(base64.b64decode(sealed), ALIAS)
+    return None if data is None else _alias.decode(data)
 
 
 def _item_document(item_id: str, item: Item | None, offset: int) -> Document:

@@ -16,10 +16,11 @@ from bespeak.conditions import Aggregate
 from bespeak.conditions.aggregates import Feeds
 from bespeak.engine.live import LiveTable
 from bespeak.engine.models import Models
-from bespeak.engine.records import EventRecord, decode, open_event
+from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
 from bespeak.engine.timers import Timers
+from bespeak.engine.vault import Vault
 from bespeak.events import Event
-from bespeak.ids import ProfileId
+from bespeak.ids import ProfileId, user_profile
 from bespeak.privacy import Admitted, Refused, admit
 from bespeak.profiles import (
     SILENT,
@@ -59,17 +60,21 @@ class Sequencer:
         Drafts of the profiles.
     aliases
         Profile ids that resolve to another.
+    plain
+        Names of rows that a checkpoint older than keys has in clear, and the next one removes.
     """
 
-    def __init__(self, store: Store, settings: Settings, catalog: Catalog, models: Models) -> None:
+    def __init__(self, store: Store, settings: Settings, catalog: Catalog, models: Models, vault: Vault) -> None:
         self._store = store
+        self._vault = vault
         self._settings = settings
         self.catalog = catalog
         self.models = models
-        self.live = LiveTable(store, bound=settings.profiles.live_max)
+        self.live = LiveTable(store, vault, bound=settings.profiles.live_max)
         self.timers = Timers(store)
         self.aliases: dict[ProfileId, ProfileId] = {}
         self.new_aliases: dict[ProfileId, ProfileId] = {}
+        self.plain: tuple[ProfileId, ...] = ()
         self.segments = Segments()
         self.sizes: dict[str, int] = {}
         self.profiles = 0
@@ -91,11 +96,32 @@ class Sequencer:
         """Say whether a profile of that id is held."""
         return self.live.get(profile_id) is not None
 
+    def joined(self, event: Event) -> ProfileId:
+        """Return the profile that this event joins with its person's; empty when none."""
+        if event.user_id is None:
+            return ""
+        identity = self._settings.identity
+        join = joins(event, self.aliases, identity, self.known)
+        if not isinstance(join, Join):
+            return ""
+        into = self.live.get(join.into) or Profile(id=join.into)
+        other = self.live.get(join.other) or Profile(id=join.other)
+        return join.other if within_bounds(into, other, identity) else ""
+
     # -- taking, in log order
 
-    def take(self, event: Event, resolved: Resolved) -> Taken:
-        """Link, fold, learn and classify one event that is in the log."""
-        changes = self._link(event)
+    def take(self, event: Event, resolved: Resolved, joined: ProfileId | None = None) -> Taken:
+        """Link, fold, learn and classify one event that is in the log.
+
+        Parameters
+        ----------
+        joined
+            The profile that it joins with its own, as `joined` said before it was logged; empty when none, None where
+            that is to be asked now.
+        """
+        if joined is None:
+            joined = self.joined(event)
+        changes = self._join(joined, event) if joined else ()
         profile_id = canonical(resolved.profile, self.aliases)
         profile = self.live.get(profile_id)
         created = profile is None
@@ -127,8 +153,8 @@ class Sequencer:
         """Work through every flip that is due by `now`."""
         self.timers.refill(now)
         changes: tuple[Change, ...] = ()
-        for profile_id in self.timers.due(now):
-            profile = self.live.get(profile_id)
+        for name in self.timers.due(now):
+            profile = self.live.named(name)
             if profile is None:
                 continue
             changes += self.advance_profile(profile, now)
@@ -180,25 +206,18 @@ class Sequencer:
         self.profiles += 1
         return profile
 
-    def _link(self, event: Event) -> tuple[Change, ...]:
-        if event.user_id is None:
-            return ()
-        join = joins(event, self.aliases, self._settings.identity, self.known)
-        return self._join(join, event) if isinstance(join, Join) else ()
-
-    def _join(self, join: Join, event: Event) -> tuple[Change, ...]:
-        other = self.live.get(join.other)
-        into = self.live.get(join.into) or self._create(join.into)
-        if not within_bounds(into, other or Profile(id=join.other), self._settings.identity):
-            return ()
-        for name in (join.other, *(other.aliases if other is not None else ())):
-            self.aliases[name] = self.new_aliases[name] = join.into
-        self.live.touch(join.into)
+    def _join(self, joined: ProfileId, event: Event) -> tuple[Change, ...]:
+        into_id = canonical(user_profile(event.user_id or ""), self.aliases)
+        other = self.live.get(joined)
+        into = self.live.get(into_id) or self._create(into_id)
+        for name in (joined, *(other.aliases if other is not None else ())):
+            self.aliases[name] = self.new_aliases[name] = into_id
+        self.live.touch(into_id)
         if other is None:
-            into.aliases = sorted({*into.aliases, join.other})
+            into.aliases = sorted({*into.aliases, joined})
             return ()
         merge(into, other, self._settings.profiles)
-        self.live.remove(join.other)
+        self.live.remove(joined)
         self.profiles -= 1
         for segment_id in other.segments:
             self.sizes[segment_id] = self.sizes.get(segment_id, 0) - 1
@@ -206,6 +225,17 @@ class Sequencer:
         changes = self.segments.classify_all(into, at, self._settings.profiles)
         self.timers.note(into.id, into.next_flip_at)
         return changes
+
+    def forget(self, profile: Profile) -> None:
+        """Drop a person: profile, aliases, timers, and their part in the sizes of segments."""
+        for segment_id in profile.segments:
+            self.sizes[segment_id] = self.sizes.get(segment_id, 0) - 1
+        for name in profile.aliases:
+            self.aliases.pop(name, None)
+            self.new_aliases.pop(name, None)
+        self.live.remove(profile.id)
+        self.timers.forget(profile.id)
+        self.profiles -= 1
 
     def _count(self, changes: tuple[Change, ...]) -> None:
         for change in changes:
@@ -233,8 +263,10 @@ class Sequencer:
             for offset, record in decode(row, after=0):
                 if offset > upto:
                     return
-                if isinstance(record, EventRecord):
-                    yield open_event(record)
+                if isinstance(record, SealedRecord | EventRecord):
+                    opened = open_event(self._vault, record, offset)
+                    if opened is not None:
+                        yield opened[0]
 
     def _ask_everybody(self, at: Instant) -> None:
         self.sizes = {segment.id: 0 for segment in self.segments.all()}

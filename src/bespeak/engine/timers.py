@@ -13,7 +13,7 @@ REFILL_MAX = 1_000_000
 
 
 class Timers:
-    """A heap of (instant, profile) up to a horizon of one hour.
+    """A heap of (instant, name) up to a horizon of one hour; a name is a profile's id, or its row's in the store.
 
     An entry may be stale: the profile's own `next_flip_at` decides when it comes up.
     """
@@ -43,11 +43,16 @@ class Timers:
         return self._heap[0][0] if self._heap else NEVER
 
     def due(self, now: Instant) -> list[ProfileId]:
-        """Take out the profiles that are due by `now`, each once, the earliest first."""
+        """Take out the names that are due by `now`, each once, the earliest first."""
         found: dict[ProfileId, None] = {}
         while self._heap and self._heap[0][0] <= now:
             found[heapq.heappop(self._heap)[1]] = None
         return list(found)
+
+    def forget(self, profile_id: ProfileId) -> None:
+        """Drop what is remembered under a profile's id."""
+        self._heap = [entry for entry in self._heap if entry[1] != profile_id]
+        heapq.heapify(self._heap)
 
     def clear(self) -> None:
         """Forget everything."""

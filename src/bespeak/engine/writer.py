@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from bespeak.errors import Overloaded, StoreError, Unavailable
-from bespeak.stores import Checkpoint, Commit, Document, LogRow, Rejected, Store
+from bespeak.stores import Checkpoint, Commit, Document, Forget, LogRow, Rejected, Store, WrappedKey
 
 log = logging.getLogger("bespeak.engine")
 
@@ -19,7 +19,7 @@ QUEUE_BYTES = 64 * 1024 * 1024
 class Entry:
     """One thing to write, and the future that its sender waits for."""
 
-    __slots__ = ("checkpoint", "documents", "future", "rejected", "row", "seen")
+    __slots__ = ("checkpoint", "documents", "forget", "future", "keys", "rejected", "row", "seen")
 
     def __init__(
         self,
@@ -30,6 +30,8 @@ class Entry:
         documents: tuple[Document, ...] = (),
         rejected: tuple[Rejected, ...] = (),
         checkpoint: Checkpoint | None = None,
+        keys: tuple[WrappedKey, ...] = (),
+        forget: Forget | None = None,
     ) -> None:
         self.future = future
         self.row = row
@@ -37,6 +39,8 @@ class Entry:
         self.documents = documents
         self.rejected = rejected
         self.checkpoint = checkpoint
+        self.keys = keys
+        self.forget = forget
 
 
 class Writer:
@@ -120,11 +124,11 @@ class Writer:
 
 
 def _groups(entries: list[Entry]) -> list[list[Entry]]:
-    """Cut the entries after each checkpoint, since one transaction carries at most one."""
+    """Cut the entries after each checkpoint, and each erasure, since one transaction carries at most one."""
     groups: list[list[Entry]] = [[]]
     for entry in entries:
         groups[-1].append(entry)
-        if entry.checkpoint is not None:
+        if entry.checkpoint is not None or entry.forget is not None:
             groups.append([])
     return [group for group in groups if group]
 
@@ -136,6 +140,8 @@ def _commit(group: list[Entry]) -> Commit:
         documents=tuple(document for entry in group for document in entry.documents),
         rejected=tuple(one for entry in group for one in entry.rejected),
         checkpoint=group[-1].checkpoint,
+        keys=tuple(key for entry in group for key in entry.keys),
+        forget=group[-1].forget,
     )
 
 

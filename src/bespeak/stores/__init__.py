@@ -13,17 +13,20 @@ from bespeak.stores.store import (
     Checkpoint,
     Commit,
     Document,
+    Forget,
     LogRow,
     Product,
     ProfileRow,
     Rejected,
     Store,
+    WrappedKey,
 )
 
 __all__ = [
     "Checkpoint",
     "Commit",
     "Document",
+    "Forget",
     "LogRow",
     "MemorySettings",
     "MemoryStore",
@@ -36,5 +39,6 @@ __all__ = [
     "Store",
     "StoreLock",
     "StoreSettings",
+    "WrappedKey",
     "read_owner",
 ]

@@ -12,14 +12,25 @@ from bespeak.clock import Instant
 from bespeak.errors import StoreError
 from bespeak.ids import ProfileId
 from bespeak.stores.settings import MemorySettings
-from bespeak.stores.store import Checkpoint, Commit, Document, LogRow, Product, ProfileRow, Rejected
-from bespeak.stores.verify import AGELESS, follows, verify
+from bespeak.stores.store import (
+    Checkpoint,
+    Commit,
+    Document,
+    Forget,
+    LogRow,
+    Product,
+    ProfileRow,
+    Rejected,
+    WrappedKey,
+)
+from bespeak.stores.verify import AGELESS, SUBJECT_BYTES, follows, verify
 
 
 class MemoryStore:
     """Everything in RAM; nothing outlives the process.
 
-    A lock stands for the transaction: a reader in another thread sees all of a commit or nothing of it.
+    A lock stands for the transaction: a reader in another thread sees all of a commit or nothing of it. `beside` is
+    what would lie beside a durable store in its data directory, by file name.
 
     Examples
     --------
@@ -41,6 +52,9 @@ class MemoryStore:
         self._hours: dict[int, set[bytes]] = {}
         self._documents: dict[str, dict[str, list[Document]]] = {}
         self._rejected: deque[Rejected] = deque(maxlen=self._settings.rejected_max)
+        self._keys: dict[int, WrappedKey] = {}
+        self._subjects: dict[bytes, int] = {}
+        self.beside: dict[str, bytes] = {}
         self._closed = False
 
     def commit(self, commit: Commit) -> None:
@@ -56,8 +70,12 @@ class MemoryStore:
             for document in commit.documents:
                 self._add_document(document)
             self._rejected.extend(commit.rejected)
+            for key in commit.keys:
+                self._put_key(key)
             if commit.checkpoint is not None:
                 self._cut(commit.checkpoint)
+            if commit.forget is not None:
+                self._forget(commit.forget)
 
     def last_offset(self) -> int:
         """Return the offset of the newest record; 0 when the log is empty."""
@@ -155,6 +173,36 @@ class MemoryStore:
         """Return how many rejected things are kept."""
         return len(self._rejected)
 
+    def key(self, number: int) -> WrappedKey | None:
+        """Return a key by its number, also a destroyed one (nothing wrapped); None when there never was one."""
+        with self._lock:
+            self._check_open()
+            return self._keys.get(number)
+
+    def key_of(self, subject: bytes) -> WrappedKey | None:
+        """Return the key of a subject; None when there is none, or it was destroyed."""
+        with self._lock:
+            self._check_open()
+            number = self._subjects.get(subject)
+            return None if number is None else self._keys[number]
+
+    def each_key(self) -> Iterator[WrappedKey]:
+        """Yield every key that was not destroyed, in the order of its number, as of the first call of `next`."""
+        with self._lock:
+            self._check_open()
+            kept = [key for _, key in sorted(self._keys.items()) if key.wrapped]
+        yield from kept
+
+    def last_key(self) -> int:
+        """Return the highest number that a key has or had; 0 when there is none."""
+        with self._lock:
+            self._check_open()
+            return max(self._keys, default=0)
+
+    def wipe(self) -> bool:
+        """Return True: what was forgotten is in no list any more."""
+        return True
+
     def size(self) -> int:
         """Return the bytes of log, profiles, products, documents and rejected things; not what Python adds."""
         with self._lock:
@@ -188,11 +236,29 @@ class MemoryStore:
         kept.append(document)
         del kept[: -self._settings.versions_max]
 
+    def _put_key(self, key: WrappedKey) -> None:
+        held = self._keys.get(key.number)
+        if held is None or held.wrapped:
+            self._keys[key.number] = key
+            self._subjects[key.subject] = key.number
+
+    def _forget(self, forget: Forget) -> None:
+        for number in forget.keys:
+            held = self._keys.get(number)
+            if held is not None:
+                self._subjects.pop(held.subject, None)
+                self._keys[number] = WrappedKey(number, bytes(SUBJECT_BYTES), b"")
+        if forget.rejected is not None:
+            kept = [each for each in self._rejected if not forget.rejected(each)]
+            self._rejected = deque(kept, maxlen=self._settings.rejected_max)
+
     def _cut(self, checkpoint: Checkpoint) -> None:
         for profile_id in checkpoint.removed:
             self._profiles.pop(profile_id, None)
         for row in checkpoint.profiles:
             self._profiles[row.id] = row
+        for alias in checkpoint.unaliased:
+            self._aliases.pop(alias, None)
         self._aliases.update(checkpoint.aliases)
         for product in checkpoint.products:
             self._products[product.name] = product

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -12,18 +13,19 @@ from pathlib import Path
 from bespeak.clock import Instant
 from bespeak.errors import CorruptLog, StoreError
 from bespeak.ids import ProfileId
-from bespeak.stores import sqlite_log, sqlite_seen
+from bespeak.stores import sqlite_keys, sqlite_log, sqlite_seen
 from bespeak.stores.fair import FairLock
 from bespeak.stores.settings import SqliteSettings
 from bespeak.stores.sqlite_file import TROUBLE, connect, connect_reader, open_writer
 from bespeak.stores.sqlite_upkeep import Upkeep
-from bespeak.stores.sqlite_write import put_checkpoint, put_documents, put_rejected
-from bespeak.stores.store import Commit, Document, LogRow, Product, ProfileRow, Rejected
+from bespeak.stores.sqlite_write import drop_rejected, put_checkpoint, put_documents, put_rejected
+from bespeak.stores.store import Commit, Document, Forget, LogRow, Product, ProfileRow, Rejected, WrappedKey
 from bespeak.stores.verify import verify
 
 _log = logging.getLogger(__name__)
 
 _UPKEEP_CACHE_KIB = 2_048
+_WIPE_PAUSE_SECONDS = 0.02
 
 
 class SqliteStore:
@@ -81,13 +83,16 @@ class SqliteStore:
             self._check_open()
             self._reopen()
             last = verify(commit, last=self._last, checkpoint=self._offset)
-            with self._transaction() as writer:
+            with self._transaction(secure=commit.forget is not None) as writer:
                 crc = sqlite_log.append(writer, commit.rows, self._crc)
                 sqlite_seen.add(writer, commit.seen)
                 put_documents(writer, commit.documents, versions_max=self._settings.versions_max)
                 put_rejected(writer, commit.rejected, rejected_max=self._settings.rejected_max)
+                sqlite_keys.put(writer, commit.keys)
                 if commit.checkpoint is not None:
                     put_checkpoint(writer, commit.checkpoint)
+                if commit.forget is not None:
+                    _forget(writer, commit.forget)
             self._last, self._crc = last, crc
             if commit.checkpoint is not None:
                 self._offset = commit.checkpoint.offset
@@ -101,6 +106,39 @@ class SqliteStore:
                 writer.execute("DELETE FROM seen WHERE hour < ?", (before_hour,))
             self._upkeep.forget(before_hour)
         self._reset_lookup()
+
+    def wipe(self) -> bool:
+        """Copy the write-ahead log into the file and cut it, so that no older page is left in it.
+
+        Returns
+        -------
+        False when a reader that began before held it up for too long; the next call, or closing, does it.
+
+        Raises
+        ------
+        StoreError
+            The file cannot be written.
+        """
+        end = time.monotonic() + self._settings.busy_ms / 1000
+        while True:
+            with self._write_lock:
+                self._check_open()
+                if self._cut_wal(self._reopen()):
+                    return True
+            if time.monotonic() > end:
+                return False
+            time.sleep(_WIPE_PAUSE_SECONDS)
+
+    def _cut_wal(self, writer: sqlite3.Connection) -> bool:
+        try:
+            writer.execute("PRAGMA busy_timeout=0")  # commits wait for us meanwhile
+            return not writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                return False
+            raise StoreError(f"the write-ahead log of {self.path} could not be cut: {error}") from error
+        finally:
+            writer.execute(f"PRAGMA busy_timeout={self._settings.busy_ms}")
 
     # Reading
 
@@ -194,6 +232,26 @@ class SqliteStore:
         with self._shared_reader() as reader:
             return int(reader.execute("SELECT count(*) FROM rejected").fetchone()[0])
 
+    def key(self, number: int) -> WrappedKey | None:
+        """Return a key by its number, also a destroyed one (nothing wrapped); None when there never was one."""
+        with self._shared_reader() as reader:
+            return sqlite_keys.by_number(reader, number)
+
+    def key_of(self, subject: bytes) -> WrappedKey | None:
+        """Return the key of a subject; None when there is none, or it was destroyed."""
+        with self._shared_reader() as reader:
+            return sqlite_keys.by_subject(reader, subject)
+
+    def each_key(self) -> Iterator[WrappedKey]:
+        """Yield every key that was not destroyed, in the order of its number, as of the first call of `next`."""
+        with self._own_reader() as reader:
+            yield from sqlite_keys.all_kept(reader)
+
+    def last_key(self) -> int:
+        """Return the highest number that a key has or had; 0 when there is none."""
+        with self._shared_reader() as reader:
+            return sqlite_keys.last_number(reader)
+
     def size(self) -> int:
         """Return the bytes that the file and its write-ahead log take on disk."""
         files = (self.path, self.path.with_name(self.path.name + "-wal"))
@@ -221,10 +279,15 @@ class SqliteStore:
             raise StoreError(f"the store {self.path} is closed")
 
     @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
-        """Give the writing connection inside a transaction: all of the block is committed, or nothing of it."""
+    def _transaction(self, *, secure: bool = False) -> Generator[sqlite3.Connection]:
+        """Give the writing connection inside a transaction: all of the block is committed, or nothing of it.
+
+        With `secure`, what it deletes is overwritten with zeros.
+        """
         writer = self._reopen()
         try:
+            if secure:
+                writer.execute("PRAGMA secure_delete=ON")
             writer.execute("BEGIN IMMEDIATE")
             yield writer
             writer.execute("COMMIT")
@@ -233,6 +296,9 @@ class SqliteStore:
             if isinstance(error, TROUBLE):
                 raise StoreError(f"the store {self.path} could not write: {error}") from error
             raise
+        finally:
+            if secure and self._writer is not None:
+                self._writer.execute("PRAGMA secure_delete=OFF")
 
     def _reopen(self) -> sqlite3.Connection:
         """Return the writing connection; where it had to be given up, a new one, and what is truly in the file."""
@@ -286,6 +352,12 @@ class SqliteStore:
         with self._read_lock:
             if not self._closed:
                 self._lookup.reset()
+
+
+def _forget(writer: sqlite3.Connection, forget: Forget) -> None:
+    sqlite_keys.destroy(writer, forget.keys)
+    if forget.rejected is not None:
+        drop_rejected(writer, forget.rejected)
 
 
 def _ends(connection: sqlite3.Connection, path: Path) -> tuple[int, int, int]:

@@ -7,9 +7,10 @@ import sqlite3
 from pathlib import Path
 
 from bespeak.errors import StoreError
+from bespeak.stores import sqlite_keys
 from bespeak.stores.settings import SqliteSettings
 
-FORMAT = 1
+FORMAT = 2
 """The version of the schema; another one is migrated or refused, never guessed at."""
 
 APPLICATION_ID = 0x62737065
@@ -22,7 +23,7 @@ TROUBLE = (sqlite3.Error, UnicodeError, OverflowError)
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
-INSERT INTO meta VALUES ('format', 1), ('checkpoint', 0);
+INSERT INTO meta VALUES ('format', 2), ('checkpoint', 0);
 
 CREATE TABLE log (
     first INTEGER PRIMARY KEY, count INTEGER NOT NULL, received INTEGER NOT NULL, crc INTEGER NOT NULL,
@@ -48,7 +49,7 @@ CREATE TABLE rejected (
     data BLOB NOT NULL);
 CREATE INDEX rejected_by_source ON rejected (source)
 """
-"""Format 1."""
+"""Format 2, but for the table of keys: what format 1 had."""
 
 
 def connect(path: Path, settings: SqliteSettings, *, cache_kib: int) -> sqlite3.Connection:
@@ -123,6 +124,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if tables:
+        _upgrade(connection)
         _recognise(connection, path)
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
@@ -134,9 +136,27 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def _create(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in SCHEMA.split(";"):
+        for statement in f"{SCHEMA};{sqlite_keys.SCHEMA}".split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a file of format 1 to format 2, which has keys besides."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        return
+    if connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone() != (1,):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in sqlite_keys.SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute("UPDATE meta SET value = 2 WHERE key = 'format'")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

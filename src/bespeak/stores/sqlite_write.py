@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bespeak.stores.store import Checkpoint, Document, Rejected
 from bespeak.stores.verify import follows
@@ -33,7 +33,7 @@ def put_rejected(writer: sqlite3.Connection, rejected: Sequence[Rejected], *, re
         "INSERT INTO rejected (source, place, reason, at, data) VALUES (?, ?, ?, ?, ?)",
         ((each.source, each.place, each.reason, each.at, each.data) for each in rejected),
     )
-    # Rows are numbered without gaps, since only the oldest are ever dropped.
+    # Numbers rise by one; where erasures have left gaps, fewer than the bound are kept.
     writer.execute("DELETE FROM rejected WHERE row <= (SELECT max(row) FROM rejected) - ?", (rejected_max,))
 
 
@@ -45,6 +45,7 @@ def put_checkpoint(writer: sqlite3.Connection, checkpoint: Checkpoint) -> None:
         " ON CONFLICT (id) DO UPDATE SET next_flip_at = excluded.next_flip_at, data = excluded.data",
         ((row.id, row.next_flip_at, row.data) for row in checkpoint.profiles),
     )
+    writer.executemany("DELETE FROM aliases WHERE alias = ?", ((each,) for each in checkpoint.unaliased))
     writer.executemany(
         "INSERT INTO aliases (alias, id) VALUES (?, ?) ON CONFLICT (alias) DO UPDATE SET id = excluded.id",
         checkpoint.aliases.items(),
@@ -55,3 +56,9 @@ def put_checkpoint(writer: sqlite3.Connection, checkpoint: Checkpoint) -> None:
         ((product.name, product.offset, product.data) for product in checkpoint.products),
     )
     writer.execute("UPDATE meta SET value = ? WHERE key = 'checkpoint'", (checkpoint.offset,))
+
+
+def drop_rejected(writer: sqlite3.Connection, goes: Callable[[Rejected], bool]) -> None:
+    """Drop the rejected things of which `goes` is true."""
+    rows = writer.execute("SELECT row, source, place, reason, at, data FROM rejected")
+    writer.executemany("DELETE FROM rejected WHERE row = ?", [(row[0],) for row in rows if goes(Rejected(*row[1:]))])

@@ -6,7 +6,7 @@ readers may be elsewhere. A commit is one transaction: all of it is there afterw
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 import msgspec
@@ -48,14 +48,15 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A consistent cut: everything folded up to and including `offset`.
 
     `profiles` replaces the rows of the same id, `removed` deletes rows (merged away; done first), `aliases` maps ids
-    to the profile that they resolve to; what is not named stays as it is. `offset` is in the log (with this commit's
-    rows) and not before the checkpoint's present one.
+    to the profile that they resolve to, `unaliased` deletes such ids (done first); what is not named stays as it is.
+    `offset` is in the log (with this commit's rows) and not before the checkpoint's present one.
     """
 
     offset: int
     profiles: tuple[ProfileRow, ...] = ()
     removed: tuple[ProfileId, ...] = ()
     aliases: Mapping[ProfileId, ProfileId] = {}
+    unaliased: tuple[ProfileId, ...] = ()
     products: tuple[Product, ...] = ()
 
 
@@ -81,6 +82,40 @@ class Rejected(msgspec.Struct, frozen=True):
     data: bytes
 
 
+class WrappedKey(msgspec.Struct, frozen=True):
+    """A data key as it is kept.
+
+    Parameters
+    ----------
+    number
+        Names it; numbers begin at 1 and rise in the order in which keys are made.
+    subject
+        Whose it is: a pseudonym of 16 bytes; zeros once it was destroyed.
+    wrapped
+        Its secret, wrapped by a master key; empty once it was destroyed. Every version of one key has as many bytes,
+        so that a store can write it in the same place.
+    """
+
+    number: int
+    subject: bytes
+    wrapped: bytes
+
+
+class Forget(msgspec.Struct, frozen=True, kw_only=True):
+    """What an erasure takes away for good, after everything else in its commit was written.
+
+    Parameters
+    ----------
+    keys
+        Numbers of keys to destroy: neither subject nor secret may be found anywhere in the store after `Store.wipe`.
+    rejected
+        Says which rejected things go; called from the writer's thread. None: no one does.
+    """
+
+    keys: tuple[int, ...] = ()
+    rejected: Callable[[Rejected], bool] | None = None
+
+
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """One transaction.
 
@@ -91,6 +126,10 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     seen
         16-byte dedupe digests of the events in `rows`, with the hour (Unix hours) of their arrival;
         hour -1 keeps the digest without an age (imported rows).
+    keys
+        New keys, or known ones wrapped anew; a key that was destroyed stays destroyed.
+    forget
+        What is erased.
     """
 
     rows: tuple[LogRow, ...] = ()
@@ -98,6 +137,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     documents: tuple[Document, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     checkpoint: Checkpoint | None = None
+    keys: tuple[WrappedKey, ...] = ()
+    forget: Forget | None = None
 
 
 class Store(Protocol):
@@ -165,6 +206,26 @@ class Store(Protocol):
 
     def rejected_count(self) -> int:
         """Return how many rejected things are kept (the store keeps a bounded number, dropping the oldest)."""
+        ...
+
+    def key(self, number: int) -> WrappedKey | None:
+        """Return a key by its number, also a destroyed one (nothing wrapped); None when there never was one."""
+        ...
+
+    def key_of(self, subject: bytes) -> WrappedKey | None:
+        """Return the key of a subject; None when there is none, or it was destroyed."""
+        ...
+
+    def each_key(self) -> Iterator[WrappedKey]:
+        """Yield every key that was not destroyed, in the order of its number, as of the first `next`."""
+        ...
+
+    def last_key(self) -> int:
+        """Return the highest number that a key has or had; 0 when there is none."""
+        ...
+
+    def wipe(self) -> bool:
+        """Let nothing of what was forgotten remain on disk, and say whether that could be done at once."""
         ...
 
     def size(self) -> int:

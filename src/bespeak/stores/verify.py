@@ -6,6 +6,7 @@ from bespeak.errors import StoreError
 from bespeak.stores.store import Checkpoint, Commit, LogRow
 
 DIGEST_BYTES = 16
+SUBJECT_BYTES = 16
 AGELESS = -1
 """The hour of digests that are kept without an age."""
 
@@ -23,14 +24,20 @@ def verify(commit: Commit, *, last: int, checkpoint: int) -> int:
     Raises
     ------
     StoreError
-        The rows do not continue the log, a digest is not 16 bytes, or a checkpoint or product includes what is not
-        in the log, or less than the one before. These are mistakes of the program, not troubles of the disk.
+        The rows do not continue the log, a digest is not 16 bytes, a key is none, or a checkpoint or product includes
+        what is not in the log, or less than the one before. These are the program's mistakes, not the disk's trouble.
     """
     for row in commit.rows:
         last = _follow(row, last)
     for digest, hour in commit.seen:
         if len(digest) != DIGEST_BYTES or hour < AGELESS:
             raise StoreError(f"seen: expected {DIGEST_BYTES} bytes and an hour, got {len(digest)} bytes, hour {hour}")
+    for each in commit.keys:
+        if each.number < 1 or len(each.subject) != SUBJECT_BYTES or not each.wrapped:
+            raise StoreError(
+                f"key {each.number}: expected a number from 1, {SUBJECT_BYTES} bytes of subject and a wrapped secret,"
+                f" got {len(each.subject)} and {len(each.wrapped)} bytes"
+            )
     if commit.checkpoint is not None:
         _cut(commit.checkpoint, last, checkpoint)
     return last

@@ -1,0 +1,66 @@
+"""Data keys in SQLite: appended, overwritten in place, and destroyed so that no byte of one is left.
+
+A row is as wide as it will ever be and rows are only added behind the last one, so that SQLite never moves one to
+another page, which would leave a copy in the gap that it moved from. A destroyed key is zeros in the place of its
+bytes. What an older page looked like is in the write-ahead log until that is cut (`SqliteStore.wipe`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from bespeak.stores.store import WrappedKey
+from bespeak.stores.verify import SUBJECT_BYTES
+
+SCHEMA = """
+CREATE TABLE keys (number INTEGER PRIMARY KEY, subject BLOB NOT NULL, wrapped BLOB NOT NULL);
+CREATE INDEX keys_by_subject ON keys (subject)
+"""
+
+_NOBODY = bytes(SUBJECT_BYTES)
+
+
+def put(writer: sqlite3.Connection, keys: Sequence[WrappedKey]) -> None:
+    """Add keys, or wrap known ones anew; a destroyed one stays destroyed. Inside a transaction."""
+    writer.executemany(
+        "INSERT INTO keys (number, subject, wrapped) VALUES (?, ?, ?)"
+        " ON CONFLICT (number) DO UPDATE SET wrapped = excluded.wrapped WHERE subject = excluded.subject",
+        ((key.number, key.subject, key.wrapped) for key in sorted(keys, key=lambda key: key.number)),
+    )
+
+
+def destroy(writer: sqlite3.Connection, numbers: Sequence[int]) -> None:
+    """Overwrite keys with zeros; inside a transaction."""
+    for number in numbers:
+        row = writer.execute("SELECT length(wrapped) FROM keys WHERE number = ?", (number,)).fetchone()
+        if row is not None:
+            values = (_NOBODY, bytes(row[0]), number)
+            writer.execute("UPDATE keys SET subject = ?, wrapped = ? WHERE number = ?", values)
+
+
+def by_number(reader: sqlite3.Connection, number: int) -> WrappedKey | None:
+    """Return a key, also a destroyed one; None when there never was one."""
+    row = reader.execute("SELECT subject, wrapped FROM keys WHERE number = ?", (number,)).fetchone()
+    if row is None:
+        return None
+    return WrappedKey(number, row[0], b"" if row[0] == _NOBODY else row[1])
+
+
+def by_subject(reader: sqlite3.Connection, subject: bytes) -> WrappedKey | None:
+    """Return the key of a subject; None when there is none."""
+    query = "SELECT number, wrapped FROM keys WHERE subject = ? ORDER BY number DESC LIMIT 1"
+    row = reader.execute(query, (subject,)).fetchone()
+    return None if row is None else WrappedKey(row[0], subject, row[1])
+
+
+def all_kept(reader: sqlite3.Connection) -> Iterator[WrappedKey]:
+    """Yield every key that was not destroyed, in order."""
+    for row in reader.execute("SELECT number, subject, wrapped FROM keys ORDER BY number"):
+        if row[1] != _NOBODY:
+            yield WrappedKey(*row)
+
+
+def last_number(reader: sqlite3.Connection) -> int:
+    """Return the highest number; 0 when there is none."""
+    return int(reader.execute("SELECT coalesce(max(number), 0) FROM keys").fetchone()[0])
