@@ -1,4 +1,4 @@
-"""`bespeak keys`: make, list and revoke keys."""
+"""`bespeak keys`: make, list and revoke keys; change the master key."""
 
 from __future__ import annotations
 
@@ -37,3 +37,12 @@ def revoke(arguments: Namespace) -> int:
     with connected(arguments) as client:
         answer = ask(client, "DELETE", f"/v1/keys/{path_part(arguments.key)}")
     return show(arguments, answer, f"{arguments.key} is revoked")
+
+
+def rotate_master(arguments: Namespace) -> int:
+    """Make a new master key, and wrap every data key anew under it."""
+    with connected(arguments) as client:
+        done = ask(client, "POST", "/v1/keys/rotate-master")
+    retired = ", ".join(map(str, done["retired"])) or "none"
+    text = f"master key {done['version']} is in force: {done['rewrapped']} data keys wrapped anew, retired: {retired}"
+    return show(arguments, done, text)

@@ -147,6 +147,11 @@ def _profile(parser: ArgumentParser) -> None:
     _at(parser)
 
 
+def _erase(parser: ArgumentParser) -> None:
+    parser.add_argument("user", metavar="USER", help="profile id, user id or anonymous id")
+    parser.add_argument("--yes", action="store_true", help="do not ask first")
+
+
 def _explain(parser: ArgumentParser) -> None:
     parser.add_argument("segment", metavar="SEGMENT")
     parser.add_argument("id", metavar="USER", help="profile id, user id or anonymous id")
@@ -200,6 +205,13 @@ VERBS = (
     ),
     Verb("profile", "show what is known about somebody", "bespeak profile 1234", "asking:profile", _profile),
     Verb(
+        "erase",
+        "erase a person: keys, profile and all that is known",
+        "bespeak erase 1234 --yes",
+        "erasing:erase",
+        _erase,
+    ),
+    Verb(
         "recommend",
         "show items for somebody, with reasons",
         "bespeak recommend 1234 -n 5",
@@ -232,7 +244,7 @@ VERBS = (
 GROUPS = (
     Group(
         "keys",
-        "make, list and revoke keys",
+        "make, list and revoke keys; change the master key",
         None,
         (
             Verb(
@@ -244,6 +256,13 @@ GROUPS = (
             ),
             Verb("list", "list the keys, without their tokens", "bespeak keys list", "keys:list_keys", _nothing),
             Verb("revoke", "end a key at once", "bespeak keys revoke key_2c4xvs7a", "keys:revoke", _key_id),
+            Verb(
+                "rotate-master",
+                "change the master key that wraps the keys of people",
+                "bespeak keys rotate-master",
+                "keys:rotate_master",
+                _nothing,
+            ),
         ),
     ),
     Group(

@@ -24,8 +24,6 @@ from bespeak.stores import Forget, WrappedKey
 REWRAPPED_AT_ONCE = 1_000
 """Data keys wrapped anew in one commit."""
 
-PENDING_PAUSE_SECONDS = 0.005
-
 LATE = "this person was erased after it happened"
 """Why an event from before an erasure is refused."""
 
@@ -175,8 +173,8 @@ class Custody(Ledger):
     async def _settled(self) -> None:
         """Wait until what was taken before is on disk, and no checkpoint is on its way."""
         await self._durable()
-        while self._pending:
-            await asyncio.sleep(PENDING_PAUSE_SECONDS)
+        while self._pending and self._cutting is not None:
+            await asyncio.gather(self._cutting, return_exceptions=True)
 
     def _person(self, any_id: str) -> tuple[Profile | None, tuple[ProfileId, ...]]:
         """Return somebody's profile, if there is one, and all identifiers."""

@@ -92,7 +92,7 @@ class Ledger:
         self._keys = keyring.Keyring()
         self._feed = Feed()
         self._rng = rng
-        self._offset = 0
+        self._offset: int = 0
         self._items: dict[str, Item | None] = {}
         self._quarantined = 0
         self._importing = 0
@@ -100,6 +100,7 @@ class Ledger:
         self._models_written: Instant = 0
         self._rotating = asyncio.Lock()
         self._last: asyncio.Future[None] | None = None
+        self._cutting: asyncio.Future[None] | None = None
         self._writer: Writer | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -299,7 +300,7 @@ class Ledger:
     def _put_cut(self, writer: Writer, entry: Entry, cut: Cut, pending: frozenset[ProfileId]) -> asyncio.Future[None]:
         self._items = {}
         self._pending = pending
-        future = self._put(writer, entry)
+        future = self._cutting = self._put(writer, entry)
         future.add_done_callback(lambda done: self._written(done, cut.removed))
         return future
 

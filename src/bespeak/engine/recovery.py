@@ -119,11 +119,13 @@ def recover(
 
 def _adopt(store: Store, sequencer: Sequencer) -> None:
     """Take over the checkpoint of a store that is older than keys; the next one replaces all of it."""
+    ids: list[ProfileId] = []
     for row in store.profiles():
         sequencer.live.adopt(decode_profile(row.data))
+        ids.append(row.id)
     sequencer.aliases = dict(store.aliases())
     sequencer.new_aliases = dict(sequencer.aliases)
-    sequencer.plain = (*sequencer.live.ids(), *sequencer.aliases)
+    sequencer.plain = (*ids, *sequencer.aliases)
 
 
 def _seal_alias(vault: Vault, alias: ProfileId, profile_id: ProfileId) -> str:

@@ -115,6 +115,11 @@ def _profiles(router: APIRouter, engine: Engine) -> None:
         explained = _found(engine.explain_segments(any_id, at=_instant(at)), "profile", any_id)
         return _json(_dated(explained) if explain else _names(explained))
 
+    @router.delete("/v1/profiles/{any_id}", tags=["profiles"], summary="Erase a person")
+    async def erase(any_id: Id) -> Response:
+        """Answered when it is on disk, with a receipt by place. It cannot be undone."""
+        return _json(await engine.erase(any_id))
+
 
 def _items(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
     @router.put("/v1/items", tags=["items"], summary="Many items", openapi_extra=body_of(list[Item]))
@@ -234,6 +239,11 @@ def _keys(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
         return _json(
             msgspec.structs.replace(shown_key(key), token=token, signing_secret=key.signing_secret), status=201
         )
+
+    @router.post("/v1/keys/rotate-master", tags=["keys"], summary="Change the master key")
+    async def rotate() -> Response:
+        """Every data key is wrapped anew, and the old master key retired; a rotation that was cut off is taken up."""
+        return _json(await engine.rotate_master_key())
 
     @router.delete("/v1/keys/{key_id}", tags=["keys"], summary="Revoke a key, at once")
     async def revoke(key_id: Id) -> Response:
