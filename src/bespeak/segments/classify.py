@@ -24,7 +24,7 @@ FACTS = frozenset({"traits", "user_id", "known", "consent"})
 _FORBIDDEN = ("context", "item", "segments")
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """Somebody entered or left a segment, at the instant at which it came true."""
 
     profile: ProfileId
@@ -37,7 +37,7 @@ class Change(msgspec.Struct, frozen=True):
 class _Live:
     """One segment, ready to be asked."""
 
-    __slots__ = ("answers", "compiled", "id", "segment", "version")
+    __slots__ = ("answers", "compiled", "id", "segment", "sentence", "version")
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
@@ -45,6 +45,7 @@ class _Live:
         self.version = segment.version
         self.compiled = compile_condition(segment.condition)
         self.answers = self.compiled.answers
+        self.sentence = self.compiled.sentence
         _check(segment, self.compiled)
 
 
@@ -175,7 +176,7 @@ class Segments:
     def _move(self, segment_id: str, view: View, *, holds: bool) -> Change:
         """Note who entered or left, and why."""
         entry, profile, at = self._all[segment_id], view.profile, view.at
-        why = entry.compiled.sentence(view, at, holds)
+        why = entry.sentence(view, at, holds)
         if holds:
             profile.segments[segment_id] = Membership(at, entry.version, why)
         else:
