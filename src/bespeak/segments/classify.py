@@ -126,16 +126,16 @@ class Segments:
         """Work through every flip due by `until`, each stamped with its true time."""
         if profile.next_flip_at > until:
             return ()
-        flips = profile.flips
+        flips, held = profile.flips, profile.segments
         due = [(at, segment_id) for segment_id, at in flips.items() if at <= until]
         heapify(due)
         changes: list[Change] = []
+        view = View(profile, until, settings)
         for _ in range(FLIPS_MAX):
             if not due:
                 break
             at, segment_id = heappop(due)
-            profile.as_of = max(at, profile.as_of)
-            view = View(profile, at, settings)
+            view.at = at
             holds, later = self._all[segment_id].answers(view, at)
             if later == NEVER:
                 del flips[segment_id]
@@ -143,8 +143,9 @@ class Segments:
                 flips[segment_id] = later
                 if later <= until:
                     heappush(due, (later, segment_id))
-            if holds is not (segment_id in profile.segments):
+            if holds is not (segment_id in held):
                 changes.append(self._move(segment_id, view, holds=holds))
+        profile.as_of = max(view.at, profile.as_of)
         profile.next_flip_at = min(flips.values(), default=NEVER)
         return tuple(changes)
 
