@@ -92,7 +92,22 @@ class Models:
 
     def _history_before(self, recent: list[Recent], event: Event) -> tuple[str, ...]:
         """Return the items that the person dealt with before this event, oldest first, at most `HISTORY`."""
-        place = bisect_left(recent, (event.time, event.message_id), key=lambda row: (row.time, row.message_id))
-        weights = self._weights
-        rows = recent[max(0, place - 4 * HISTORY) : place]
-        return tuple([row.item for row in rows if row.item is not None and row.name in weights][-HISTORY:])
+        end = _place(recent, event)
+        oldest = max(0, end - 4 * HISTORY)
+        items: list[str] = []
+        while end > oldest and len(items) < HISTORY:
+            start = max(oldest, end - HISTORY)
+            items[:0] = [row.item for row in recent[start:end] if row.item is not None and row.name in self._weights]
+            end = start
+        return tuple(items[-HISTORY:])
+
+
+def _place(recent: list[Recent], event: Event) -> int:
+    """Return how many recent events come before this one, which is among them and mostly the newest."""
+    time, message_id = event.time, event.message_id
+    if recent and recent[-1].time > time:
+        return bisect_left(recent, (time, message_id), key=lambda row: (row.time, row.message_id))
+    place = len(recent)
+    while place and recent[place - 1].time == time and recent[place - 1].message_id >= message_id:
+        place -= 1
+    return place
