@@ -13,7 +13,7 @@ from bespeak.recommend import Interaction, Recommender
 from bespeak.stores import Product, Store
 
 HISTORY = 50
-"""Earlier items handed to a learner with each interaction."""
+"""Earlier items handed to a learner with each interaction, at most."""
 
 PENDING_MAX = 20_000
 """Interactions written beside the last full state; with more of them the full state is written again."""
@@ -34,11 +34,20 @@ class Models:
         Makes the recommenders, empty, in the order in which decisions ask them.
     weights
         Weight by event name; an event that is not here teaches nothing, and is no history either.
+    history
+        Earlier items handed to the recommenders with each interaction: as many as the most curious of them reads.
     """
 
-    def __init__(self, make: Callable[[], tuple[Recommender, ...]], weights: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], tuple[Recommender, ...]],
+        weights: Mapping[str, float],
+        *,
+        history: int = HISTORY,
+    ) -> None:
         self._make = make
         self._weights = weights
+        self._history = min(history, HISTORY)
         self.recommenders = make()
         self._pending: list[Interaction] = []
         self._written = 0
@@ -91,15 +100,16 @@ class Models:
             recommender.learn(interaction)
 
     def _history_before(self, recent: list[Recent], event: Event) -> tuple[str, ...]:
-        """Return the items that the person dealt with before this event, oldest first, at most `HISTORY`."""
+        """Return the items that the person dealt with before this event, oldest first."""
+        weights, most = self._weights, self._history
         end = _place(recent, event)
-        oldest = max(0, end - 4 * HISTORY)
+        oldest = max(0, end - 4 * most)
         items: list[str] = []
-        while end > oldest and len(items) < HISTORY:
-            start = max(oldest, end - HISTORY)
-            items[:0] = [row.item for row in recent[start:end] if row.item is not None and row.name in self._weights]
+        while end > oldest and len(items) < most:
+            start = max(oldest, end - most)
+            items[:0] = [row.item for row in recent[start:end] if row.item is not None and row.name in weights]
             end = start
-        return tuple(items[-HISTORY:])
+        return tuple(items[-most:])
 
 
 def _place(recent: list[Recent], event: Event) -> int:
