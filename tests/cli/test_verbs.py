@@ -56,6 +56,24 @@ def test_keys_are_made_listed_and_revoked(project: Any) -> None:
     assert "key_none" in project.run("keys", "revoke", "key_none", code=1).stderr
 
 
+def test_a_person_is_erased_after_a_yes_and_the_master_key_changes(project: Any) -> None:
+    visitor = f"v{uuid.uuid4().hex}"
+    folder: Path = project.path / visitor
+    folder.mkdir()
+    (folder / "map.yaml").write_text(MAP)
+    (folder / "clicks.csv").write_text(f"visitor,at,item\n{visitor},2026-03-01,item-1\n")
+    project.run("import", f"{visitor}/clicks.csv", "--map", f"{visitor}/map.yaml")
+    assert "--yes" in project.run("erase", visitor, code=1).stderr
+    assert project.json("profile", visitor)["id"] == f"a:{visitor}"
+    changed = project.json("keys", "rotate-master")
+    assert changed["rewrapped"] >= 1
+    assert str(changed["version"] + 1) in project.run("keys", "rotate-master").stdout
+    receipt = project.json("erase", visitor, "--yes")
+    assert (receipt["identifiers"], receipt["keys"]) == (1, 1)
+    assert "nobody is known" in project.run("erase", visitor, "--yes", code=1).stderr
+    assert "no profile" in project.run("profile", visitor, code=1).stderr
+
+
 def test_an_import_adds_up_and_its_repetition_changes_nothing(project: Any) -> None:
     visitor = uuid.uuid4().hex
     folder: Path = project.path / visitor

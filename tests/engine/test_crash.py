@@ -20,9 +20,10 @@ import pytest
 
 from bespeak.clock import ManualClock
 from bespeak.engine import Definition, Engine
-from bespeak.engine.records import EventRecord, decode
-from bespeak.settings import EngineSettings, Settings
-from bespeak.stores import MemorySettings, SqliteStore, read_owner
+from bespeak.engine.records import SealedRecord, decode, open_event
+from bespeak.privacy.masters import KEY_FILE, KeyFile
+from bespeak.settings import Settings
+from bespeak.stores import MemorySettings, MemoryStore, SqliteStore, Store, read_owner
 
 pytestmark = [pytest.mark.crash, pytest.mark.server]
 
@@ -122,21 +123,36 @@ def _view(message_id: str) -> dict[str, object]:
     }
 
 
+class _FromTheStart(MemoryStore):
+    """The log and the keys of another store, and nothing that was folded from it."""
+
+    def __init__(self, source: Store) -> None:
+        super().__init__()
+        self.last_offset = source.last_offset  # type: ignore[method-assign]
+        self.read = source.read  # type: ignore[method-assign]
+        self.key = source.key  # type: ignore[method-assign]
+        self.key_of = source.key_of  # type: ignore[method-assign]
+        self.last_key = source.last_key  # type: ignore[method-assign]
+
+
 def _check(folder: Path, acknowledged: set[str]) -> None:
     store = SqliteStore(folder / "bespeak.db")
     clock = ManualClock(2_000_000_000_000_000)
-    replayed = Engine.open(Settings(store=MemorySettings(), engine=EngineSettings()), clock=clock)
+    place = KeyFile(folder / KEY_FILE)
+    replayed = Engine.open(Settings(store=MemorySettings()), clock=clock, store=_FromTheStart(store), keys=place)
     stored: list[str] = []
     for row in store.read(0):
         for offset, record in decode(row, after=0):
-            if isinstance(record, EventRecord):
-                stored.append(record.message_id)
-            replayed._apply(record, offset)
+            if isinstance(record, SealedRecord):
+                opened = open_event(replayed.vault, record, offset)
+                assert opened is not None
+                stored.append(opened[0].message_id)
+    plain = _plain(replayed)
     store.close()
     assert len(stored) == len(set(stored)), "stored once"
     assert acknowledged <= set(stored), "stored at all"
     live = Engine.open(Settings(data_dir=str(folder)), clock=clock)
-    assert _plain(live) == _plain(replayed)
+    assert _plain(live) == plain
     assert sum(profile.counts["Product Viewed"] for profile in live.profiles()) == len(stored)
     assert live.segment_sizes() == replayed.segment_sizes()
     asyncio.run(live.close())

@@ -84,6 +84,7 @@ def test_a_token_is_told_once_and_never_listed(site: Any) -> None:
 OWNERS = [
     ("GET", "/v1/profiles/somebody"),
     ("GET", "/v1/profiles/somebody/segments"),
+    ("DELETE", "/v1/profiles/somebody"),
     ("GET", "/v1/items/x"),
     ("PUT", "/v1/items/x"),
     ("POST", "/v1/items"),
@@ -105,6 +106,7 @@ OWNERS = [
     ("GET", "/v1/keys"),
     ("POST", "/v1/keys"),
     ("DELETE", "/v1/keys/x"),
+    ("POST", "/v1/keys/rotate-master"),
     ("POST", "/v1/history"),
     ("GET", "/v1/rejected"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import random
@@ -18,11 +19,13 @@ from bespeak.stores import (
     Checkpoint,
     Commit,
     Document,
+    Forget,
     LogRow,
     ProfileRow,
     Rejected,
     SqliteSettings,
     SqliteStore,
+    WrappedKey,
     sqlite_file,
     sqlite_seen,
 )
@@ -472,3 +475,62 @@ def test_many_threads_may_ask_at_once(store):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+# Keys
+
+
+def test_no_byte_of_a_destroyed_key_is_left_in_any_file(store, path):
+    """Also when many keys came and went, one commit after another, and while the others stay where they are."""
+    rng = random.Random(11)
+    secrets = {number: rng.randbytes(64) for number in range(1, 3_001)}
+    subjects = {number: rng.randbytes(16) for number in secrets}
+    numbers = iter(secrets)
+    destroyed = []
+    while batch := list(itertools.islice(numbers, rng.randint(1, 200))):
+        keys = tuple(WrappedKey(number, subjects[number], secrets[number]) for number in batch)
+        gone = rng.sample(range(1, batch[-1] + 1), min(40, batch[-1]))
+        store.commit(Commit(keys=keys, forget=Forget(keys=tuple(gone))))
+        destroyed += gone
+    assert store.wipe()
+    everything = b"".join(file.read_bytes() for file in path.parent.iterdir())
+    assert [number for number in set(destroyed) if secrets[number] in everything] == []
+    assert [key.number for key in store.each_key()] == sorted(secrets.keys() - set(destroyed))
+    anew = tuple(WrappedKey(number, subjects[number], rng.randbytes(64)) for number in secrets)
+    store.commit(Commit(keys=anew))
+    assert store.wipe()
+    everything = b"".join(file.read_bytes() for file in path.parent.iterdir())
+    assert [number for number, secret in secrets.items() if secret in everything] == [], "wrapped anew in its place"
+
+
+def test_the_write_ahead_log_is_cut_as_soon_as_no_reader_needs_it(path):
+    store = SqliteStore(path, SqliteSettings(busy_ms=50))
+    wal = path.with_name(path.name + "-wal")
+    for first in range(1, 4):
+        store.commit(Commit(rows=(row(first),)))
+    reading = store.read(0)
+    next(reading)
+    store.commit(Commit(rows=(row(4),)))
+    assert not store.wipe()
+    assert len(list(reading)) == 2
+    assert store.wipe()
+    assert wal.stat().st_size == 0
+    store.commit(Commit(rows=(row(5),)))
+    store.close()
+
+
+def test_a_file_of_format_1_gets_its_table_of_keys(path):
+    store = SqliteStore(path)
+    store.commit(full_commit(1, 1))
+    kept = everything(store, ())
+    store.close()
+    other = sqlite3.connect(path)
+    other.execute("DROP TABLE keys")
+    other.execute("UPDATE meta SET value = 1 WHERE key = 'format'")
+    other.commit()
+    other.close()
+    store = SqliteStore(path)
+    assert everything(store, ()) == kept
+    store.commit(Commit(keys=(WrappedKey(1, bytes(range(16)), b"w" * 64),)))
+    assert store.last_key() == 1
+    store.close()

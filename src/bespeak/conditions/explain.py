@@ -14,7 +14,20 @@ from bespeak.conditions.answers import READS, Answers, Visitor, answers_function
 from bespeak.conditions.printer import format_condition, format_expected, format_operand
 from bespeak.conditions.source import as_test
 from bespeak.conditions.states import is_approximate
-from bespeak.conditions.tree import And, Condition, Leaf, Not, Or, Path
+from bespeak.conditions.tree import (
+    Aggregate,
+    And,
+    Compare,
+    Condition,
+    Exists,
+    In,
+    InSegment,
+    Leaf,
+    Not,
+    Or,
+    Path,
+    Performed,
+)
 
 SENTENCE_MAX = 500
 """Characters of a sentence; longer ones end in an ellipsis."""
@@ -59,6 +72,8 @@ Sentence: TypeAlias = Callable[[Visitor, Instant, bool], str]
 """Say in one line why a condition holds, or does not: as `Explanation.sentence`, at a tenth of the cost."""
 
 _Findings: TypeAlias = Callable[[Visitor, Instant, bool], list[str]]
+_SURELY_SHORT = SENTENCE_MAX - 50
+"""With this many characters before a count, its sentence needs no look at its length."""
 _json = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
@@ -134,6 +149,12 @@ def _deciding(explanation: Explanation) -> list[Explanation]:
 
 def sentence_function(condition: Condition) -> Sentence:
     """Build the function that says in one line why a (checked) condition holds or not; its answer is known already."""
+    if isinstance(condition, Compare | In | Exists | Performed | InSegment):
+        finding = _finding(condition)
+        operand = as_test(condition).operand
+        if isinstance(operand, Aggregate) and operand.kind == "count" and len(format_operand(operand)) < _SURELY_SHORT:
+            return lambda visitor, at, _holds: finding(visitor, at)
+        return lambda visitor, at, _holds: _shortened(finding(visitor, at))
     findings = _findings(condition)
     return lambda visitor, at, holds: _sentence(findings(visitor, at, holds), holds=holds)
 
@@ -148,7 +169,8 @@ def _findings(condition: Condition) -> _Findings:
             inner = _findings(condition.condition)
             return lambda visitor, at, holds: inner(visitor, at, not holds)
         case _:
-            return _finding(condition)
+            finding = _finding(condition)
+            return lambda visitor, at, _holds: [finding(visitor, at)]
 
 
 def _findings_of(parts: tuple[Condition, ...], *, decided_by_all: bool) -> _Findings:
@@ -166,20 +188,23 @@ def _findings_of(parts: tuple[Condition, ...], *, decided_by_all: bool) -> _Find
     return findings
 
 
-def _finding(leaf: Leaf) -> _Findings:
+def _finding(leaf: Leaf) -> Callable[[Visitor, Instant], str]:
     operand = as_test(leaf).operand
     shown = format_operand(operand)
     if isinstance(operand, Path):
         path = operand.path
-        return lambda visitor, _at, _holds: [_found(shown, visitor.get(path))]
+        return lambda visitor, _at: _found(shown, visitor.get(path))
     name, within, read = key(operand), operand.within, READS[operand.kind]
-    return lambda visitor, at, _holds: [_found(shown, read(visitor.state(name), within, at))]
+    if operand.kind == "count":
+        return lambda visitor, at: f"{shown} is {read(visitor.state(name), within, at)}"
+    return lambda visitor, at: _found(shown, read(visitor.state(name), within, at))
 
 
 def _sentence(found: list[str], *, holds: bool) -> str:
-    if not found:
-        return f"always {str(holds).lower()}"
-    text = "; ".join(dict.fromkeys(found)) if len(found) > 1 else found[0]
+    return _shortened("; ".join(dict.fromkeys(found))) if found else f"always {str(holds).lower()}"
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= SENTENCE_MAX else text[: SENTENCE_MAX - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 

@@ -24,7 +24,7 @@ FACTS = frozenset({"traits", "user_id", "known", "consent"})
 _FORBIDDEN = ("context", "item", "segments")
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """Somebody entered or left a segment, at the instant at which it came true."""
 
     profile: ProfileId
@@ -37,7 +37,7 @@ class Change(msgspec.Struct, frozen=True):
 class _Live:
     """One segment, ready to be asked."""
 
-    __slots__ = ("answers", "compiled", "id", "segment", "version")
+    __slots__ = ("answers", "compiled", "id", "segment", "sentence", "version")
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
@@ -45,6 +45,7 @@ class _Live:
         self.version = segment.version
         self.compiled = compile_condition(segment.condition)
         self.answers = self.compiled.answers
+        self.sentence = self.compiled.sentence
         _check(segment, self.compiled)
 
 
@@ -125,16 +126,16 @@ class Segments:
         """Work through every flip due by `until`, each stamped with its true time."""
         if profile.next_flip_at > until:
             return ()
-        flips = profile.flips
+        flips, held = profile.flips, profile.segments
         due = [(at, segment_id) for segment_id, at in flips.items() if at <= until]
         heapify(due)
         changes: list[Change] = []
+        view = View(profile, profile.as_of, settings)
         for _ in range(FLIPS_MAX):
             if not due:
                 break
             at, segment_id = heappop(due)
-            profile.as_of = max(at, profile.as_of)
-            view = View(profile, at, settings)
+            view.at = at
             holds, later = self._all[segment_id].answers(view, at)
             if later == NEVER:
                 del flips[segment_id]
@@ -142,8 +143,9 @@ class Segments:
                 flips[segment_id] = later
                 if later <= until:
                     heappush(due, (later, segment_id))
-            if holds is not (segment_id in profile.segments):
+            if holds is not (segment_id in held):
                 changes.append(self._move(segment_id, view, holds=holds))
+        profile.as_of = max(view.at, profile.as_of)
         profile.next_flip_at = min(flips.values(), default=NEVER)
         return tuple(changes)
 
@@ -175,7 +177,7 @@ class Segments:
     def _move(self, segment_id: str, view: View, *, holds: bool) -> Change:
         """Note who entered or left, and why."""
         entry, profile, at = self._all[segment_id], view.profile, view.at
-        why = entry.compiled.sentence(view, at, holds)
+        why = entry.sentence(view, at, holds)
         if holds:
             profile.segments[segment_id] = Membership(at, entry.version, why)
         else:

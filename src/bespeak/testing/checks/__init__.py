@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bespeak.testing.checks.stores import DurableStoreMaker, StoreMaker, for_durable_stores, for_stores
+from bespeak.testing.checks.store_makers import DurableStoreMaker, StoreMaker
+from bespeak.testing.checks.stores import for_durable_stores, for_stores
 
 __all__ = ["DurableStoreMaker", "StoreMaker", "for_durable_stores", "for_stores", "name_of"]
 

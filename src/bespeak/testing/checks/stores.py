@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from random import Random
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bespeak.clock import NEVER
-from bespeak.errors import StoreError
-from bespeak.stores import Checkpoint, Commit, Document, LogRow, Product, ProfileRow, Rejected, Store
-from bespeak.testing.checks.expect import equal, refused, true
+from bespeak.stores import (
+    Checkpoint,
+    Commit,
+    Document,
+    LogRow,
+    Product,
+    ProfileRow,
+    Rejected,
+)
+from bespeak.testing.checks.expect import equal, true
+from bespeak.testing.checks.store_keys import (
+    check_a_destroyed_key_is_gone_after_reopening_too,
+    check_a_destroyed_key_stays_destroyed,
+    check_keys_are_found_by_number_and_by_subject,
+    check_what_is_forgotten_is_gone,
+)
+from bespeak.testing.checks.store_makers import DurableStoreMaker, StoreMaker, denied, made
 from bespeak.testing.checks.store_model import Everything, Model, digest, everything, full_commit, log_rows, unpacked
-
-
-class StoreMaker(Protocol):
-    """Makes stores of one kind."""
-
-    def __call__(self) -> Store:
-        """Return a new, empty store, apart from every other one."""
-        ...
-
-
-class DurableStoreMaker(StoreMaker, Protocol):
-    """Makes stores that outlive their closing."""
-
-    def reopen(self, store: Store) -> Store:
-        """Close the store (made here), and return another over the same place."""
-        ...
-
 
 StoreCheck: TypeAlias = Callable[[StoreMaker], None]
 DurableStoreCheck: TypeAlias = Callable[[DurableStoreMaker], None]
@@ -47,7 +43,7 @@ _REJECTED_MAX = 100_000
 
 def check_an_empty_store_holds_nothing(make: StoreMaker) -> None:
     """Every question to an empty store has its empty answer, and a commit of nothing is one."""
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(Commit())
         equal("last_offset", store.last_offset(), 0)
         equal("checkpoint_offset", store.checkpoint_offset(), 0)
@@ -62,7 +58,7 @@ def check_the_log_reads_back_from_any_offset(make: StoreMaker) -> None:
     """`read(after)` gives the rows that hold a later record, in order: the row that holds `after + 1` comes first."""
     rows = log_rows(1, (3, 1, 20, 2))
     rows = (*rows, LogRow(first=27, count=1, received=-5, payload=bytes(range(256)) * 4_096))
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(Commit(rows=rows[:2]))
         store.commit(Commit(rows=rows[2:]))
         equal("last_offset", store.last_offset(), 27)
@@ -81,11 +77,11 @@ def check_a_log_that_does_not_go_on_is_refused(make: StoreMaker) -> None:
         (LogRow(6, 0, 0, b"empty"),),
         (*log_rows(6, (2,)), LogRow(9, 1, 0, b"gap behind a good one")),
     )
-    with _made(make) as store:
-        _refused("a first row that is not the first", store.commit, Commit(rows=log_rows(2, (1,))))
+    with made(make) as store:
+        denied("a first row that is not the first", store.commit, Commit(rows=log_rows(2, (1,))))
         store.commit(Commit(rows=(good,)))
         for rows in wrong:
-            _refused(f"rows {rows}", store.commit, Commit(rows=rows))
+            denied(f"rows {rows}", store.commit, Commit(rows=rows))
             equal("the log", list(store.read(0)), [good])
         store.commit(Commit(rows=log_rows(6, (2,))))
         equal("last_offset", store.last_offset(), 7)
@@ -102,11 +98,11 @@ def check_a_commit_that_fails_leaves_nothing_of_itself(make: StoreMaker) -> None
         msgspec.structs.replace(good, rows=(*good.rows, LogRow(99, 1, 0, b""))),
     )
     probes = tuple(digest for commit in (before, good) for digest, _ in commit.seen)
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(before)
         kept = everything(store, probes)
         for commit in spoilt:
-            _refused("a commit with one wrong part", store.commit, commit)
+            denied("a commit with one wrong part", store.commit, commit)
             equal("everything after a failed commit", everything(store, probes), kept)
         store.commit(good)
         equal("last_offset", store.last_offset(), 10)
@@ -117,7 +113,7 @@ def check_digests_are_found_whatever_their_age(make: StoreMaker) -> None:
     """`seen` finds digests of every hour and those without an age, and nothing that only looks like one of them."""
     digests = [digest(number) for number in range(1, 3_001)]
     astride = digests[0][8:] + digests[1][:8]
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(Commit(seen=tuple((each, 400_000 + place % 3) for place, each in enumerate(digests[:2_000]))))
         store.commit(Commit(seen=tuple((each, -1) for each in digests[2_000:])))
         absent = [digest(number) for number in range(9_000, 9_100)]
@@ -127,7 +123,7 @@ def check_digests_are_found_whatever_their_age(make: StoreMaker) -> None:
 
 def check_digests_load_packed_by_hour(make: StoreMaker) -> None:
     """`seen_since` gives 16 bytes a digest, the hours asked for alone, and never those without an age."""
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(Commit(seen=((digest(1), 7), (digest(2), 8), (digest(3), -1))))
         store.commit(Commit(seen=((digest(4), 8), (digest(5), 9))))
         equal("from hour 8", unpacked(store, 8), {8: {digest(2), digest(4)}, 9: {digest(5)}})
@@ -137,7 +133,7 @@ def check_digests_load_packed_by_hour(make: StoreMaker) -> None:
 
 def check_forgetting_spares_what_has_no_age(make: StoreMaker) -> None:
     """`forget_seen` drops the hours before, keeps the others, and keeps imported digests for ever."""
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(Commit(seen=((digest(1), 7), (digest(2), 8), (digest(3), -1))))
         all_three = [digest(1), digest(2), digest(3)]
         store.forget_seen(8)
@@ -151,7 +147,7 @@ def check_forgetting_spares_what_has_no_age(make: StoreMaker) -> None:
 
 def check_a_checkpoint_replaces_what_it_names(make: StoreMaker) -> None:
     """Profiles, aliases and products change together with the offset; what is not named stays."""
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(
             Commit(
                 rows=log_rows(1, (4,)),
@@ -185,11 +181,11 @@ def check_a_checkpoint_replaces_what_it_names(make: StoreMaker) -> None:
 
 def check_a_checkpoint_includes_only_the_log(make: StoreMaker) -> None:
     """A cut ahead of the log, or behind the one before, is refused; with the rows that it includes it is kept."""
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(Commit(rows=log_rows(1, (4,)), checkpoint=Checkpoint(offset=4)))
         ahead = Checkpoint(offset=4, products=(Product("counts", 5, b""),))
         for wrong in (Checkpoint(offset=5), Checkpoint(offset=3), ahead):
-            _refused(f"{wrong}", store.commit, Commit(checkpoint=wrong))
+            denied(f"{wrong}", store.commit, Commit(checkpoint=wrong))
         store.commit(Commit(rows=log_rows(5, (2,)), checkpoint=Checkpoint(offset=6)))
         equal("checkpoint_offset", store.checkpoint_offset(), 6)
 
@@ -197,7 +193,7 @@ def check_a_checkpoint_includes_only_the_log(make: StoreMaker) -> None:
 def check_profiles_come_in_the_order_of_their_ids(make: StoreMaker) -> None:
     """By code point, whatever the order in which they were kept."""
     ids = [f"{prefix}:{number}" for prefix in "ua" for number in (10, 9, 1, "é", "Z", "𝄞", "\uffff")]
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(Commit(checkpoint=Checkpoint(offset=0, profiles=tuple(ProfileRow(each, b"") for each in ids))))
         equal("ids", [row.id for row in store.profiles()], sorted(ids))
 
@@ -211,7 +207,7 @@ def check_due_profiles_come_earliest_first(make: StoreMaker) -> None:
         ProfileRow("u:d", b"", None),
         ProfileRow("u:e", b"", -7),
     )
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(Commit(checkpoint=Checkpoint(offset=0, profiles=rows)))
         due = (("u:e", -7), ("u:a", 10), ("u:b", 10), ("u:c", 30))
         equal("due(30)", store.due(30, limit=10), due)
@@ -226,7 +222,7 @@ def check_due_profiles_come_earliest_first(make: StoreMaker) -> None:
 def check_documents_keep_their_versions(make: StoreMaker) -> None:
     """The newest version is the document; a deleted one is gone from the list and kept in its history."""
     history = tuple(Document("rule", "b", version, data) for version, data in ((1, b"1"), (2, None), (7, b"7")))
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(Commit(documents=(*history[:1], Document("rule", "a", 3, b""), Document("segment", "b", 1, b"s"))))
         equal("rules", store.documents("rule"), (Document("rule", "a", 3, b""), history[0]))
         store.commit(Commit(documents=history[1:2]))
@@ -240,19 +236,19 @@ def check_documents_keep_their_versions(make: StoreMaker) -> None:
 
 def check_a_version_is_never_written_twice(make: StoreMaker) -> None:
     """A version that is not higher than the newest one is refused, within one commit too."""
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(Commit(documents=(Document("rule", "a", 2, b"2"), Document("rule", "a", 3, b"3"))))
         for wrong in (Document("rule", "a", 3, b"again"), Document("rule", "a", 2, b"older")):
-            _refused(f"{wrong}", store.commit, Commit(documents=(wrong,)))
+            denied(f"{wrong}", store.commit, Commit(documents=(wrong,)))
         twice = (Document("rule", "b", 1, b""), Document("rule", "b", 1, b""))
-        _refused("a version twice in one commit", store.commit, Commit(documents=twice))
+        denied("a version twice in one commit", store.commit, Commit(documents=twice))
         equal("rules", store.documents("rule"), (Document("rule", "a", 3, b"3"),))
 
 
 def check_rejected_things_come_newest_first(make: StoreMaker) -> None:
     """In the reverse of the order in which they were given, of one source when asked, as many as asked for."""
     things = tuple(Rejected(f"key {n % 2}", f"batch[{n}]", "why", n, b"\0" * n) for n in range(6))
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(Commit(rejected=things[:4]))
         store.commit(Commit(rejected=things[4:]))
         newest = things[::-1]
@@ -265,7 +261,7 @@ def check_rejected_things_come_newest_first(make: StoreMaker) -> None:
 
 def check_rejected_things_are_bounded(make: StoreMaker) -> None:
     """Beyond its bound (100,000 by default) a store drops the oldest."""
-    with _made(make) as store:
+    with made(make) as store:
         for start in range(0, _REJECTED_MAX + 1, 25_000):
             things = (Rejected("key", str(n), "why", n, b"") for n in range(start, start + 25_000))
             store.commit(Commit(rejected=tuple(things)))
@@ -277,7 +273,7 @@ def check_rejected_things_are_bounded(make: StoreMaker) -> None:
 
 def check_an_iterator_sees_its_moment(make: StoreMaker) -> None:
     """What was begun is finished as it was, whatever is committed meanwhile."""
-    with _made(make) as store:
+    with made(make) as store:
         store.commit(full_commit(1, 1))
         rows, profiles = store.read(0), store.profiles()
         first_row, first_profile = next(rows), next(profiles)
@@ -290,7 +286,7 @@ def check_an_iterator_sees_its_moment(make: StoreMaker) -> None:
 
 def check_readers_see_whole_commits_only(make: StoreMaker) -> None:
     """While one thread commits, another sees the two profiles of each cut change together, and never waits in vain."""
-    with _made(make) as store:
+    with made(make) as store:
         commits = 40
         failures: list[BaseException] = []
 
@@ -330,7 +326,7 @@ def check_every_history_reads_as_plain_values(make: StoreMaker) -> None:
     def law(seed: int, commits: int) -> None:
         rng = Random(seed)
         model = Model()
-        with _made(make) as store:
+        with made(make) as store:
             for _ in range(commits):
                 commit = model.next_commit(rng)
                 store.commit(commit)
@@ -347,14 +343,14 @@ def check_a_closed_store_refuses(make: StoreMaker) -> None:
     store.commit(full_commit(1, 1))
     store.close()
     store.close()
-    _refused("a commit", store.commit, Commit(rows=log_rows(6, (1,))))
-    _refused("a read", list, store.read(0))
-    _refused("a profile", store.profile, "u:1")
+    denied("a commit", store.commit, Commit(rows=log_rows(6, (1,))))
+    denied("a read", list, store.read(0))
+    denied("a profile", store.profile, "u:1")
 
 
 def check_its_size_grows_with_what_it_holds(make: StoreMaker) -> None:
     """`size` counts at least the bytes given to it."""
-    with _made(make) as store:
+    with made(make) as store:
         before = store.size()
         payload = Random(1).randbytes(1_000_000)
         store.commit(Commit(rows=(LogRow(1, 1, 0, payload),)))
@@ -368,7 +364,7 @@ def check_reopening_changes_nothing(make: DurableStoreMaker) -> None:
     """Everything is there again, byte for byte, and the log goes on behind it; twice over."""
     rng = Random(2)
     model = Model()
-    with _made(make) as first:
+    with made(make) as first:
         store = first
         for _ in range(3):
             for _ in range(3):
@@ -383,29 +379,16 @@ def check_reopening_changes_nothing(make: DurableStoreMaker) -> None:
 
 def check_a_refused_commit_is_gone_after_reopening_too(make: DurableStoreMaker) -> None:
     """What was refused does not come back with the file."""
-    with _made(make) as first:
+    with made(make) as first:
         first.commit(full_commit(1, 1))
         spoilt = msgspec.structs.replace(full_commit(6, 2), checkpoint=Checkpoint(offset=99))
-        _refused("a commit with one wrong part", first.commit, spoilt)
+        denied("a commit with one wrong part", first.commit, spoilt)
         kept = everything(first, (digest(10), digest(20)))
         store = make.reopen(first)
         equal("everything", everything(store, (digest(10), digest(20))), kept)
         store.commit(full_commit(6, 2))
         equal("last_offset", store.last_offset(), 10)
         store.close()
-
-
-@contextmanager
-def _made(make: StoreMaker) -> Generator[Store]:
-    store = make()
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-def _refused(what: str, call: Callable[..., object], *arguments: object) -> None:
-    refused(what, lambda: call(*arguments), StoreError)
 
 
 def for_stores() -> tuple[StoreCheck, ...]:
@@ -426,6 +409,9 @@ def for_stores() -> tuple[StoreCheck, ...]:
         check_a_version_is_never_written_twice,
         check_rejected_things_come_newest_first,
         check_rejected_things_are_bounded,
+        check_keys_are_found_by_number_and_by_subject,
+        check_a_destroyed_key_stays_destroyed,
+        check_what_is_forgotten_is_gone,
         check_an_iterator_sees_its_moment,
         check_readers_see_whole_commits_only,
         check_every_history_reads_as_plain_values,
@@ -436,4 +422,8 @@ def for_stores() -> tuple[StoreCheck, ...]:
 
 def for_durable_stores() -> tuple[DurableStoreCheck, ...]:
     """Return the checks of those stores, besides, that outlive their closing."""
-    return (check_reopening_changes_nothing, check_a_refused_commit_is_gone_after_reopening_too)
+    return (
+        check_reopening_changes_nothing,
+        check_a_refused_commit_is_gone_after_reopening_too,
+        check_a_destroyed_key_is_gone_after_reopening_too,
+    )
