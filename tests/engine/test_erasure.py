@@ -124,7 +124,7 @@ async def test_nothing_of_an_erased_person_is_left_in_any_file(tmp_path: Path) -
         key, _ = await engine.create_key("write", "site")
         await engine.apply([EVER])
         await live_through(engine, key, clock)
-        await engine._settled()
+        await engine._on_disk()
         others = {name: one for name, one in plain(engine).items() if "zoe" not in name}
         wrapped = [one.wrapped for one in engine.store.each_key()]
         kept = {engine.vault.masters.name_of(f"u:{name}") for name in ("ann", "bob")}
@@ -150,7 +150,7 @@ async def test_nothing_of_an_erased_person_is_left_in_any_file(tmp_path: Path) -
         clock.advance(SECOND)
         await send(engine, key, *(view("i2", n, anonymousId="device-of-ann-1") for n in range(10, 60)))
         engine.checkpoint(models=True)
-        await engine._settled()
+        await engine._on_disk()
         assert found_in(tmp_path, ZOE) == []
     assert found_in(tmp_path, ZOE) == []
     async with running(settings, clock) as engine:
@@ -171,7 +171,7 @@ async def test_nothing_personal_is_in_clear_on_disk_even_before_anybody_is_erase
     async with running(settings, clock) as engine:
         key, _ = await engine.create_key("write", "site")
         await live_through(engine, key, clock)
-        await engine._settled()
+        await engine._on_disk()
         assert found_in(tmp_path, ZOE) == []
     assert found_in(tmp_path, ZOE) == []
 
@@ -351,7 +351,7 @@ async def test_replaying_a_story_with_erasures_gives_what_is_live(seed: int) -> 
             engine.checkpoint(models=rng.random() < 0.5)
         if rng.random() < 0.08:
             erased += await erase_one(engine, rng)
-    await engine._settled()
+    await engine._on_disk()
     engine.sequencer.advance(clock.now())
     for again in (Engine.open(in_ram(), clock=clock, rng=Random(1), store=store), from_the_start(store, clock)):
         again.sequencer.advance(clock.now())

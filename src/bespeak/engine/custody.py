@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from collections.abc import Coroutine, Mapping
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy.masters import retired, version_of, with_next
 from bespeak.profiles import Profile, canonical
 from bespeak.stores import Forget, WrappedKey
+
+T = TypeVar("T")
 
 REWRAPPED_AT_ONCE = 1_000
 """Data keys wrapped anew in one commit."""
@@ -88,8 +90,11 @@ class Custody(Ledger):
         StoreError
             It could not be made durable; nothing was erased.
         """
+        return await _to_its_end(self._erase(any_id))
+
+    async def _erase(self, any_id: str) -> ErasureReceipt:
         self._open_writer()
-        await self._settled()
+        await self._on_disk()
         writer = self._open_writer()
         profile, ids = self._person(any_id)
         now = self.clock.now()
@@ -135,14 +140,17 @@ class Custody(Ledger):
         StoreError
             A key or the key file could not be written; both versions stay in force.
         """
-        async with self._rotating:
-            return await self._rotate()
+        return await _to_its_end(self._rotate())
 
     async def _rotate(self) -> Rotation:
+        async with self._rotating:
+            return await self._rewrap_all()
+
+    async def _rewrap_all(self) -> Rotation:
         self._open_writer()
         if len(self.vault.masters.secrets) == 1:
             await asyncio.to_thread(self.vault.change_masters, with_next(self.vault.masters))
-        await self._durable()
+        await self._on_disk()
         masters = self.vault.masters
         old = (key for key in self.store.each_key() if version_of(key.wrapped) != masters.current)
         rewrapped = 0
@@ -170,12 +178,6 @@ class Custody(Ledger):
             await self._put(self._open_writer(), entry)
         return len(keys)
 
-    async def _settled(self) -> None:
-        """Wait until what was taken before is on disk, and no checkpoint is on its way."""
-        await self._durable()
-        while self._pending and self._cutting is not None:
-            await asyncio.gather(self._cutting, return_exceptions=True)
-
     def _person(self, any_id: str) -> tuple[Profile | None, tuple[ProfileId, ...]]:
         """Return somebody's profile, if there is one, and all identifiers."""
         profile = self.find(any_id)
@@ -195,6 +197,11 @@ class Custody(Ledger):
             return found is not None and time <= found.at
 
         return without(event, erased)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for work that goes on to its end also when whoever waits for it has gone away."""
+    return await asyncio.shield(asyncio.ensure_future(work))
 
 
 def _candidates(any_id: str) -> tuple[ProfileId, ...]:

@@ -6,6 +6,7 @@ Everything here runs on one thread, and is a function of the log.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -19,9 +20,10 @@ from bespeak.engine.models import Models
 from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
 from bespeak.engine.timers import Timers
 from bespeak.engine.vault import Vault
+from bespeak.errors import StoreError
 from bespeak.events import Event
 from bespeak.ids import ProfileId, user_profile
-from bespeak.privacy import Admitted, Refused, admit
+from bespeak.privacy import Admitted, Choice, Purpose, Refused, admit
 from bespeak.profiles import (
     SILENT,
     Folding,
@@ -89,15 +91,19 @@ class Sequencer:
 
     def admit(self, event: Event, resolved: Resolved) -> Admitted | Refused:
         """Ask consent, as it stands now, whether the event may be kept."""
-        profile = self.live.get(resolved.profile)
-        return admit(event, profile.consent if profile is not None else {}, self._settings.privacy)
+        return admit(event, self._consent(event, resolved), self._settings.privacy)
+
+    def joins_people(self, event: Event) -> bool:
+        """Say whether an `alias` would make two known people one."""
+        join = joins(event, self.aliases, self._settings.identity, self.known)
+        return isinstance(join, Join) and join.other.startswith("u:")
 
     def known(self, profile_id: ProfileId) -> bool:
         """Say whether a profile of that id is held."""
         return self.live.get(profile_id) is not None
 
     def joined(self, event: Event) -> ProfileId:
-        """Return the profile that this event joins with its person's; empty when none."""
+        """Return the profile that this event joins with its person's, as far as the bound of ids allows; else empty."""
         if event.user_id is None:
             return ""
         identity = self._settings.identity
@@ -108,10 +114,28 @@ class Sequencer:
         other = self.live.get(join.other) or Profile(id=join.other)
         return join.other if within_bounds(into, other, identity) else ""
 
+    def _consent(self, event: Event, resolved: Resolved) -> Mapping[Purpose, Choice]:
+        """Return the choices of whom the event is about, and of the device that it would join: the newer of each."""
+        profile = self.live.get(resolved.profile)
+        held = profile.consent if profile is not None else {}
+        joined = self.joined(event)
+        other = self.live.get(joined) if joined else None
+        if other is None or not other.consent:
+            return held
+        both = dict(held)
+        for name, choice in other.consent.items():
+            known = both.get(name)
+            if known is None or (choice.time, choice.message_id) > (known.time, known.message_id):
+                both[name] = choice
+        return both
+
     # -- taking, in log order
 
-    def take(self, event: Event, resolved: Resolved, joined: ProfileId | None = None) -> Taken:
+    def take(self, event: Event, resolved: Resolved, *, imported: bool, joined: ProfileId | None = None) -> Taken:
         """Link, fold, learn and classify one event that is in the log.
+
+        Flips that were due when the event arrived come first, whether a timer has worked through them already or, at
+        replay, none has; with an imported event, those due by its own time.
 
         Parameters
         ----------
@@ -119,12 +143,12 @@ class Sequencer:
             The profile that it joins with its own, as `joined` said before it was logged; empty when none, None where
             that is to be asked now.
         """
+        until = event.time if imported else max(event.time, event.received)
         if joined is None:
             joined = self.joined(event)
-        changes = self._join(joined, event) if joined else ()
+        changes = self._join(joined, event, until) if joined else ()
         profile_id = canonical(resolved.profile, self.aliases)
         profile = self.live.get(profile_id)
-        created = profile is None
         if profile is None:
             if event.name in SILENT and not event.context.get("consent"):
                 return NOTHING
@@ -133,12 +157,13 @@ class Sequencer:
             profile.claimed_user_id = resolved.claimed
         settings = self._settings.profiles
         flip = profile.next_flip_at
-        if flip <= event.time:
-            changes += self.segments.advance(profile, event.time, settings)
+        if flip <= until:
+            changes += self.segments.advance(profile, until, settings)
+        never_asked = not profile.as_of
         facts = fold(profile, event, self._folding)
         self.models.learn(profile, event)
         at = max(profile.last_seen, event.time)
-        if created:
+        if never_asked:
             changes += self.segments.classify_all(profile, at, settings)
         else:
             changes += self.segments.classify(profile, event.name, at, settings, facts=facts)
@@ -149,16 +174,22 @@ class Sequencer:
             self._count(changes)
         return Taken(profile_id, changes)
 
-    def advance(self, now: Instant) -> tuple[Change, ...]:
-        """Work through every flip that is due by `now`."""
+    def advance(self, now: Instant, *, most: int | None = None) -> tuple[Change, ...]:
+        """Work through every flip that is due by `now`, of at most `most` profiles (None: of all)."""
         self.timers.refill(now)
-        changes: tuple[Change, ...] = ()
-        for name in self.timers.due(now):
-            profile = self.live.named(name)
-            if profile is None:
-                continue
-            changes += self.advance_profile(profile, now)
-        return changes
+        changes: list[Change] = []
+        due = list(itertools.islice(self.timers.due(now), most))
+        for place, name in enumerate(due):
+            try:
+                profile = self.live.named(name)
+            except StoreError:
+                for waiting in due[place:]:
+                    self.timers.note(waiting, now)
+                raise
+            if profile is not None:
+                changes += self.advance_profile(profile, now)
+                self.timers.note(profile.id, profile.next_flip_at)
+        return tuple(changes)
 
     def advance_profile(self, profile: Profile, now: Instant) -> tuple[Change, ...]:
         """Work through the flips of one profile that are due by `now`, and note its next one."""
@@ -170,21 +201,27 @@ class Sequencer:
         self._count(changes)
         return changes
 
-    def define(self, segments: Segments, aggregates: tuple[Aggregate, ...], *, upto: int, at: Instant) -> None:
+    def define(
+        self, segments: Segments, aggregates: tuple[Aggregate, ...], *, upto: int, at: Instant
+    ) -> tuple[Change, ...]:
         """Put new definitions in force: history counts in what they newly declare, and everybody is asked again.
+
+        What was due by `at` flips first, under the definitions that it was due under.
 
         Parameters
         ----------
         upto
             The log's offset up to which history is read; all of it is durable.
         """
+        changes = [change for profile in self._everybody() for change in self.advance_profile(profile, at)]
         held = self._feeds
         self.segments = segments
         self._set_feeds(aggregates)
         new = self._feeds.beyond(held)
         if new.keys:
             self._backfill(new, upto)
-        self._ask_everybody(at)
+        changes += self._ask_everybody(at)
+        return tuple(changes)
 
     def restore(
         self, segments: Segments, aggregates: tuple[Aggregate, ...], sizes: Mapping[str, int], profiles: int
@@ -206,7 +243,7 @@ class Sequencer:
         self.profiles += 1
         return profile
 
-    def _join(self, joined: ProfileId, event: Event) -> tuple[Change, ...]:
+    def _join(self, joined: ProfileId, event: Event, until: Instant) -> tuple[Change, ...]:
         into_id = canonical(user_profile(event.user_id or ""), self.aliases)
         other = self.live.get(joined)
         into = self.live.get(into_id) or self._create(into_id)
@@ -216,13 +253,15 @@ class Sequencer:
         if other is None:
             into.aliases = sorted({*into.aliases, joined})
             return ()
+        changes = self.segments.advance(other, until, self._settings.profiles)
+        changes += self.segments.advance(into, until, self._settings.profiles)
         merge(into, other, self._settings.profiles)
         self.live.remove(joined)
         self.profiles -= 1
         for segment_id in other.segments:
             self.sizes[segment_id] = self.sizes.get(segment_id, 0) - 1
         at = max(into.last_seen, event.time)
-        changes = self.segments.classify_all(into, at, self._settings.profiles)
+        changes += self.segments.classify_all(into, at, self._settings.profiles)
         self.timers.note(into.id, into.next_flip_at)
         return changes
 
@@ -268,14 +307,16 @@ class Sequencer:
                     if opened is not None:
                         yield opened[0]
 
-    def _ask_everybody(self, at: Instant) -> None:
+    def _ask_everybody(self, at: Instant) -> list[Change]:
+        changes: list[Change] = []
         self.sizes = {segment.id: 0 for segment in self.segments.all()}
         for profile in self._everybody():
-            self.segments.classify_all(profile, max(profile.last_seen, at), self._settings.profiles)
+            changes += self.segments.classify_all(profile, max(profile.last_seen, at), self._settings.profiles)
             self.live.touch(profile.id)
             self.timers.note(profile.id, profile.next_flip_at)
             for segment_id in profile.segments:
                 self.sizes[segment_id] = self.sizes.get(segment_id, 0) + 1
+        return changes
 
     def _everybody(self) -> Iterator[Profile]:
         for profile_id in self.live.ids():

@@ -13,7 +13,7 @@ from bespeak.stores import Checkpoint, Commit, Document, Forget, LogRow, Rejecte
 log = logging.getLogger("bespeak.engine")
 
 QUEUE_BYTES = 64 * 1024 * 1024
-"""Bytes of log rows that may wait for the disk; beyond it senders are told to come back."""
+"""Bytes of log rows and rejected things that may wait for the disk; beyond it senders are told to come back."""
 
 
 class Entry:
@@ -42,6 +42,11 @@ class Entry:
         self.keys = keys
         self.forget = forget
 
+    @property
+    def bytes(self) -> int:
+        """What it takes in the queue: the log's row, and what goes to quarantine."""
+        return (len(self.row.payload) if self.row is not None else 0) + sum(len(one.data) for one in self.rejected)
+
 
 class Writer:
     """Owns the store's write side.
@@ -64,6 +69,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="bespeak-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def ready(self) -> bool:
+        """Whether entries are taken, and there is room for them."""
+        return not (self._broken or self._closing or self._bytes > QUEUE_BYTES)
+
     def room(self) -> None:
         """Raise `Overloaded` when the queue is full, `Unavailable` after a failed commit."""
         if self._broken or self._closing:
@@ -75,7 +85,7 @@ class Writer:
         """Queue an entry; the future resolves on the loop after COMMIT."""
         with self._wake:
             self._entries.append(entry)
-            self._bytes += len(entry.row.payload) if entry.row is not None else 0
+            self._bytes += entry.bytes
             self._wake.notify()
 
     def resume(self) -> None:
@@ -105,10 +115,11 @@ class Writer:
         for group in _groups(entries):
             try:
                 self._store.commit(_commit(group))
-            except StoreError as error:
+            except Exception as error:
                 log.exception("commit failed")
                 self._broken = True
-                self._loop.call_soon_threadsafe(self._fail, entries, error)
+                failure = error if isinstance(error, StoreError) else StoreError("the commit failed for another reason")
+                self._loop.call_soon_threadsafe(self._fail, entries, failure)
                 return
             self.commits += 1
             self._loop.call_soon_threadsafe(_resolve, group)
@@ -116,11 +127,13 @@ class Writer:
     def _fail(self, entries: list[Entry], error: StoreError) -> None:
         with self._wake:
             entries, self._entries, self._bytes = [*entries, *self._entries], [], 0
-        self._failed(error)
-        for entry in entries:
-            if not entry.future.done():
-                entry.future.set_exception(error)
-                entry.future.exception()  # seen: a sender that has gone away does not make asyncio complain
+        try:
+            self._failed(error)
+        finally:
+            for entry in entries:
+                if not entry.future.done():
+                    entry.future.set_exception(error)
+                    entry.future.exception()  # seen: a sender that has gone away does not make asyncio complain
 
 
 def _groups(entries: list[Entry]) -> list[list[Entry]]:
