@@ -23,7 +23,7 @@ from bespeak.errors import NotFound, StoreError
 from bespeak.privacy import Key, envelope
 from bespeak.privacy.masters import KEY_FILE
 from bespeak.settings import EngineSettings, Settings
-from bespeak.stores import Commit, LogRow, MemorySettings, MemoryStore, SqliteStore, Store
+from bespeak.stores import Commit, LogRow, MemorySettings, MemoryStore, SqliteSettings, SqliteStore, Store
 
 pytestmark = pytest.mark.anyio
 
@@ -87,7 +87,15 @@ def found_in(folder: Path, words: Iterable[str]) -> list[str]:
 
 
 def bytes_of(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in folder.iterdir())
+    return b"".join(file.read_bytes() for file in folder.iterdir() if file.is_file())
+
+
+def copied(folder: Path) -> Path:
+    copy = folder / "copy"
+    copy.mkdir()
+    for file in (*folder.glob("bespeak.db*"), folder / KEY_FILE):
+        (copy / file.name).write_bytes(file.read_bytes())
+    return copy
 
 
 ZOE = ("zoe-7f3a", "zoe@example.com", "device-of-zoe-1", "device-of-zoe-2", "Zuckerhut", "zoe-message", "zauberstab-99")
@@ -230,6 +238,30 @@ async def test_events_that_are_not_on_disk_yet_are_erased_with_the_others(tmp_pa
     assert found_in(tmp_path, ZOE) == []
     async with running(settings, clock) as engine:
         assert plain(engine) == {}
+
+
+async def test_an_erasure_cut_off_before_the_disk_was_wiped_is_finished_at_the_next_start(tmp_path: Path) -> None:
+    settings, clock = Settings(data_dir=str(tmp_path)), ManualClock(START)
+    engine = Engine.open(settings, clock=clock)
+    await engine.start()
+    key, _ = await engine.create_key("write", "site")
+    await send(engine, key, view("i1", 1), view("i1", 2, anonymousId="ann"))
+    held = engine.store.key_of(engine.vault.masters.name_of("a:a"))
+    assert held is not None
+    reading = engine.store.read(0)
+    next(reading)
+    engine.store._settings = SqliteSettings(busy_ms=1)  # type: ignore[attr-defined]
+    receipt = await engine.erase("a")
+    assert "when a long read has ended" in receipt.stores["disk"]
+    assert held.wrapped in bytes_of(tmp_path), "an older page is still in the write-ahead log"
+    copy = copied(tmp_path)  # what a process that is killed now leaves behind
+    again = Engine.open(Settings(data_dir=str(copy)), clock=clock)
+    assert held.wrapped not in bytes_of(copy)
+    assert plain(again).keys() == {"a:ann"}
+    await again.close()
+    reading.close()  # type: ignore[attr-defined]
+    await engine.close()
+    assert held.wrapped not in bytes_of(tmp_path)
 
 
 async def test_an_erasure_that_cannot_be_written_has_not_happened() -> None:

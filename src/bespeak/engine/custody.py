@@ -219,6 +219,6 @@ def _told(profile: Profile | None, ids: int, keys: int, rejected: int, *, wiped:
         "timers": "removed",
         "quarantine": f"{rejected} rejected messages removed",
         "dedupe": "kept: 16-byte digests of message ids, which name nobody",
-        "models": "sums over everybody: without this person from their next build",
+        "models": "sums over everybody, by item: this person's part stays until they are built anew from the log",
         "disk": done if wiped else waiting,
     }
