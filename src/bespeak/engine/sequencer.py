@@ -21,7 +21,7 @@ from bespeak.engine.records import EventRecord, decode, open_event
 from bespeak.engine.timers import Timers
 from bespeak.errors import StoreError
 from bespeak.events import Event
-from bespeak.ids import ProfileId
+from bespeak.ids import ProfileId, anonymous_profile
 from bespeak.privacy import Admitted, Choice, Purpose, Refused, admit
 from bespeak.profiles import (
     SILENT,
@@ -133,7 +133,7 @@ class Sequencer:
         """Return the choices of whom the event is about, and of the device that it would join: the newer of each."""
         profile = self.live.get(resolved.profile)
         held = profile.consent if profile is not None else {}
-        join = self._joining(event)
+        join = self._joining(event, resolved)
         other = self.live.get(join.other) if join is not None else None
         if other is None or not other.consent:
             return held
@@ -153,7 +153,7 @@ class Sequencer:
         replay, none has; with an imported event, those due by its own time.
         """
         until = event.time if imported else max(event.time, event.received)
-        join = self._joining(event)
+        join = self._joining(event, resolved)
         changes = self._join(join, event, until) if join is not None else ()
         profile_id = canonical(resolved.profile, self.aliases)
         profile = self.live.get(profile_id)
@@ -251,10 +251,14 @@ class Sequencer:
         self.profiles += 1
         return profile
 
-    def _joining(self, event: Event) -> Join | None:
+    def _joining(self, event: Event, resolved: Resolved) -> Join | None:
         """Return which two profiles the event joins, as far as the bound of ids allows."""
         if event.user_id is None:
             return None
+        if event.type != "alias":
+            device = event.anonymous_id
+            if device is None or self.aliases.get(anonymous_profile(device)) == resolved.profile:
+                return None  # the common case: there is none, or it is this person's already
         join = joins(event, self.aliases, self._settings.identity, self.known)
         if not isinstance(join, Join):
             return None
