@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bespeak.catalog import Item
-from bespeak.clock import HOUR, Instant
+from bespeak.clock import DAY, HOUR, Instant
 from bespeak.decide import DecideRequest, Decision
 from bespeak.engine import keyring
 from bespeak.engine.answers import EventResult, Receipt, profile_answer
@@ -17,15 +17,19 @@ from bespeak.engine.custody import LATE, Custody
 from bespeak.engine.definitions import Applied, Definition, DefinitionKind
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.pages import OWN
-from bespeak.engine.quarantine import open_rejected, seal_rejected, sentence
-from bespeak.engine.records import DefinitionRecord, ItemsRecord, Record, seal_event, subject_of
+from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
+from bespeak.engine.records import DefinitionRecord, ItemsRecord, Record, SealedRecord, seal_event, subject_of
 from bespeak.engine.writer import Entry
 from bespeak.errors import Conflict, NotFound, Unavailable
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
-from bespeak.ids import digest
+from bespeak.ids import ProfileId, digest
 from bespeak.privacy import Key, KeyKind, Refused, consent_only
 from bespeak.profiles import Profile, Resolved, Unresolved, View
 from bespeak.stores import Document, Rejected
+
+TIME_MIN: Instant = -719_000 * DAY
+TIME_MAX: Instant = 2_932_000 * DAY
+"""What happened lies between these: other instants cannot be written as text."""
 
 JOINS_PEOPLE = "two known people are joined only with the secret key: a userSignature proves userId, not previousId"
 
@@ -75,7 +79,8 @@ class Engine(Custody):
 
         Returns
         -------
-        How many were accepted, were there before, and were refused by consent.
+        How many were accepted, were there before, and were refused: by consent, or since they cannot be kept (those
+        are in the quarantine).
         """
         self._importing += 1
         try:
@@ -103,23 +108,29 @@ class Engine(Custody):
         records: list[Record] = []
         seen: list[tuple[bytes, int]] = []
         results: list[EventResult] = []
-        for event, name in zip(events, digests, strict=True):
-            if name in stored or self._dedupe.has(name):
-                results.append(EventResult("duplicate", event.message_id))
-                continue
-            if event.type == "alias" and not trusted and self.sequencer.joins_people(event):
-                results.append(EventResult("rejected", event.message_id, JOINS_PEOPLE))
-                continue
-            result = self._take(event, records, imported=imported)
-            if result.status == "ok":
-                self._dedupe.add(name, now // HOUR)
-                seen.append((name, hour))
-            results.append(result)
-        self._queue(writer, now, records, seen, tuple(seal_rejected(self.vault, one, source, now) for one in rejected))
+        kept_out = [seal_rejected(self.vault, one, source, now) for one in rejected]
+        with self._all_or_none():
+            for event, name in zip(events, digests, strict=True):
+                if name in stored or self._dedupe.has(name):
+                    results.append(EventResult("duplicate", event.message_id))
+                    continue
+                result = self._take(event, records, trusted=trusted, imported=imported)
+                if result.status == "ok":
+                    self._dedupe.add(name, now // HOUR)
+                    seen.append((name, hour))
+                elif result.status == "rejected":
+                    kept_out.append(seal_turned_away(self.vault, event, result.reason or "", source, now))
+                results.append(result)
+        self._queue(writer, now, records, seen, tuple(kept_out))
+        self._quarantined += len(kept_out)
         self._count(results, rejected)
         return results
 
-    def _take(self, event: Event, records: list[Record], *, imported: bool) -> EventResult:
+    def _take(self, event: Event, records: list[Record], *, trusted: bool, imported: bool) -> EventResult:
+        if not trusted and event.type == "alias" and self.sequencer.joins_people(event):
+            return EventResult("rejected", event.message_id, JOINS_PEOPLE)
+        if not TIME_MIN <= event.time < TIME_MAX:
+            return EventResult("rejected", event.message_id, "time: expected microseconds since 1970, years 1 to 9996")
         if event.time <= self.vault.newest:
             spared = self._spared(event)
             if spared is None:
@@ -132,16 +143,27 @@ class Engine(Custody):
         if isinstance(admission, Refused):
             said = consent_only(event)
             if said is not None:
-                self._log(said, resolved, records, imported=imported)
+                self._log(self._sealed(said, resolved, imported=imported), said, resolved, records)
             return EventResult("refused", event.message_id, admission.reason)
-        self._log(event, resolved, records, imported=imported)
+        try:
+            sealed = self._sealed(event, resolved, imported=imported)
+        except OverflowError:
+            return EventResult("rejected", event.message_id, "a number is larger than 64 bits hold")
+        self._log(sealed, event, resolved, records)
         return EventResult("ok", event.message_id)
 
-    def _log(self, event: Event, resolved: Resolved, records: list[Record], *, imported: bool) -> None:
-        joined = self.sequencer.joined(event)
-        records.append(seal_event(self.vault, event, subject_of(event, resolved), joined, imported=imported))
+    def _sealed(self, event: Event, resolved: Resolved, *, imported: bool) -> tuple[SealedRecord, ProfileId]:
+        """Return an event as the log keeps it, and the profile that it joins."""
+        joined = self.sequencer.joined(event, resolved)
+        return seal_event(self.vault, event, subject_of(event, resolved), joined, imported=imported), joined
+
+    def _log(
+        self, sealed: tuple[SealedRecord, ProfileId], event: Event, resolved: Resolved, records: list[Record]
+    ) -> None:
+        record, joined = sealed
         self._offset += 1
-        taken = self.sequencer.take(event, resolved, imported=imported, joined=joined)
+        records.append(record)
+        taken = self.sequencer.take(event, resolved, imported=record.imported, joined=joined)
         if event.source != OWN:
             self._show(event, taken)
         self._publish(taken.changes)
@@ -173,7 +195,8 @@ class Engine(Custody):
         self._publish(answer.changes)
         if answer.event is not None and self._writer is not None and self._writer.ready:
             records: list[Record] = []
-            self._take(answer.event, records, imported=False)
+            with self._all_or_none():
+                self._take(answer.event, records, trusted=True, imported=False)
             self._queue(self._writer, answer.event.received, records)
         if self._feed.watched:
             self._feed.push(
@@ -256,8 +279,9 @@ class Engine(Custody):
         writer = self._open_writer()
         for start in range(0, max(len(put), len(removed)), 1_000):
             record = ItemsRecord(put[start : start + 1_000], removed[start : start + 1_000], now)
-            self._offset += 1
-            self._apply(record, self._offset)
+            with self._all_or_none():
+                self._offset += 1
+                self._apply(record, self._offset)
             self._queue(writer, now, [record])
         await self._on_disk()
         return len(put) + len(removed)
@@ -305,12 +329,12 @@ class Engine(Custody):
         await self._on_disk()  # a newly declared aggregate reads history from the log, so all of it must be there
         now = self.clock.now()
         records: list[Record] = []
-        for kind, definition_id, version, body in changes:
-            records.append(DefinitionRecord(kind, definition_id, version, body, now))
-            self._offset += 1
-        for record in records:
-            self._note(record)
-        changes_made = self._in_force(now, self._offset)
+        with self._all_or_none():
+            for kind, definition_id, version, body in changes:
+                records.append(DefinitionRecord(kind, definition_id, version, body, now))
+                self._offset += 1
+                self._note(records[-1])
+            changes_made = self._in_force(now, self._offset)
         self._queue(writer, now, records)
         self._publish(changes_made)
         await self._on_disk()
@@ -364,4 +388,3 @@ class Engine(Custody):
             self.metrics.add(f"bespeak_events_{names[result.status]}_total")
         if rejected:
             self.metrics.add("bespeak_events_rejected_total", len(rejected))
-            self._quarantined += len(rejected)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Self, assert_never
@@ -223,6 +224,17 @@ class Ledger:
         self._writer.room()
         return self._writer
 
+    @contextmanager
+    def _all_or_none(self) -> Generator[None]:
+        """Undo what is folded inside when its end is not reached: the log would lack what is known."""
+        before = self._offset
+        try:
+            yield
+        except Exception:
+            if self._offset != before and self._writer is not None:
+                self._writer.fail(StoreError("an event could not be folded"))
+            raise
+
     # -- state: applying the log, checkpoints, undoing
 
     def _apply(self, record: Record, offset: int) -> None:
@@ -330,19 +342,22 @@ class Ledger:
         self._items = {}
         future = self._put(writer, entry)
         self._pending[future] = pending
-        future.add_done_callback(lambda done: self._written(done, cut.removed))
+        mark = self._dedupe.mark()
+        future.add_done_callback(lambda done: self._written(done, cut.removed, mark))
         return future
 
-    def _written(self, done: asyncio.Future[None], removed: tuple[ProfileId, ...]) -> None:
+    def _written(self, done: asyncio.Future[None], removed: tuple[ProfileId, ...], mark: int) -> None:
         if self._pending.pop(done, None) is None or done.exception() is not None:
             return
         self.metrics.add("bespeak_checkpoints_total")
+        self._dedupe.shrink(mark)
         self.sequencer.live.written(removed)
         self._shrink()
 
     def _shrink(self) -> None:
         """Keep the live table within its bound; what a checkpoint still has to write stays."""
-        self.sequencer.live.shrink(frozenset[ProfileId]().union(*self._pending.values()))
+        pending: frozenset[ProfileId] = frozenset()
+        self.sequencer.live.shrink(pending.union(*self._pending.values()))
 
     async def _settle(self, future: asyncio.Future[None] | None) -> None:
         if future is not None:
@@ -409,7 +424,7 @@ class Ledger:
             "bespeak_items": self.catalog_size(),
             "bespeak_log_offset": self._offset,
             "bespeak_profiles_live": len(self.sequencer.live),
-            "bespeak_quarantine": self._quarantined,
+            "bespeak_quarantine": min(self._quarantined, self.settings.store.rejected_max),
             **sizes,
         }
 

@@ -11,7 +11,7 @@ import msgspec
 
 from bespeak.clock import Instant
 from bespeak.engine.vault import REJECTED, STORE, Vault
-from bespeak.events import Rejection
+from bespeak.events import Event, Rejection
 from bespeak.ids import ProfileId, anonymous_profile, is_blocked, user_profile
 from bespeak.privacy.envelope import PLAIN, open_
 from bespeak.privacy.sealing import key_number
@@ -19,6 +19,10 @@ from bespeak.stores import Rejected
 
 SEALED_REASON = "sealed"
 """What stands in the place of the reason, in the store."""
+
+
+SEALED_PLACE = ""
+"""What stands in the place of an event's message id, which its sender chose."""
 
 
 class _Named(msgspec.Struct):
@@ -29,6 +33,7 @@ class _Named(msgspec.Struct):
 class _Inside(msgspec.Struct, frozen=True, array_like=True):
     reason: str
     raw: bytes
+    place: str = ""
 
 
 _named = msgspec.json.Decoder(_Named)
@@ -61,6 +66,16 @@ def seal_rejected(vault: Vault, rejection: Rejection, source: str, now: Instant)
     return Rejected(source, str(rejection.index), SEALED_REASON, now, sealed)
 
 
+def seal_turned_away(vault: Vault, event: Event, reason: str, source: str, now: Instant) -> Rejected:
+    """Put an event that could be read but not kept into the form that the store keeps."""
+    if event.user_id is not None:
+        subject = user_profile(event.user_id)
+    else:
+        subject = anonymous_profile(event.anonymous_id) if event.anonymous_id is not None else STORE
+    inside = _encoder.encode(_Inside(reason, msgspec.json.encode(event), event.message_id))
+    return Rejected(source, SEALED_PLACE, SEALED_REASON, now, vault.seal(subject, REJECTED, inside))
+
+
 def open_rejected(vault: Vault, rejected: Rejected) -> Rejected | None:
     """Return a rejected message as it came; None when its person was erased."""
     if rejected.data[:1] == bytes([PLAIN]):
@@ -69,7 +84,8 @@ def open_rejected(vault: Vault, rejected: Rejected) -> Rejected | None:
     if data is None:
         return None
     inside = _inside.decode(data)
-    return msgspec.structs.replace(rejected, reason=inside.reason, data=inside.raw)
+    place = inside.place or rejected.place
+    return msgspec.structs.replace(rejected, place=place, reason=inside.reason, data=inside.raw)
 
 
 def about(vault: Vault, ids: Iterable[ProfileId], keys: Iterable[int]) -> Callable[[Rejected], bool]:

@@ -19,9 +19,9 @@ QUEUE_BYTES = 64 * 1024 * 1024
 class Entry:
     """One thing to write, and the future that its sender waits for."""
 
-    __slots__ = ("checkpoint", "documents", "forget", "future", "keys", "rejected", "row", "seen")
+    __slots__ = ("checkpoint", "documents", "failure", "forget", "future", "keys", "rejected", "row", "seen")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  as many as a transaction has parts
         self,
         future: asyncio.Future[None],
         *,
@@ -32,6 +32,7 @@ class Entry:
         checkpoint: Checkpoint | None = None,
         keys: tuple[WrappedKey, ...] = (),
         forget: Forget | None = None,
+        failure: StoreError | None = None,
     ) -> None:
         self.future = future
         self.row = row
@@ -41,6 +42,7 @@ class Entry:
         self.checkpoint = checkpoint
         self.keys = keys
         self.forget = forget
+        self.failure = failure
 
     @property
     def bytes(self) -> int:
@@ -65,6 +67,7 @@ class Writer:
         self._wake = threading.Condition()
         self._closing = False
         self._broken = False
+        self._failing = False
         self.commits = 0
         self._thread = threading.Thread(target=self._run, name="bespeak-writer", daemon=True)
         self._thread.start()
@@ -72,11 +75,11 @@ class Writer:
     @property
     def ready(self) -> bool:
         """Whether entries are taken, and there is room for them."""
-        return not (self._broken or self._closing or self._bytes > QUEUE_BYTES)
+        return not (self._broken or self._failing or self._closing or self._bytes > QUEUE_BYTES)
 
     def room(self) -> None:
         """Raise `Overloaded` when the queue is full, `Unavailable` after a failed commit."""
-        if self._broken or self._closing:
+        if self._broken or self._failing or self._closing:
             raise Unavailable("the store is not writable at the moment", retry_after=1)
         if self._bytes > QUEUE_BYTES:
             raise Overloaded("the disk is behind: too much waits to be written", retry_after=1)
@@ -88,10 +91,15 @@ class Writer:
             self._bytes += entry.bytes
             self._wake.notify()
 
+    def fail(self, failure: StoreError) -> None:
+        """Write what waits, then behave as if a commit had failed; until then nothing more is taken."""
+        self._failing = True
+        self.put(Entry(self._loop.create_future(), failure=failure))
+
     def resume(self) -> None:
         """Take entries again, after what was folded and not written has been undone."""
         with self._wake:
-            self._broken = False
+            self._broken = self._failing = False
             self._wake.notify()
 
     def close(self) -> None:
@@ -114,7 +122,7 @@ class Writer:
     def _write(self, entries: list[Entry]) -> None:
         for group in _groups(entries):
             try:
-                self._store.commit(_commit(group))
+                self._write_group(group)
             except Exception as error:
                 log.exception("commit failed")
                 self._broken = True
@@ -123,6 +131,11 @@ class Writer:
                 return
             self.commits += 1
             self._loop.call_soon_threadsafe(_resolve, group)
+
+    def _write_group(self, group: list[Entry]) -> None:
+        if group[0].failure is not None:
+            raise group[0].failure
+        self._store.commit(_commit(group))
 
     def _fail(self, entries: list[Entry], error: StoreError) -> None:
         with self._wake:
@@ -137,11 +150,16 @@ class Writer:
 
 
 def _groups(entries: list[Entry]) -> list[list[Entry]]:
-    """Cut the entries after each checkpoint, and each erasure, since one transaction carries at most one."""
+    """Cut the entries after each checkpoint and each erasure, since one transaction carries at most one of either.
+
+    A failure stands alone.
+    """
     groups: list[list[Entry]] = [[]]
     for entry in entries:
+        if entry.failure is not None:
+            groups.append([])
         groups[-1].append(entry)
-        if entry.checkpoint is not None or entry.forget is not None:
+        if entry.checkpoint is not None or entry.forget is not None or entry.failure is not None:
             groups.append([])
     return [group for group in groups if group]
 
