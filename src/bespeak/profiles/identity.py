@@ -121,7 +121,7 @@ def _join_device(into: ProfileId, device: ProfileId) -> Join | Apart:
 
 def _join_people(into: ProfileId, person: ProfileId, *, signed: bool) -> Join | Apart:
     if not signed:
-        return Apart("two user ids are joined only by the secret key or a userSignature")
+        return Apart("two user ids are joined only with the secret key")
     return Join(into, person)
 
 
