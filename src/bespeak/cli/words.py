@@ -175,6 +175,13 @@ def _decide(parser: ArgumentParser) -> None:
     )
 
 
+def _verify(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--repair", action="store_true", help="write damaged rows to a file and skip them, so that the store opens"
+    )
+    parser.add_argument("--export", metavar="FILE", help="where to write them (default: beside the store)")
+
+
 def _evaluate(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="which town (0)")
     parser.add_argument("--people", type=int, default=2_000, help="people in it (2000)")
@@ -212,6 +219,20 @@ VERBS = (
         """echo '{"userId": "1234", "slots": [{"id": "home", "n": 4}]}' | bespeak decide""",
         "asking:decide",
         _decide,
+    ),
+    Verb(
+        "verify",
+        "check every row of the log, and the file",
+        "bespeak verify --data /var/lib/bespeak",
+        "upkeep:verify",
+        _verify,
+    ),
+    Verb(
+        "replay",
+        "build everything anew from the log, and compare it with what is live",
+        "bespeak replay --json",
+        "upkeep:replay",
+        _nothing,
     ),
     Verb(
         "evaluate",

@@ -5,6 +5,7 @@ from bespeak.engine.definitions import KINDS, Applied, Definition, DefinitionKin
 from bespeak.engine.engine import Engine
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.metrics import COUNTERS, GAUGES, Metrics
+from bespeak.engine.replay import Difference, Replayed, rebuild, replay
 
 __all__ = [
     "COUNTERS",
@@ -13,11 +14,15 @@ __all__ = [
     "Applied",
     "Definition",
     "DefinitionKind",
+    "Difference",
     "Engine",
     "EventResult",
     "Live",
     "Metrics",
     "Receipt",
+    "Replayed",
     "Subscription",
     "definitions_in",
+    "rebuild",
+    "replay",
 ]

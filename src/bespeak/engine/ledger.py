@@ -22,12 +22,12 @@ from bespeak.engine.feed import Feed, Live
 from bespeak.engine.metrics import Metrics
 from bespeak.engine.models import Models
 from bespeak.engine.pages import Pages
-from bespeak.engine.records import DefinitionRecord, EventRecord, ItemsRecord, Record, encode, open_event
+from bespeak.engine.records import DefinitionRecord, EventRecord, ItemsRecord, Record, TimeRecord, encode, open_event
 from bespeak.engine.recovery import checkpoint, recover
 from bespeak.engine.sequencer import Sequencer, Taken
 from bespeak.engine.site import Registry
 from bespeak.engine.writer import Entry, Writer
-from bespeak.errors import StoreError
+from bespeak.errors import CorruptLog, StoreError
 from bespeak.events import Event
 from bespeak.ids import ProfileId
 from bespeak.profiles import Resolved
@@ -46,6 +46,12 @@ from bespeak.stores import (
 )
 
 log = logging.getLogger("bespeak.engine")
+
+REMEDY = (
+    "`bespeak verify` names everything that is damaged; then restore a backup with `bespeak restore`,"
+    " or skip the damaged rows with `bespeak verify --repair`"
+)
+"""What to do about a log that does not hold what was written to it."""
 
 TICK_SECONDS = 0.1
 """How often due flips are looked for: an exit is seen within this time of its second."""
@@ -100,12 +106,19 @@ class Ledger:
         CorruptLog
             The log does not hold what was written to it.
         """
+        try:
+            return cls._open(settings, clock or SystemClock(), rng or Random(secrets.randbits(128)), store, address)
+        except CorruptLog as error:
+            raise CorruptLog(f"{error.message}; {REMEDY}") from error
+
+    @classmethod
+    def _open(cls, settings: Settings, clock: Clock, rng: Random, store: Store | None, address: str | None) -> Self:
         lock: StoreLock | None = None
         if store is None:
             store, lock = _open_store(settings, address)
-        ledger = cls(settings, store, clock or SystemClock(), rng or Random(secrets.randbits(128)), lock)
+        ledger = cls(settings, store, clock, rng, lock)
         try:
-            ledger._recover()
+            ledger.recover()
         except BaseException:
             ledger._release()
             raise
@@ -114,7 +127,7 @@ class Ledger:
     async def start(self) -> None:
         """Begin to write and to keep time."""
         self._writer = Writer(self.store, asyncio.get_running_loop(), self._undo)
-        self._publish(self.sequencer.advance(self.clock.now()))
+        self._pass_time(self.clock.now())
         self._task = asyncio.create_task(self._keep_time(), name="bespeak-time")
 
     async def close(self) -> None:
@@ -180,11 +193,24 @@ class Ledger:
                 self.catalog.remove(record.removed)
                 self._items.update({item.id: item for item in record.put})
                 self._items.update(dict.fromkeys(record.removed))
+            case TimeRecord():
+                self.sequencer.advance(record.at)
             case DefinitionRecord():
                 self._note(record)
                 self._in_force(record.at, offset)
             case _:
                 assert_never(record)
+
+    def _apply_row(self, records: list[tuple[int, Record]]) -> None:
+        """Apply what was logged together; definitions that stand side by side were put in force as one."""
+        last = len(records) - 1
+        for place, (offset, record) in enumerate(records):
+            if isinstance(record, DefinitionRecord) and place < last:
+                following = records[place + 1][1]
+                if isinstance(following, DefinitionRecord) and following.at == record.at:
+                    self._note(record)
+                    continue
+            self._apply(record, offset)
 
     def _note(self, record: Record) -> None:
         if isinstance(record, DefinitionRecord):
@@ -194,24 +220,33 @@ class Ledger:
         self.registry.compile()
         self.sequencer.define(self.registry.site.segments, self.registry.site.aggregates, upto=upto, at=at)
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
+        """Forget what is in RAM; load the checkpoint and replay the log since.
+
+        Raises
+        ------
+        CorruptLog
+            The log does not hold what was written to it.
+        """
         now = self.clock.now()
         self._items.clear()
         self._pending = frozenset()
-        recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self._apply)
+        self.sequencer.timers.clear()
+        self.sequencer.timers.keeps_all = True
+        recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self._apply_row)
         self._offset = self.store.last_offset()
         self._dedupe.load(now)
         self._keys.load(self.store)
         self._quarantined = self.store.rejected_count()
         self._models_written = now
-        self.sequencer.timers.clear()
+        self.sequencer.timers.keeps_all = False
         self.sequencer.timers.refill(now)
 
     def _undo(self, error: StoreError) -> None:
         """Undo all that was folded and did not become durable: start again from the checkpoint and the log."""
         self.metrics.add("bespeak_commit_failures_total")
         log.error("undoing what was folded after offset %d: %s", self.store.last_offset(), error.code)
-        self._recover()
+        self.recover()
         self._last = None
         if self._writer is not None:
             self._writer.resume()
@@ -234,6 +269,19 @@ class Ledger:
         future.add_done_callback(lambda done: self._written(done, cut.checkpoint.removed))
         return future
 
+    async def checkpoint_now(self) -> int:
+        """Write a consistent cut, wait until it is on disk, and return the offset that it includes.
+
+        Raises
+        ------
+        StoreError
+            It could not be written.
+        """
+        self._open_writer()
+        written = self.checkpoint()
+        await (self._durable() if written is None else written)
+        return self.store.checkpoint_offset()
+
     def _written(self, done: asyncio.Future[None], removed: tuple[ProfileId, ...]) -> None:
         if done.cancelled() or done.exception() is not None:
             return
@@ -254,13 +302,22 @@ class Ledger:
             await asyncio.sleep(TICK_SECONDS)
             now = self.clock.now()
             if not self._importing:
-                self._publish(self.sequencer.advance(now))
+                self._pass_time(now)
             if now >= due and not self._pending:
                 self.checkpoint()
                 due = now + every
             if now // HOUR != forget_at:
                 forget_at = now // HOUR
                 await asyncio.to_thread(self.store.forget_seen, forget_at - 48)
+
+    def _pass_time(self, now: Instant) -> None:
+        """Work through what is due, and log that this was done here: a late event behind it finds windows closed."""
+        writer = self._writer
+        if writer is None or not writer.takes or not self.sequencer.is_due(now):
+            return
+        self._offset += 1
+        self._publish(self.sequencer.advance(now))
+        self._queue(writer, now, [TimeRecord(now)])
 
     def _release(self) -> None:
         self.store.close()

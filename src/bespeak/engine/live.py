@@ -53,6 +53,14 @@ class LiveTable:
         profile = self._profiles[profile_id] = decode_profile(row)
         return profile
 
+    def find(self, profile_id: ProfileId) -> Profile | None:
+        """Return a profile, from RAM or read anew from the store, which does not bring it into RAM."""
+        profile = self._profiles.get(profile_id)
+        if profile is not None or profile_id in self.removed:
+            return profile
+        row = self._store.profile(profile_id)
+        return None if row is None else decode_profile(row)
+
     def create(self, profile_id: ProfileId) -> Profile:
         """Put a new, empty profile into the table."""
         profile = self._profiles[profile_id] = Profile(id=profile_id)

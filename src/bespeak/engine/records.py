@@ -17,7 +17,7 @@ from bespeak.engine.definitions import DefinitionKind
 from bespeak.errors import CorruptLog
 from bespeak.events import Event, EventType
 from bespeak.privacy import envelope
-from bespeak.stores import LogRow
+from bespeak.stores import LogRow, is_gap
 
 
 class Private(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -67,7 +67,13 @@ class ItemsRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="recor
     at: Instant
 
 
-Record = EventRecord | DefinitionRecord | ItemsRecord
+class TimeRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="t"):
+    """Every window that closed by `at` was looked at here; a late event that comes behind it finds them closed."""
+
+    at: Instant
+
+
+Record = EventRecord | DefinitionRecord | ItemsRecord | TimeRecord
 
 _encoder = msgspec.msgpack.Encoder()
 _private = msgspec.msgpack.Decoder(Private)
@@ -120,13 +126,15 @@ def encode(records: list[Record] | tuple[Record, ...]) -> bytes:
 
 
 def decode(row: LogRow, *, after: int) -> Iterator[tuple[int, Record]]:
-    """Yield the records of a row with their offsets, those up to `after` left out.
+    """Yield the records of a row with their offsets, those up to `after` left out; a gap has none.
 
     Raises
     ------
     CorruptLog
         The payload is not what `encode` wrote, or does not hold `row.count` records.
     """
+    if is_gap(row):
+        return
     try:
         records = _records.decode(row.payload)
     except msgspec.DecodeError as error:

@@ -67,9 +67,9 @@ def recover(
     registry: Registry,
     catalog: Catalog,
     models: Models,
-    apply: Callable[[Record, int], None],
+    apply: Callable[[list[tuple[int, Record]]], None],
 ) -> None:
-    """Load the checkpoint, then apply the log since; forgets whatever was in RAM before."""
+    """Load the checkpoint, then apply the log since, row by row; forgets whatever was in RAM before."""
     included = store.checkpoint_offset()
     sequencer.live.clear()
     sequencer.aliases = dict(store.aliases())
@@ -83,8 +83,7 @@ def recover(
     sequencer.restore(registry.site.segments, registry.site.aggregates, totals.sizes, totals.profiles)
     models.load(store)
     for row in store.read(included):
-        for offset, record in decode(row, after=included):
-            apply(record, offset)
+        apply(list(decode(row, after=included)))
 
 
 def _item_document(item_id: str, item: Item | None, offset: int) -> Document:

@@ -123,6 +123,11 @@ class Sequencer:
             self._count(changes)
         return Taken(profile_id, changes)
 
+    def is_due(self, now: Instant) -> bool:
+        """Say whether a flip may be due by `now`."""
+        self.timers.refill(now)
+        return self.timers.next() <= now
+
     def advance(self, now: Instant) -> tuple[Change, ...]:
         """Work through every flip that is due by `now`."""
         self.timers.refill(now)

@@ -22,6 +22,8 @@ class Timers:
         self._store = store
         self._heap: list[tuple[Instant, ProfileId]] = []
         self._horizon: Instant = 0
+        self.keeps_all = False
+        """Whether to remember every flip, however far: while the log is replayed there is no checkpoint to ask."""
 
     def refill(self, now: Instant) -> None:
         """Move the horizon to one hour from `now` and read what is due before it from the checkpoint."""
@@ -35,7 +37,7 @@ class Timers:
 
     def note(self, profile_id: ProfileId, at: Instant) -> None:
         """Remember when a profile may flip; beyond the horizon the checkpoint remembers it."""
-        if at <= self._horizon:
+        if at <= self._horizon or (self.keeps_all and at != NEVER):
             heapq.heappush(self._heap, (at, profile_id))
 
     def next(self) -> Instant:

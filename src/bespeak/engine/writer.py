@@ -62,10 +62,15 @@ class Writer:
 
     def room(self) -> None:
         """Raise `Overloaded` when the queue is full, `Unavailable` after a failed commit."""
-        if self._broken or self._closing:
+        if not self.takes:
             raise Unavailable("the store is not writable at the moment", retry_after=1)
         if self._bytes > QUEUE_BYTES:
             raise Overloaded("the disk is behind: too much waits to be written", retry_after=1)
+
+    @property
+    def takes(self) -> bool:
+        """Whether entries are taken: no commit has failed since `resume`, and it is not closing."""
+        return not (self._broken or self._closing)
 
     def put(self, entry: Entry) -> None:
         """Queue an entry; the future resolves on the loop after COMMIT."""

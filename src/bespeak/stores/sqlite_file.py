@@ -123,7 +123,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if tables:
-        _recognise(connection, path)
+        recognise(connection, path)
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
         raise StoreError(f"{path}: expected a file system with shared memory (WAL mode), got mode {mode!r}")
@@ -144,7 +144,8 @@ def _create(connection: sqlite3.Connection) -> None:
         raise
 
 
-def _recognise(connection: sqlite3.Connection, path: Path) -> None:
+def recognise(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreError unless the file is ours and of a format that this version reads."""
     found = connection.execute("PRAGMA application_id").fetchone()[0]
     if found != APPLICATION_ID:
         raise StoreError(f"{path} is an SQLite database of another program; name another file in store.path")

@@ -29,6 +29,7 @@ from bespeak.privacy import Key
 from bespeak.settings import Settings
 from bespeak.stores import MemorySettings, SqliteSettings
 from bespeak.testing.bench_http import ingest_by_http
+from bespeak.testing.bench_replay import replay_rates
 
 START = 1_780_000_000 * SECOND
 EVENTS = 20_000
@@ -161,6 +162,12 @@ async def _imported() -> Result:
     return Result("import", round(rate), "events/s", round(most), round(most / rate, 1))
 
 
+def replayed() -> Result:
+    """Events a second that are built anew from the log with 100 segments, beside decoding the same log alone."""
+    rate, most = replay_rates(definitions(), _bodies(EVENTS), START + DAY)
+    return Result("replay", round(rate), "events/s", round(most), round(most / rate, 1))
+
+
 def ingest() -> Result:
     """Events a second by HTTP in batches of 20, each acknowledged after it is on disk, with 100 live segments."""
     with tempfile.TemporaryDirectory() as folder:
@@ -254,7 +261,13 @@ def _cpu(work: Callable[[], None]) -> float:
     return time.process_time() - began
 
 
-BENCHMARKS: dict[str, Callable[[], Result]] = {"ingest": ingest, "fold": fold, "decide": decide, "import": imported}
+BENCHMARKS: dict[str, Callable[[], Result]] = {
+    "ingest": ingest,
+    "fold": fold,
+    "decide": decide,
+    "import": imported,
+    "replay": replayed,
+}
 """Every benchmark by its name."""
 
 __all__ = ["BENCHMARKS", "Result", "definitions", "run"]
