@@ -114,7 +114,7 @@ async def test_a_checkpoint_that_lags_behind_is_brought_up_by_the_log() -> None:
     store, clock = await lived(3)
     engine = Engine.open(SETTINGS, clock=clock, store=store)
     await engine.start()
-    key = next(key for key in engine.keys() if key.kind == "write")
+    (key,) = engine.keys()
     await engine.track(
         engine.parse(json.dumps({"batch": [message(Random(9), 999, clock.now())]}).encode(), key=key), key
     )
@@ -132,7 +132,7 @@ async def test_the_first_difference_is_named_with_both_values() -> None:
     store, clock = await lived(3)
     row = next(store.profiles())
     profile = decode_profile(row)
-    name = sorted(profile.counts)[0]
+    name = min(profile.counts)
     true = profile.counts[name]
     profile.counts[name] += 1
     profile.first_seen -= DAY

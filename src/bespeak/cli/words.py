@@ -182,6 +182,16 @@ def _verify(parser: ArgumentParser) -> None:
     parser.add_argument("--export", metavar="FILE", help="where to write them (default: beside the store)")
 
 
+def _backup(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="where to; its folder must be there")
+    parser.add_argument("--force", action="store_true", help="replace FILE when it is there")
+
+
+def _restore(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="what `bespeak backup` wrote")
+    parser.add_argument("--force", action="store_true", help="replace the store that is there")
+
+
 def _evaluate(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="which town (0)")
     parser.add_argument("--people", type=int, default=2_000, help="people in it (2000)")
@@ -233,6 +243,20 @@ VERBS = (
         "bespeak replay --json",
         "upkeep:replay",
         _nothing,
+    ),
+    Verb(
+        "backup",
+        "copy the store while it is in use, and verify the copy",
+        "bespeak backup /backup/monday.db",
+        "copies:backup",
+        _backup,
+    ),
+    Verb(
+        "restore",
+        "put a backup into an empty data directory, or with --force in the place of a store",
+        "bespeak restore /backup/monday.db --data /var/lib/bespeak",
+        "copies:restore",
+        _restore,
     ),
     Verb(
         "evaluate",

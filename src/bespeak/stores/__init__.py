@@ -11,6 +11,7 @@ from bespeak.stores.memory import MemoryStore
 from bespeak.stores.settings import MemorySettings, SqliteSettings, StoreSettings
 from bespeak.stores.sqlite import SqliteStore
 from bespeak.stores.sqlite_check import Advance, BadRow, Checked
+from bespeak.stores.sqlite_copy import copy_file, put_in_place
 from bespeak.stores.sqlite_repair import repair_file, verify_file
 from bespeak.stores.sqlite_snapshot import SqliteSnapshot
 from bespeak.stores.store import (
@@ -44,7 +45,9 @@ __all__ = [
     "Store",
     "StoreLock",
     "StoreSettings",
+    "copy_file",
     "is_gap",
+    "put_in_place",
     "read_owner",
     "repair_file",
     "verify_file",

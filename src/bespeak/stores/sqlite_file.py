@@ -54,7 +54,8 @@ CREATE INDEX rejected_by_source ON rejected (source)
 def connect(path: Path, settings: SqliteSettings, *, cache_kib: int) -> sqlite3.Connection:
     """Open one more connection: transactions by hand, every commit synced, no checkpoint inside a commit."""
     connection = sqlite3.connect(
-        path,
+        f"{path.absolute().as_uri()}?mode=rw",  # a file that is missing is an error, not an empty database
+        uri=True,
         timeout=settings.busy_ms / 1000,
         isolation_level=None,
         check_same_thread=False,
