@@ -34,6 +34,7 @@ from bespeak.conditions import (
     merge,
     parse,
     to_json,
+    together,
 )
 from bespeak.events import Event
 
@@ -371,7 +372,7 @@ def test_explanations_say_what_holds_and_found(condition, person, events):
     visitor = Person(person, folded(Feeds(compiled.depends.aggregates), events))
     explanation = compiled.explain(visitor, at)
     msgspec.json.encode(explanation)
-    assert explanation.sentence()
+    assert compiled.sentence(visitor, at, explanation.holds) == explanation.sentence()
     pairs = [(compiled.condition, explanation)]
     while pairs:
         part, said = pairs.pop()
@@ -384,6 +385,21 @@ def test_explanations_say_what_holds_and_found(condition, person, events):
                 pairs += list(zip((inner,), said.children, strict=True))
             case Compare(operand) | In(operand) | Exists(operand):
                 assert said.value == worth(operand, person, events, at)
+
+
+@given(st.lists(st.one_of(conditions, rolling_groups, totals), min_size=1, max_size=5), people, logs(), st.data())
+def test_asked_together_they_answer_as_each_alone(several, person, events, data):
+    asked = {f"c{number}": compile_condition(one) for number, one in enumerate(several)}
+    feeds = Feeds(aggregate for one in asked.values() for aggregate in one.depends.aggregates)
+    visitor = Person(person, folded(feeds, events))
+    at = data.draw(st.integers(0, 16_000)) + data.draw(st.sampled_from([0, 16_000]))
+    held = {name for name in asked if data.draw(st.booleans())}
+    flips = {name: at for name, one in asked.items() if one.windowed and data.draw(st.booleans())}
+    moved, touched = together((name, one, "both") for name, one in asked.items())(visitor, at, held, flips)
+    answers = {name: one.answer(visitor, at) for name, one in asked.items()}
+    assert moved == [(name, holds) for name, (holds, _) in answers.items() if holds != (name in held)]
+    assert flips == {name: until for name, (_, until) in answers.items() if until != NEVER}
+    assert touched or not flips
 
 
 # States.

@@ -146,6 +146,53 @@ def agrees(town: Town, at: int) -> None:
     assert set(town.profile.segments) == naive
 
 
+SHAPES = TEXTS | {
+    "calm": 'count("View", last 5 seconds) < 2',
+    "either": 'performed("View", last 4 seconds) or performed("Buy", last 9 seconds)',
+    "carts": 'performed("View", last 8 seconds) and not performed("Buy", last 6 seconds)',
+    "doubts": 'not (performed("Buy", last 7 seconds) and count("View", last 7 seconds) > 1)',
+    "exactly": 'count("View", last 6 seconds) = 2',
+    "never": 'not performed("Buy")',
+    "fallen": 'count("View") < 4',
+    "dear": 'count("View" where properties.price > 3, last 12 seconds) >= 2',
+    "recent": 'last(properties.price of "Buy", last 5 seconds) > 2',
+    "refunds": 'sum(properties.price of "Buy", last 8 seconds) < 3',
+    "locals": 'traits.country = "DE" and performed("View", last 5 seconds)',
+    "busy": 'sessions.events >= 3 and count("Buy", last 1 minute) >= 1',
+}
+arrivals = st.lists(
+    st.tuples(
+        st.sampled_from(["View", "Buy", "Other"]),
+        st.integers(-6, 12),
+        st.integers(-4, 6),
+        st.sampled_from(["DE", "FR", None, None]),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(arrivals)
+def test_events_in_any_order_move_people_and_no_flip_is_noted_too_late(
+    happened: list[tuple[str, int, int, str | None]],
+) -> None:
+    """Segments that an event cannot move are not asked: that must be so, and their flips may only be too early."""
+    town = Town(SHAPES)
+    clock = START
+    for place, (name, gap, price, country) in enumerate(happened):
+        clock += gap * SECOND
+        town.take(event(name, clock, place, price=price, country=country))
+        as_of = town.profile.as_of
+        agrees(town, as_of)
+        for segment in town.segments.all():
+            compiled = town.segments.compiled(segment.id)
+            assert compiled is not None
+            true_flip = compiled.next_flip(View(town.profile, as_of, SETTINGS), as_of)
+            assert as_of < town.profile.flips.get(segment.id, NEVER) <= true_flip
+        assert town.profile.next_flip_at == min(town.profile.flips.values(), default=NEVER)
+
+
 def test_moves_alternate_and_never_go_back_in_time() -> None:
     rng = Random(3)
     town = Town(TEXTS)

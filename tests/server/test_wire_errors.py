@@ -50,7 +50,7 @@ def read_all(open_socket: socket.socket) -> bytes:
         (b'"hello"', "invalid_input"),
         (b'{"batch": 7}', "invalid_input"),
         (b"[" * 100_000, "too_large"),
-        (b'{"batch":' + b"[" * 1_000 + b"]" * 1_000 + b"}", "too_large"),
+        (b'{"batch":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too_large"),
         (b'{"batch": [' + b"{}," * 2_500 + b"{}]}", "too_large"),
         (b'{"batch": ["' + b"x" * 600_000 + b'"]}', "too_large"),
         (gzip.compress(b" " * 50_000_000), "too_large"),

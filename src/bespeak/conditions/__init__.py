@@ -10,6 +10,7 @@ from bespeak.conditions.explain import Explanation
 from bespeak.conditions.items import bind, mask
 from bespeak.conditions.parser import parse
 from bespeak.conditions.printer import format_condition
+from bespeak.conditions.together import Direction, Pass, direction, together
 from bespeak.conditions.tree import (
     Aggregate,
     And,
@@ -34,6 +35,7 @@ __all__ = [
     "Compiled",
     "Condition",
     "Depends",
+    "Direction",
     "Exists",
     "Explanation",
     "Feeds",
@@ -43,6 +45,7 @@ __all__ = [
     "Not",
     "Operand",
     "Or",
+    "Pass",
     "Path",
     "Performed",
     "State",
@@ -51,6 +54,7 @@ __all__ = [
     "bind",
     "check",
     "compile_condition",
+    "direction",
     "format_condition",
     "from_json",
     "key",
@@ -59,4 +63,5 @@ __all__ = [
     "merge",
     "parse",
     "to_json",
+    "together",
 ]

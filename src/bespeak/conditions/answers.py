@@ -62,9 +62,9 @@ def _leaf(source: Source, test: Test) -> str:
     if isinstance(operand, Path):
         return source.test(test, f"get({source.constant(operand.path)})")
     state, within = f"state({source.constant(key(operand))})", source.constant(operand.within)
-    turn = _turn(test)
-    if turn is not None:
-        least, reached = turn
+    turns = turn(test)
+    if turns is not None:
+        least, reached = turns
         return f"({'' if reached else 'not '}reached({state}, {source.constant(least)}, {within}, at))"
     read = f"{operand.kind}({state}, {within}, at)"
     if isinstance(test, Compare) and operand.kind != "last":
@@ -160,9 +160,9 @@ def _windowed(leaf: Leaf) -> Answers:
                 return holds, change
         return holds, NEVER
 
-    turn = _turn(test)
-    if turn is not None:
-        return _counted(name, within, *turn, otherwise=windowed)
+    turns = turn(test)
+    if turns is not None:
+        return _counted(name, within, *turns, otherwise=windowed)
     if operand.kind == "sum" and isinstance(test, Compare) and test.op in _ORDERED:
         return _summed(name, within, passes, otherwise=windowed)
     return windowed
@@ -212,7 +212,7 @@ def _summed(name: str, within: Duration, passes: Callable[[object], bool], *, ot
     return summed
 
 
-def _turn(test: Test) -> tuple[int, bool] | None:
+def turn(test: Test) -> tuple[int, bool] | None:
     """Return the least count, 1 or more, at which the answer turns, and what it is from there on up.
 
     None where the answer turns at no count, or at more than one.

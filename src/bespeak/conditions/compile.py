@@ -9,7 +9,7 @@ import msgspec
 from bespeak.clock import Instant
 from bespeak.conditions.answers import Answer, Answers, Holds, Visitor, answers_function, holds_function
 from bespeak.conditions.check import check
-from bespeak.conditions.explain import Explain, Explanation, explain_function
+from bespeak.conditions.explain import Explain, Explanation, Sentence, explain_function, sentence_function
 from bespeak.conditions.printer import format_operand
 from bespeak.conditions.source import as_test
 from bespeak.conditions.tree import Aggregate, And, Condition, InSegment, Not, Or, Path
@@ -61,7 +61,7 @@ class Compiled:
 
     def answer(self, visitor: Visitor, at: Instant) -> Answer:
         """Return `holds` and `next_flip` in one go."""
-        return self._answers(visitor, at)
+        return self.answers(visitor, at)
 
     def next_flip(self, visitor: Visitor, at: Instant) -> Instant:
         """Return the earliest instant after `at` at which the answer can change without a new event.
@@ -69,15 +69,21 @@ class Compiled:
         Until then it is sure not to; at that instant it must be asked again. `clock.NEVER` when nothing in it
         changes by itself.
         """
-        return self._answers(visitor, at)[1]
+        return self.answers(visitor, at)[1]
 
     def explain(self, visitor: Visitor, at: Instant) -> Explanation:
         """Return each part with the value that it found, what it asks, and when that changes by itself."""
         return self._explain(visitor, at)
 
     @cached_property
-    def _answers(self) -> Answers:
+    def answers(self) -> Answers:
+        """The function behind `answer`."""
         return answers_function(self.condition)
+
+    @cached_property
+    def sentence(self) -> Sentence:
+        """The function that says why in one line, given what the answer is; as `explain(...).sentence()`, but quick."""
+        return sentence_function(self.condition)
 
     @cached_property
     def _explain(self) -> Explain:

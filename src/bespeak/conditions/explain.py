@@ -10,11 +10,11 @@ import msgspec
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
-from bespeak.conditions.answers import READS, Answers, Visitor, answers_function
+from bespeak.conditions.answers import READS, Answers, Visitor, answers_function, holds_function
 from bespeak.conditions.printer import format_condition, format_expected, format_operand
 from bespeak.conditions.source import as_test
 from bespeak.conditions.states import is_approximate
-from bespeak.conditions.tree import And, Condition, Leaf, Not, Or, Path
+from bespeak.conditions.tree import And, Compare, Condition, Exists, In, InSegment, Leaf, Not, Or, Path, Performed
 
 SENTENCE_MAX = 500
 """Characters of a sentence; longer ones end in an ellipsis."""
@@ -51,13 +51,15 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """Say it in one line: what was found, in those leaves that made the answer what it is."""
-        found = (
-            "; ".join(dict.fromkeys(_found(leaf) for leaf in _deciding(self))) or f"always {str(self.holds).lower()}"
-        )
-        return found if len(found) <= SENTENCE_MAX else found[: SENTENCE_MAX - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        return _sentence([_found(leaf.operand, leaf.value) for leaf in _deciding(self)], holds=self.holds)
 
 
 Explain: TypeAlias = Callable[[Visitor, Instant], Explanation]
+Sentence: TypeAlias = Callable[[Visitor, Instant, bool], str]
+"""Say in one line why a condition holds, or does not: as `Explanation.sentence`, at a tenth of the cost."""
+
+_Findings: TypeAlias = Callable[[Visitor, Instant, bool], list[str]]
+_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 def explain_function(condition: Condition) -> Explain:
@@ -130,9 +132,69 @@ def _deciding(explanation: Explanation) -> list[Explanation]:
     return [leaf for child in children for leaf in _deciding(child)]
 
 
-def _found(leaf: Explanation) -> str:
-    if leaf.value is None:
-        return f"{leaf.operand} is missing"
-    if isinstance(leaf.value, float) and leaf.value.is_integer():
-        return f"{leaf.operand} is {int(leaf.value)}"
-    return f"{leaf.operand} is {json.dumps(leaf.value, ensure_ascii=False, default=str)}"
+def sentence_function(condition: Condition) -> Sentence:
+    """Build the function that says in one line why a (checked) condition holds or not; its answer is known already."""
+    if isinstance(condition, Compare | In | Exists | Performed | InSegment):
+        finding = _finding(condition)
+        return lambda visitor, at, _holds: _shortened(finding(visitor, at))
+    findings = _findings(condition)
+    return lambda visitor, at, holds: _sentence(findings(visitor, at, holds), holds=holds)
+
+
+def _findings(condition: Condition) -> _Findings:
+    match condition:
+        case And():
+            return _findings_of(condition.all, decided_by_all=True)
+        case Or():
+            return _findings_of(condition.any, decided_by_all=False)
+        case Not():
+            inner = _findings(condition.condition)
+            return lambda visitor, at, holds: inner(visitor, at, not holds)
+        case _:
+            finding = _finding(condition)
+            return lambda visitor, at, _holds: [finding(visitor, at)]
+
+
+def _findings_of(parts: tuple[Condition, ...], *, decided_by_all: bool) -> _Findings:
+    """Return what the deciding parts found: all of them where all had to agree, else those that made the answer."""
+    asked = tuple((holds_function(part), _findings(part)) for part in parts)
+
+    def findings(visitor: Visitor, at: Instant, holds: bool) -> list[str]:  # noqa: FBT001
+        decided = holds is decided_by_all
+        found: list[str] = []
+        for part_holds, part in asked:
+            if decided or part_holds(visitor, at) is holds:
+                found += part(visitor, at, holds)
+        return found
+
+    return findings
+
+
+def _finding(leaf: Leaf) -> Callable[[Visitor, Instant], str]:
+    operand = as_test(leaf).operand
+    shown = format_operand(operand)
+    if isinstance(operand, Path):
+        path = operand.path
+        return lambda visitor, _at: _found(shown, visitor.get(path))
+    name, within, read = key(operand), operand.within, READS[operand.kind]
+    if operand.kind == "count":
+        return lambda visitor, at: f"{shown} is {read(visitor.state(name), within, at)}"
+    return lambda visitor, at: _found(shown, read(visitor.state(name), within, at))
+
+
+def _sentence(found: list[str], *, holds: bool) -> str:
+    return _shortened("; ".join(dict.fromkeys(found))) if found else f"always {str(holds).lower()}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SENTENCE_MAX else text[: SENTENCE_MAX - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _found(operand: str | None, value: object) -> str:
+    if value is None:
+        return f"{operand} is missing"
+    if value.__class__ is int:
+        return f"{operand} is {value}"
+    if isinstance(value, float) and value.is_integer():
+        return f"{operand} is {int(value)}"
+    return f"{operand} is {_json(value)}"

@@ -94,11 +94,5 @@ class Models:
         """Return the items that the person dealt with before this event, oldest first, at most `HISTORY`."""
         place = bisect_left(recent, (event.time, event.message_id), key=lambda row: (row.time, row.message_id))
         weights = self._weights
-        items: list[str] = []
-        for row in reversed(recent[max(0, place - 4 * HISTORY) : place]):
-            if row.item is not None and row.name in weights:
-                items.append(row.item)
-                if len(items) == HISTORY:
-                    break
-        items.reverse()
-        return tuple(items)
+        rows = recent[max(0, place - 4 * HISTORY) : place]
+        return tuple([row.item for row in rows if row.item is not None and row.name in weights][-HISTORY:])

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
-
-import msgspec
 
 from bespeak.catalog import Item
 from bespeak.clock import Duration, Instant
@@ -34,17 +32,24 @@ from bespeak.profiles.settings import ProfileSettings
 SILENT = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED})
 """What we did or asked, not what the person did: counted, but no session, no recency, no recent event."""
 
+_SAYS_TRAITS = frozenset({"identify", "group"})
 
 CONSENTS_MAX = 100
 """Purposes and categories of which one person's choice is kept; further names are ignored."""
 
 
-class Folding(msgspec.Struct, frozen=True):
+class Folding:
     """What the fold needs besides the event: the declared aggregates, the catalog's look-up and the bounds."""
 
-    feeds: Feeds
-    item: Callable[[str], Item | None]
-    settings: ProfileSettings
+    __slots__ = ("delay", "feeds", "gap", "halflife", "item", "settings")
+
+    def __init__(self, feeds: Feeds, item: Callable[[str], Item | None], settings: ProfileSettings) -> None:
+        self.feeds = feeds
+        self.item = item
+        self.settings = settings
+        self.delay = settings.delay
+        self.gap = settings.session_gap
+        self.halflife = settings.interest_halflife
 
 
 def fold(profile: Profile, event: Event, folding: Folding) -> bool:
@@ -52,26 +57,29 @@ def fold(profile: Profile, event: Event, folding: Folding) -> bool:
 
     An event older than the profile's newest by more than the allowed delay counts in 'ever' aggregates only.
     """
-    settings = folding.settings
+    name, time = event.name, event.time
     newest = profile.last_seen
-    time = event.time
-    profile.first_seen = min(profile.first_seen or time, time)
-    profile.counts[event.name] = profile.counts.get(event.name, 0) + 1
-    folding.feeds.update(profile.aggregates, event, newest=newest, delay=settings.delay)
-    if time < newest - settings.delay:
+    if time < profile.first_seen or not profile.first_seen:
+        profile.first_seen = time
+    profile.counts[name] = profile.counts.get(name, 0) + 1
+    folding.feeds.update(profile.aggregates, event, newest=newest, delay=folding.delay)
+    if time < newest - folding.delay:
         profile.late += 1
         return False
-    facts = _note_consent(profile, event)
-    if event.name in SILENT:
+    facts = "consent" in event.context and _note_consent(profile, event)
+    if name in SILENT:
         return facts
-    if time > profile.last.get(event.name, 0):
-        profile.last[event.name] = time
-    facts = _note_traits(profile, event, settings.traits_max) or facts
+    if time > profile.last.get(name, 0):
+        profile.last[name] = time
+    if event.type in _SAYS_TRAITS or "traits" in event.context:
+        facts = _note_traits(profile, event, folding.settings.traits_max) or facts
     items = item_ids(event)
-    _note_items(profile, event, items, settings)
-    _note_interests(profile, event, items, folding)
-    _note_recent(profile, event, items, settings)
-    profile.last_seen = max(newest, time)
+    if items:
+        _note_items(profile, event, items, folding.settings)
+        _note_interests(profile, event, items, folding)
+    _note_recent(profile, event, items, folding)
+    if time > newest:
+        profile.last_seen = time
     return facts
 
 
@@ -95,7 +103,7 @@ def _note_traits(profile: Profile, event: Event, bound: int) -> bool:
     if isinstance(traits, dict):
         _set_traits(profile.traits, cast("Mapping[str, object]", traits), event, bound)
         return True
-    return event.type in {"identify", "group"}
+    return event.type in _SAYS_TRAITS
 
 
 def _set_traits(traits: dict[str, Trait], given: Mapping[str, object], event: Event, bound: int) -> None:
@@ -129,10 +137,9 @@ def _note_interests(profile: Profile, event: Event, items: tuple[str, ...], fold
     weight = ITEM_WEIGHTS.get(event.name)
     if not weight:
         return
-    halflife = folding.settings.interest_halflife
-    interests = profile.interests
+    time, halflife, interests = event.time, folding.halflife, profile.interests
     for key in _interest_keys(event, items, folding.item):
-        interests[key] = add(interests.get(key), weight, event.time, halflife)
+        interests[key] = add(interests.get(key), weight, time, halflife)
     if len(interests) > folding.settings.interests_max:
         drop_weakest(profile, folding.settings)
 
@@ -160,10 +167,10 @@ def drop_weakest(profile: Profile, settings: ProfileSettings) -> None:
         del profile.interests[key]
 
 
-def _note_recent(profile: Profile, event: Event, items: tuple[str, ...], settings: ProfileSettings) -> None:
-    recent = profile.recent
-    rows = [Recent(event.time, event.message_id, event.name, item) for item in sorted(items) or (None,)]
-    gap = settings.session_gap
+def _note_recent(profile: Profile, event: Event, items: tuple[str, ...], folding: Folding) -> None:
+    recent, gap = profile.recent, folding.gap
+    named: Iterable[str | None] = (sorted(items) if len(items) > 1 else items) or (None,)
+    rows = [Recent(event.time, event.message_id, event.name, item) for item in named]
     if not recent or event.time > recent[-1].time or rows[0].place() > recent[-1].place():
         recent.extend(rows)
         _extend_session(profile, event.time, len(rows), gap)
@@ -172,8 +179,8 @@ def _note_recent(profile: Profile, event: Event, items: tuple[str, ...], setting
         for row in rows:
             insort(recent, row, key=Recent.place)
         profile.session = newest_session(recent, gap)
-    if len(recent) > settings.recent_max:
-        del recent[: len(recent) - settings.recent_max]
+    if len(recent) > folding.settings.recent_max:
+        del recent[: len(recent) - folding.settings.recent_max]
 
 
 def _extend_session(profile: Profile, time: Instant, rows: int, gap: Duration) -> None:

@@ -97,7 +97,8 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
     segments
         The segments that the profile is in, by id.
     flips
-        By segment, the instant at which its windows may change the membership by themselves; not those that cannot.
+        By segment, the instant at which it is asked again: its windows change the membership by themselves at none
+        before. Not those whose windows cannot.
     next_flip_at
         The earliest of `flips`; `clock.NEVER` when there is none.
     as_of

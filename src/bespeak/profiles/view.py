@@ -7,13 +7,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Protocol, cast
 
 from bespeak.clock import MINUTE, Instant
 from bespeak.conditions.aggregates import State
 from bespeak.profiles.fading import faded
 from bespeak.profiles.profile import Profile
 from bespeak.profiles.settings import ProfileSettings
+
+
+class Look(Protocol):
+    """Looks a state up by its key."""
+
+    def __call__(self, key: str, /) -> State | None:
+        """Return the state; None where no event has fed it."""
+        ...
+
 
 EMPTY = Profile(id="")
 """Nobody: what a decision without consent, time or store sees. Never folded into."""
@@ -22,7 +31,7 @@ EMPTY = Profile(id="")
 class View:
     """A profile seen at an instant, together with the context of a request. Reads; changes nothing."""
 
-    __slots__ = ("at", "context", "profile", "settings")
+    __slots__ = ("at", "context", "profile", "settings", "state")
 
     def __init__(
         self, profile: Profile, at: Instant, settings: ProfileSettings, context: Mapping[str, Any] | None = None
@@ -31,16 +40,14 @@ class View:
         self.at = at
         self.settings = settings
         self.context = context or {}
+        self.state: Look = profile.aggregates.get
+        """Return the state of a declared aggregate, by its key; asked for by every condition, so no call in between."""
 
     def get(self, path: str) -> object:
         """Return the value at a dotted path; None when there is none."""
         head, _, rest = path.partition(".")
         read = self._readers.get(head)
         return None if read is None else read(self, rest)
-
-    def state(self, key: str) -> State | None:
-        """Return the state of a declared aggregate."""
-        return self.profile.aggregates.get(key)
 
     def _trait(self, rest: str) -> object:
         trait = self.profile.traits.get(rest)

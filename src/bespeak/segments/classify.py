@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
+from heapq import heapify, heappop, heappush
 
 import msgspec
 
 from bespeak.clock import NEVER, Instant
-from bespeak.conditions import Aggregate, Compiled, compile_condition
+from bespeak.conditions import Aggregate, Compiled, Direction, Pass, compile_condition, direction, together
 from bespeak.errors import DefinitionError
 from bespeak.ids import ProfileId
 from bespeak.profiles import PATHS, Membership, Profile, ProfileSettings, View
@@ -22,7 +24,7 @@ FACTS = frozenset({"traits", "user_id", "known", "consent"})
 _FORBIDDEN = ("context", "item", "segments")
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """Somebody entered or left a segment, at the instant at which it came true."""
 
     profile: ProfileId
@@ -35,14 +37,15 @@ class Change(msgspec.Struct, frozen=True):
 class _Live:
     """One segment, ready to be asked."""
 
-    __slots__ = ("answer", "compiled", "id", "segment", "windowed")
+    __slots__ = ("answers", "compiled", "id", "segment", "sentence", "version")
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
         self.id = segment.id
+        self.version = segment.version
         self.compiled = compile_condition(segment.condition)
-        self.answer = self.compiled.answer
-        self.windowed = self.compiled.windowed
+        self.answers = self.compiled.answers
+        self.sentence = self.compiled.sentence
         _check(segment, self.compiled)
 
 
@@ -60,10 +63,10 @@ class Segments:
         if len(self._all) > MAX_SEGMENTS:
             raise DefinitionError(f"a store has at most {MAX_SEGMENTS:,} segments, got {len(self._all):,}")
         live = tuple(self._all.values())
-        self._volatile = tuple(entry for entry in live if _heads(entry) - FACTS)
-        self._by_facts = tuple(entry for entry in live if _heads(entry) & FACTS)
-        names = {name for entry in live for name in entry.compiled.depends.events}
-        self._by_event = {name: _asked_by(name, live, self._volatile) for name in names}
+        self._volatile = frozenset(entry.id for entry in live if _heads(entry) - FACTS)
+        self._by_facts = frozenset(entry.id for entry in live if _heads(entry) & FACTS)
+        self._events = frozenset(name for entry in live for name in entry.compiled.depends.events)
+        self._passes: dict[tuple[str | None, bool], Pass] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -96,51 +99,94 @@ class Segments:
         facts
             Whether a trait, the identity or the consent changed.
         """
-        entries = self._by_event.get(event_name, self._volatile)
-        if facts and self._by_facts:
-            entries = tuple(dict.fromkeys((*entries, *self._by_facts)))
-        if not entries:
-            return ()
+        name = event_name if event_name in self._events else None
+        ask = self._passes.get((name, facts)) or self._pass(name, facts=facts)
         at = profile.as_of = max(at, profile.as_of)
-        return _ask(entries, profile, View(profile, at, settings), at)
+        view = View(profile, at, settings)
+        moved, touched = ask(view, at, profile.segments, profile.flips)
+        if touched:
+            profile.next_flip_at = min(profile.flips.values(), default=NEVER)
+        return tuple(self._move(name, view, holds=holds) for name, holds in moved) if moved else ()
 
     def classify_all(self, profile: Profile, at: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
         """Bring every membership up to date: of a new profile, after a merge, and when definitions have changed."""
         at = profile.as_of = max(at, profile.as_of)
         profile.flips = {}
-        changes = _ask(self._all.values(), profile, View(profile, at, settings), at)
+        view = View(profile, at, settings)
+        moved, _ = self._everything(view, at, profile.segments, profile.flips)
+        profile.next_flip_at = min(profile.flips.values(), default=NEVER)
         gone = [segment_id for segment_id in profile.segments if segment_id not in self._all]
         for segment_id in gone:
             del profile.segments[segment_id]
-        return changes + tuple(
+        return tuple(self._move(name, view, holds=holds) for name, holds in moved) + tuple(
             Change(profile.id, segment_id, entered=False, at=at, why="the segment was deleted") for segment_id in gone
         )
 
     def advance(self, profile: Profile, until: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
         """Work through every flip due by `until`, each stamped with its true time."""
-        changes: tuple[Change, ...] = ()
+        if profile.next_flip_at > until:
+            return ()
+        flips, held = profile.flips, profile.segments
+        due = [(at, segment_id) for segment_id, at in flips.items() if at <= until]
+        heapify(due)
+        changes: list[Change] = []
+        view = View(profile, until, settings)
         for _ in range(FLIPS_MAX):
-            at = profile.next_flip_at
-            if at > until:
+            if not due:
                 break
-            profile.as_of = max(at, profile.as_of)
-            due = [self._all[segment_id] for segment_id, flip in profile.flips.items() if flip <= at]
-            changes += _ask(due, profile, View(profile, at, settings), at)
-        return changes
+            at, segment_id = heappop(due)
+            view.at = at
+            holds, later = self._all[segment_id].answers(view, at)
+            if later == NEVER:
+                del flips[segment_id]
+            else:
+                flips[segment_id] = later
+                if later <= until:
+                    heappush(due, (later, segment_id))
+            if holds is not (segment_id in held):
+                changes.append(self._move(segment_id, view, holds=holds))
+        profile.as_of = max(view.at, profile.as_of)
+        profile.next_flip_at = min(flips.values(), default=NEVER)
+        return tuple(changes)
 
     def members_at(self, segment_id: str, profiles: Iterable[Profile], at: Instant, settings: ProfileSettings) -> int:
         """Count who would be in the segment as of `at`."""
         compiled = self._all[segment_id].compiled
         return sum(1 for profile in profiles if compiled.holds(View(profile, at, settings), at))
 
+    @cached_property
+    def _everything(self) -> Pass:
+        return together((entry.id, entry.compiled, "both") for entry in self._all.values())
+
+    def _pass(self, event_name: str | None, *, facts: bool) -> Pass:
+        """Build what is asked after an event of a name: first when there is one, since few names are ever seen.
+
+        Asked are the segments that count the event, in the direction in which it can lead; and, either way, those that
+        read what any event may change, and, after facts have changed, those that read facts.
+        """
+        asked: list[tuple[str, Compiled, Direction]] = []
+        for entry in self._all.values():
+            way = None if event_name is None else direction(entry.compiled.condition, event_name)
+            if entry.id in self._volatile or (facts and entry.id in self._by_facts):
+                way = "both"
+            if way is not None:
+                asked.append((entry.id, entry.compiled, way))
+        self._passes[event_name, facts] = found = together(asked)
+        return found
+
+    def _move(self, segment_id: str, view: View, *, holds: bool) -> Change:
+        """Note who entered or left, and why."""
+        entry, profile, at = self._all[segment_id], view.profile, view.at
+        why = entry.sentence(view, at, holds)
+        if holds:
+            profile.segments[segment_id] = Membership(at, entry.version, why)
+        else:
+            del profile.segments[segment_id]
+        return Change(profile.id, segment_id, entered=holds, at=at, why=why)
+
 
 def _heads(entry: _Live) -> frozenset[str]:
     return frozenset(path.partition(".")[0] for path in entry.compiled.depends.paths)
-
-
-def _asked_by(name: str, live: tuple[_Live, ...], volatile: tuple[_Live, ...]) -> tuple[_Live, ...]:
-    concerned = (entry for entry in live if name in entry.compiled.depends.events)
-    return tuple(dict.fromkeys((*volatile, *concerned)))
 
 
 def _check(segment: Segment, compiled: Compiled) -> None:
@@ -157,28 +203,3 @@ def _check(segment: Segment, compiled: Compiled) -> None:
             raise DefinitionError(
                 f"segment {segment.id!r}: {path!r} is not known outside a request; use traits or events"
             )
-
-
-def _ask(entries: Iterable[_Live], profile: Profile, view: View, at: Instant) -> tuple[Change, ...]:
-    """Ask each segment, note who moved and when each may move by itself."""
-    held, flips = profile.segments, profile.flips
-    changes: list[Change] = []
-    for entry in entries:
-        holds, until = entry.answer(view, at)
-        if until != NEVER:
-            flips[entry.id] = until
-        elif entry.windowed:
-            flips.pop(entry.id, None)
-        if holds is not (entry.id in held):
-            changes.append(_move(entry, profile, view, at, holds=holds))
-    profile.next_flip_at = min(flips.values(), default=NEVER)
-    return tuple(changes)
-
-
-def _move(entry: _Live, profile: Profile, view: View, at: Instant, *, holds: bool) -> Change:
-    why = entry.compiled.explain(view, at).sentence()
-    if holds:
-        profile.segments[entry.id] = Membership(at, entry.segment.version, why)
-    else:
-        del profile.segments[entry.id]
-    return Change(profile.id, entry.id, entered=holds, at=at, why=why)

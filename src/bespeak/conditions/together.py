@@ -1,0 +1,304 @@
+"""Many conditions asked in one pass: one generated function, which reads each state once, whoever stands on it.
+
+After an event most answers cannot have changed, or only in one way: one more view can lead into "3 views or more"
+and never out of it. `direction` says which way, and a pass leaves out who is already there. Their noted flip may then
+come too early (more views make the window's end later, never sooner): asked at that instant, they stay, and the true
+one is noted. No flip is ever noted too late, which is what keeps memberships exact.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Container, Iterable
+from itertools import accumulate
+from operator import ge, gt
+from typing import Literal, TypeAlias, cast
+
+from bespeak.clock import NEVER, Instant
+from bespeak.conditions.aggregates import key
+from bespeak.conditions.answers import READS, Answers, Visitor, answers_function, has_window, turn
+from bespeak.conditions.compile import Compiled
+from bespeak.conditions.source import Source, as_test
+from bespeak.conditions.states import MILLIONTHS, Sums, Times
+from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Leaf, Not, Or, Path, Test
+
+Direction: TypeAlias = Literal["in", "out", "both"]
+"""Where one more event can lead: only into the condition, only out of it, or either way."""
+
+Move: TypeAlias = tuple[str, bool]
+"""Name of a condition, and whether it holds now."""
+
+Pass: TypeAlias = Callable[[Visitor, Instant, Container[str], dict[str, Instant]], tuple[list[Move], bool]]
+"""Ask all at an instant, given who holds so far and the noted flips, which are brought up to date.
+
+Returns who moved, and whether a flip was noted or taken away.
+"""
+
+_SUM_MAX = 1_000_000_000
+"""Up to here neighbouring millionths are different floats, so that one of them is the turn."""
+
+
+def direction(condition: Condition, event: str) -> Direction | None:
+    """Say which way one more event of a name can move a (checked) condition; None when not at all."""
+    match condition:
+        case And(parts) | Or(parts):
+            found: set[Direction] = {way for part in parts if (way := direction(part, event)) is not None}
+            return None if not found else found.pop() if len(found) == 1 else "both"
+        case Not(part):
+            way = direction(part, event)
+            return "out" if way == "in" else "in" if way == "out" else way
+        case leaf:
+            return _leaf_direction(leaf, event)
+
+
+def _leaf_direction(leaf: Leaf, event: str) -> Direction | None:
+    test = as_test(leaf)
+    if isinstance(test.operand, Path) or test.operand.event != event:
+        return None
+    turns = turn(test)
+    if turns is None:
+        return "both"
+    return "in" if turns[1] else "out"
+
+
+def together(asked: Iterable[tuple[str, Compiled, Direction]]) -> Pass:
+    """Build the pass that asks these conditions, each by its name, and each where its direction can lead."""
+    writer = _Writer()
+    for name, compiled, way in asked:
+        writer.ask(name, compiled, way)
+    return writer.build()
+
+
+class _Writer:
+    """Writes a pass: what is read by several stands at the top; each condition is a few lines below."""
+
+    def __init__(self) -> None:
+        self._source = Source()
+        self._top: list[str] = []
+        self._lines: list[str] = []
+        self._read: dict[str, str] = {}
+        self._asked: list[tuple[str, Answers]] = []
+        self._answers = 0
+
+    def build(self) -> Pass:
+        """Return the pass."""
+        plain = _one_by_one(tuple(self._asked))
+        self._source.namespace.update(
+            READS,
+            Times=Times,
+            Sums=Sums,
+            NEVER=NEVER,
+            NOTHING=(),
+            plain=plain,
+            bisect_left=bisect_left,
+            accumulate=accumulate,
+        )
+        top = ["state, get = visitor.state, visitor.get", *self._top, "moved, touched = [], False"]
+        lines = [*top, *self._lines, "return moved, touched"]
+        return cast("Pass", self._source.steps("visitor, at, held, flips", lines))
+
+    def ask(self, name: str, compiled: Compiled, way: Direction) -> None:
+        """Write what asks one condition."""
+        self._asked.append((name, compiled.answers))
+        condition, here = compiled.condition, self._source.shared(name)
+        turns = _turns(condition)
+        if not has_window(condition):
+            self._standing(name, condition, way)
+        elif turns is not None and way != "both":
+            self._one_way(name, *turns)
+        else:
+            holds, until, lines = self._answer(condition)
+            self._lines += [
+                {"in": f"if {here} not in held:", "out": f"if {here} in held:", "both": "if True:"}[way],
+                *_indented(lines),
+                f" if {until} != NEVER: flips[{here}] = {until}; touched = True",
+                f" elif flips.pop({here}, None) is not None: touched = True",
+                f" if {holds} is not ({here} in held): moved.append(({here}, {holds}))",
+            ]
+
+    def _moves(self, name: str, *, into: bool) -> str:
+        return f"moved.append({self._source.constant((name, into))})"
+
+    def _standing(self, name: str, condition: Condition, way: Direction) -> None:
+        """Write a condition that only events and facts change."""
+        holds, here = self._source.expression(condition, self._leaf), self._source.shared(name)
+        enters, leaves = self._moves(name, into=True), self._moves(name, into=False)
+        if way == "in":
+            self._lines.append(f"if {here} not in held and {holds}: {enters}")
+        elif way == "out":
+            self._lines.append(f"if {here} in held and not {holds}: {leaves}")
+        else:
+            self._lines += [
+                f"if {holds}:",
+                f" if {here} not in held: {enters}",
+                f"elif {here} in held: {leaves}",
+            ]
+
+    def _one_way(self, name: str, aggregate: Aggregate, least: int, reached: bool) -> None:  # noqa: FBT001
+        """Write a count that can only turn now; it turns back when the `least` newest event leaves its window."""
+        times, here = self._times(aggregate), self._source.shared(name)
+        within = self._source.shared(aggregate.within)
+        turned = f"n{times} >= {least} and (until := {times}[-{least}] + {within}) > at"
+        self._lines += [
+            f"if {turned} and {here} {'not in' if reached else 'in'} held:",
+            f" flips[{here}] = until; touched = True; {self._moves(name, into=reached)}",
+        ]
+
+    def _answer(self, condition: Condition) -> tuple[str, str, list[str]]:
+        """Write the answer of a condition with windows: the names of whether and until when, and the lines to them."""
+        number = self._answers = self._answers + 1
+        holds, until = f"h{number}", f"u{number}"
+        turns = _turns(condition)
+        match condition:
+            case _ if turns is not None:
+                return holds, until, self._turning(holds, until, *turns)
+            case And(parts):
+                return holds, until, self._group(holds, until, parts, every=True)
+            case Or(parts):
+                return holds, until, self._group(holds, until, parts, every=False)
+            case Not(part):
+                inner, until, lines = self._answer(part)
+                return holds, until, [*lines, f"{holds} = not {inner}"]
+            case _:
+                answer = self._source.constant(answers_function(condition))
+                return holds, until, [f"{holds}, {until} = {answer}(visitor, at)"]
+
+    def _turning(self, holds: str, until: str, aggregate: Aggregate, least: int, reached: bool) -> list[str]:  # noqa: FBT001
+        """Write a count or sum in a window: it has turned until the oldest of the newest that reach `least` leaves."""
+        within = self._source.shared(aggregate.within)
+        if aggregate.kind == "count":
+            times = self._times(aggregate)
+            turns_back = f"{times}[-{least}] + {within} if n{times} >= {least} else 0"
+        else:
+            times = self._sums(aggregate)
+            place = f"place := bisect_left(s{times}, {self._source.constant(least)})"
+            turns_back = f"{times}[~place] + {within} if ({place}) < n{times} else 0"
+        return [
+            f"{until} = {turns_back}",
+            f"if {until} > at: {holds} = {reached}",
+            f"else: {holds}, {until} = {not reached}, NEVER",
+        ]
+
+    def _group(self, holds: str, until: str, parts: tuple[Condition, ...], *, every: bool) -> list[str]:
+        """Write an `and` or an `or`: it stands until its first part turns, or until all have that keep it as it is."""
+        standing = [part for part in parts if not has_window(part)]
+        asked = [self._answer(part) for part in parts if has_window(part)]
+        answers, untils = [one for one, _, _ in asked], [one for _, one, _ in asked]
+        agreed = f" {'and' if every else 'or'} ".join(answers)
+        keeping = ", ".join(f"0 if {one} else {its}" if every else f"{its} if {one} else 0" for one, its, _ in asked)
+        lines = [line for _, _, its in asked for line in its]
+        lines.append(f"{holds} = {agreed}")
+        if len(asked) == 1:
+            lines.append(f"{until} = {untils[0]}")
+        else:
+            lines.append(f"{until} = min({', '.join(untils)}) if {holds} is {every} else max({keeping})")
+        if not standing:
+            return lines
+        settled = self._source.expression(And(tuple(standing)) if every else Or(tuple(standing)), self._leaf)
+        return [
+            f"if {settled}:" if every else f"if not {settled}:",
+            *_indented(lines),
+            f"else: {holds}, {until} = {not every}, NEVER",
+        ]
+
+    def _leaf(self, leaf: Leaf) -> str:
+        test = as_test(leaf)
+        operand = test.operand
+        if isinstance(operand, Path):
+            return self._source.test(test, f"get({self._source.shared(operand.path)})")
+        value = self._value(operand)
+        if isinstance(test, Compare) and operand.kind != "last":
+            return f"({value} {'==' if test.op == '=' else test.op} {self._source.constant(test.value)})"
+        return self._source.test(test, value)
+
+    def _value(self, aggregate: Aggregate) -> str:
+        """Return the name of what an aggregate without a window holds."""
+        name = self._source.shared(key(aggregate))
+        if name not in self._read:
+            local = self._read[name] = f"x{len(self._read)}"
+            self._top.append(f"{local} = {aggregate.kind}(state({name}), None, at)")
+        return self._read[name]
+
+    def _times(self, aggregate: Aggregate) -> str:
+        """Return the name of the times of a windowed count; `n` + name is how many there are."""
+        name = self._source.shared(key(aggregate))
+        if name not in self._read:
+            times = self._read[name] = f"t{len(self._read)}"
+            self._top += [
+                f"{times} = {times}.times if ({times} := state({name})).__class__ is Times else NOTHING",
+                f"n{times} = len({times})",
+                f"if n{times} and {times}[-1] > at: return plain(visitor, at, held, flips)",
+            ]
+        return self._read[name]
+
+    def _sums(self, aggregate: Aggregate) -> str:
+        """Return the name of the times of a windowed sum; `n` + name is how many, `s` + name what the newest add up to.
+
+        Amounts below zero make a sum fall where it should rise: such a person is asked one by one.
+        """
+        name = self._source.shared(key(aggregate))
+        if name not in self._read:
+            times = self._read[name] = f"w{len(self._read)}"
+            self._top += [
+                f"amounts = found.amounts if (found := state({name})).__class__ is Sums else NOTHING",
+                f"{times} = found.times if amounts else NOTHING",
+                f"n{times} = len({times})",
+                f"if amounts and ({times}[-1] > at or min(amounts) < 0): return plain(visitor, at, held, flips)",
+                f"s{times} = list(accumulate(reversed(amounts)))",
+            ]
+        return self._read[name]
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [" " + line for line in lines]
+
+
+def _one_by_one(asked: tuple[tuple[str, Answers], ...]) -> Pass:
+    """Build the pass that asks each condition alone: for instants before the newest event."""
+
+    def plain(
+        visitor: Visitor, at: Instant, held: Container[str], flips: dict[str, Instant]
+    ) -> tuple[list[Move], bool]:
+        moved: list[Move] = []
+        for name, answers in asked:
+            holds, until = answers(visitor, at)
+            if until != NEVER:
+                flips[name] = until
+            else:
+                flips.pop(name, None)
+            if holds is not (name in held):
+                moved.append((name, holds))
+        return moved, True
+
+    return plain
+
+
+def _turns(condition: Condition) -> tuple[Aggregate, int, bool] | None:
+    """Return a windowed count or sum that turns at one number, that number, and what holds from there on; else None.
+
+    The number of a sum is in millionths, and more than zero.
+    """
+    negated = isinstance(condition, Not)
+    inner = condition.condition if isinstance(condition, Not) else condition
+    if isinstance(inner, And | Or | Not):
+        return None
+    test = as_test(inner)
+    if not isinstance(test.operand, Aggregate) or test.operand.within is None:
+        return None
+    turns = turn(test) if test.operand.kind == "count" else _turn_of_sum(test)
+    return None if turns is None else (test.operand, turns[0], turns[1] is not negated)
+
+
+def _turn_of_sum(test: Test) -> tuple[int, bool] | None:
+    if not isinstance(test, Compare) or not isinstance(test.operand, Aggregate) or test.operand.kind != "sum":
+        return None
+    value = test.value
+    if test.op in {"=", "!="} or isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 <= value <= _SUM_MAX:
+        return None
+    passes = ge if test.op in {">=", "<"} else gt
+    least = int(value * MILLIONTHS) - 1
+    while not passes(least / MILLIONTHS, value):
+        least += 1
+    return (least, test.op in {">", ">="}) if least > 0 else None
