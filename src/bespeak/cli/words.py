@@ -108,6 +108,7 @@ def _init(parser: ArgumentParser) -> None:
 def _serve(parser: ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (default: server.host)")
     parser.add_argument("--port", type=int, help="port; 0 takes a free one (default: server.port)")
+    parser.add_argument("--workers", type=int, default=1, help="1: one process owns a store; more are refused")
 
 
 def _demo(parser: ArgumentParser) -> None:

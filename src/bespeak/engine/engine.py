@@ -148,10 +148,12 @@ class Engine(Ledger):
         answer = self.pages.answer(request, key)
         decision = answer.decision
         self.metrics.add("bespeak_decisions_total")
-        self.metrics.decision_seconds += answer.seconds
+        self.metrics.add("bespeak_decision_cpu_seconds_total", answer.seconds)
         if not decision.personalized:
             self.metrics.add("bespeak_decisions_default_total")
-        if answer.event is not None and self._writer is not None:
+        if answer.event is not None and (self._writer is None or not self._writer.has_room):
+            self.metrics.add("bespeak_decisions_unrecorded_total")  # the page has its answer; memory must not grow
+        elif answer.event is not None and self._writer is not None:
             records: list[Record] = []
             self._take(answer.event, records, imported=False)
             self._queue(self._writer, decision.at, records)

@@ -126,9 +126,16 @@ class Ledger:
 
     async def start(self) -> None:
         """Begin to write and to keep time."""
-        self._writer = Writer(self.store, asyncio.get_running_loop(), self._undo)
+        self._writer = Writer(
+            self.store, asyncio.get_running_loop(), self._undo, queue_bytes=self.settings.engine.queue_bytes
+        )
         self._pass_time(self.clock.now())
         self._task = asyncio.create_task(self._keep_time(), name="bespeak-time")
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the engine runs and its last commit went well."""
+        return self._writer is not None and self._writer.is_well
 
     async def close(self) -> None:
         """Write everything that waits, checkpoint, and let the store go."""
@@ -256,7 +263,7 @@ class Ledger:
         if self._writer is None:
             return None
         now = self.clock.now()
-        models = models or now - self._models_written > self.settings.engine.models_seconds * SECOND
+        models = models or abs(now - self._models_written) > self.settings.engine.models_seconds * SECOND
         cut = checkpoint(self.sequencer, self.registry, self.models, self._items, self._offset, models_due=models)
         if cut is None:
             return None
@@ -303,6 +310,7 @@ class Ledger:
             now = self.clock.now()
             if not self._importing:
                 self._pass_time(now)
+            due = min(due, now + every)  # a clock that was set back puts nothing off
             if now >= due and not self._pending:
                 self.checkpoint()
                 due = now + every
@@ -313,7 +321,7 @@ class Ledger:
     def _pass_time(self, now: Instant) -> None:
         """Work through what is due, and log that this was done here: a late event behind it finds windows closed."""
         writer = self._writer
-        if writer is None or not writer.takes or not self.sequencer.is_due(now):
+        if writer is None or not writer.has_room or not self.sequencer.is_due(now):
             return
         self._offset += 1
         self._publish(self.sequencer.advance(now))
@@ -352,6 +360,7 @@ class Ledger:
             "bespeak_log_offset": self._offset,
             "bespeak_profiles_live": len(self.sequencer.live),
             "bespeak_quarantine": self._quarantined,
+            "bespeak_queue_bytes": 0 if self._writer is None else self._writer.waiting_bytes,
             **sizes,
         }
 

@@ -12,9 +12,6 @@ from bespeak.stores import Checkpoint, Commit, Document, LogRow, Rejected, Store
 
 log = logging.getLogger("bespeak.engine")
 
-QUEUE_BYTES = 64 * 1024 * 1024
-"""Bytes of log rows that may wait for the disk; beyond it senders are told to come back."""
-
 
 class Entry:
     """One thing to write, and the future that its sender waits for."""
@@ -45,38 +42,62 @@ class Writer:
     Entries are written in the order in which they were put. If a commit fails, every entry that waits fails
     with it, since each builds on the one before; `failed` is then called on the loop, once, and the writer
     refuses new entries until `resume`.
+
+    Parameters
+    ----------
+    queue_bytes
+        Bytes of log rows that may wait for the disk; beyond it senders are told to come back.
     """
 
-    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop, failed: Callable[[StoreError], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        loop: asyncio.AbstractEventLoop,
+        failed: Callable[[StoreError], None],
+        *,
+        queue_bytes: int,
+    ) -> None:
         self._store = store
         self._loop = loop
         self._failed = failed
         self._entries: list[Entry] = []
         self._bytes = 0
+        self._queue_bytes = queue_bytes
         self._wake = threading.Condition()
         self._closing = False
         self._broken = False
+        self._failed_last = False
         self.commits = 0
         self._thread = threading.Thread(target=self._run, name="bespeak-writer", daemon=True)
         self._thread.start()
 
     def room(self) -> None:
         """Raise `Overloaded` when the queue is full, `Unavailable` after a failed commit."""
-        if not self.takes:
+        if self._broken or self._closing:
             raise Unavailable("the store is not writable at the moment", retry_after=1)
-        if self._bytes > QUEUE_BYTES:
+        if not self.has_room:
             raise Overloaded("the disk is behind: too much waits to be written", retry_after=1)
 
     @property
-    def takes(self) -> bool:
-        """Whether entries are taken: no commit has failed since `resume`, and it is not closing."""
-        return not (self._broken or self._closing)
+    def has_room(self) -> bool:
+        """Whether an entry may be put: no commit failed since `resume`, it is not closing, and the disk keeps up."""
+        return not (self._broken or self._closing) and self._bytes <= self._queue_bytes
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the last commit went well, and it is not closing."""
+        return not (self._failed_last or self._closing)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of log rows that are not on disk yet."""
+        return self._bytes
 
     def put(self, entry: Entry) -> None:
         """Queue an entry; the future resolves on the loop after COMMIT."""
         with self._wake:
             self._entries.append(entry)
-            self._bytes += len(entry.row.payload) if entry.row is not None else 0
+            self._bytes += _size(entry)
             self._wake.notify()
 
     def resume(self) -> None:
@@ -99,7 +120,7 @@ class Writer:
                     self._wake.wait()
                 if self._broken or not self._entries:
                     return
-                entries, self._entries, self._bytes = self._entries, [], 0
+                entries, self._entries = self._entries, []
             self._write(entries)
 
     def _write(self, entries: list[Entry]) -> None:
@@ -108,10 +129,13 @@ class Writer:
                 self._store.commit(_commit(group))
             except StoreError as error:
                 log.exception("commit failed")
-                self._broken = True
+                self._broken = self._failed_last = True
                 self._loop.call_soon_threadsafe(self._fail, entries, error)
                 return
             self.commits += 1
+            self._failed_last = False
+            with self._wake:
+                self._bytes -= sum(_size(entry) for entry in group)
             self._loop.call_soon_threadsafe(_resolve, group)
 
     def _fail(self, entries: list[Entry], error: StoreError) -> None:
@@ -122,6 +146,10 @@ class Writer:
             if not entry.future.done():
                 entry.future.set_exception(error)
                 entry.future.exception()  # seen: a sender that has gone away does not make asyncio complain
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.row.payload) if entry.row is not None else 0
 
 
 def _groups(entries: list[Entry]) -> list[list[Entry]]:

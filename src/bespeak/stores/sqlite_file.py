@@ -8,9 +8,7 @@ from pathlib import Path
 
 from bespeak.errors import StoreError
 from bespeak.stores.settings import SqliteSettings
-
-FORMAT = 1
-"""The version of the schema; another one is migrated or refused, never guessed at."""
+from bespeak.stores.sqlite_format import FORMAT, READABLE, migrate, version_of
 
 APPLICATION_ID = 0x62737065
 """`bspe` in the file's header: tells our files from other SQLite databases."""
@@ -22,7 +20,7 @@ TROUBLE = (sqlite3.Error, UnicodeError, OverflowError)
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
-INSERT INTO meta VALUES ('format', 1), ('checkpoint', 0);
+INSERT INTO meta VALUES ('format', 2), ('checkpoint', 0);
 
 CREATE TABLE log (
     first INTEGER PRIMARY KEY, count INTEGER NOT NULL, received INTEGER NOT NULL, crc INTEGER NOT NULL,
@@ -48,7 +46,7 @@ CREATE TABLE rejected (
     data BLOB NOT NULL);
 CREATE INDEX rejected_by_source ON rejected (source)
 """
-"""Format 1."""
+"""The tables of a new file."""
 
 
 def connect(path: Path, settings: SqliteSettings, *, cache_kib: int) -> sqlite3.Connection:
@@ -128,7 +126,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
         raise StoreError(f"{path}: expected a file system with shared memory (WAL mode), got mode {mode!r}")
-    if not tables:
+    if tables:
+        migrate(connection, path)
+    else:
         _create(connection)
 
 
@@ -146,17 +146,10 @@ def _create(connection: sqlite3.Connection) -> None:
 
 
 def recognise(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise StoreError unless the file is ours and of a format that this version reads."""
+    """Raise StoreError unless the file is ours and of a format that this version can read or migrate."""
     found = connection.execute("PRAGMA application_id").fetchone()[0]
     if found != APPLICATION_ID:
         raise StoreError(f"{path} is an SQLite database of another program; name another file in store.path")
-    row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
-    if row is None or not isinstance(row[0], int):
-        raise StoreError(f"{path} does not say its store format: it is damaged; restore a backup")
-    version = row[0]
-    if version > FORMAT:
-        raise StoreError(
-            f"{path} has store format {version}, of a newer bespeak; this one reads format {FORMAT}: upgrade bespeak",
-        )
-    if version < FORMAT:
+    version = version_of(connection, path)
+    if version not in READABLE:
         raise StoreError(f"{path} has store format {version}; this bespeak reads {FORMAT} and knows no way from there")

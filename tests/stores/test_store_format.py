@@ -1,0 +1,123 @@
+"""An older file is brought up to date when it is opened, whole or not at all; a newer one is refused."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bespeak.errors import StoreError
+from bespeak.stores import SqliteSettings, SqliteSnapshot, SqliteStore, copy_file, verify_file
+from bespeak.stores.sqlite_format import FORMAT, READABLE, STEPS, migrate, version_of
+from bespeak.testing.checks.store_model import digest, everything, full_commit
+
+PROBES = (digest(10), digest(20))
+
+
+def set_format(path: Path, version: int) -> None:
+    other = sqlite3.connect(path)
+    other.execute("UPDATE meta SET value = ? WHERE key = 'format'", (version,))
+    other.commit()
+    other.close()
+
+
+def format_of(path: Path) -> int:
+    other = sqlite3.connect(path)
+    try:
+        return version_of(other, path)
+    finally:
+        other.close()
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A file as the first version wrote it."""
+    path = tmp_path / "bespeak.db"
+    store = SqliteStore(path)
+    store.commit(full_commit(1, 1))
+    store.close()
+    set_format(path, 1)
+    return path
+
+
+def test_an_older_file_is_migrated_when_it_is_opened_and_loses_nothing(old: Path) -> None:
+    snapshot = SqliteSnapshot(old)
+    before = everything(snapshot, PROBES)
+    snapshot.close()
+    assert format_of(old) == 1, "a reader changes nothing"
+    store = SqliteStore(old)
+    assert everything(store, PROBES) == before
+    store.commit(full_commit(6, 2))
+    store.close()
+    assert format_of(old) == FORMAT
+
+
+def test_an_older_file_can_be_verified_and_backed_up_before_it_is_migrated(old: Path, tmp_path: Path) -> None:
+    assert verify_file(old, SqliteSettings()).sound
+    copy_file(old, tmp_path / "copy.db", SqliteSettings())
+    assert format_of(old) == format_of(tmp_path / "copy.db") == 1
+    SqliteStore(tmp_path / "copy.db").close()
+    assert format_of(tmp_path / "copy.db") == FORMAT
+
+
+def test_a_newer_file_is_refused_by_whoever_opens_it_and_left_alone(old: Path) -> None:
+    set_format(old, FORMAT + 1)
+    before = old.read_bytes()
+    for opens in (SqliteStore, SqliteSnapshot):
+        with pytest.raises(StoreError, match=f"store format {FORMAT + 1}, of a newer bespeak"):
+            opens(old)
+    assert old.read_bytes() == before
+
+
+def test_there_is_a_way_from_every_version_that_can_be_read() -> None:
+    assert FORMAT in READABLE
+    assert all(each in STEPS for version in READABLE for each in range(version, FORMAT))
+
+
+def add_a_column(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE profiles ADD COLUMN colour TEXT NOT NULL DEFAULT 'blue'")
+
+
+def rename_the_column(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE profiles RENAME COLUMN colour TO hue")
+
+
+def fail_half_way(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM profiles")
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def columns(path: Path) -> list[str]:
+    other = sqlite3.connect(path)
+    try:
+        return [row[1] for row in other.execute("PRAGMA table_info(profiles)")]
+    finally:
+        other.close()
+
+
+def migrated(path: Path, *steps: object) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        migrate(connection, path, dict(enumerate(steps, 1)), wanted=len(steps) + 1)  # type: ignore[arg-type]
+    finally:
+        connection.close()
+
+
+def test_steps_are_taken_in_their_order_and_once(old: Path) -> None:
+    migrated(old, add_a_column, rename_the_column)
+    assert columns(old)[-1] == "hue"
+    set_format(old, 2)
+    with pytest.raises(sqlite3.OperationalError, match="colour"):
+        migrated(old, add_a_column, rename_the_column)
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(old: Path) -> None:
+    before = columns(old)
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        migrated(old, add_a_column, rename_the_column, fail_half_way)
+    assert columns(old) == before
+    connection = sqlite3.connect(old)
+    assert connection.execute("SELECT count(*) FROM profiles").fetchone()[0] > 0
+    assert connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone() == (1,)
+    connection.close()
