@@ -13,7 +13,7 @@ from bespeak import __version__
 from bespeak.testing import bench
 
 HERE = Path(__file__).parent
-BUDGETS = {"ingest": 20_000, "import": 40_000, "fold": 10, "decide": 1.5}
+BUDGETS = {"ingest": 20_000, "import": 40_000, "fold": 10, "fold-days": 10, "decide": 1.5}
 """Events a second are at least this; times are at most this."""
 
 

@@ -13,7 +13,7 @@ from bespeak.recommend import Interaction, Recommender
 from bespeak.stores import Product, Store
 
 HISTORY = 50
-"""Earlier items handed to a learner with each interaction."""
+"""Earlier items handed to a learner with each interaction, at most."""
 
 PENDING_MAX = 20_000
 """Interactions written beside the last full state; with more of them the full state is written again."""
@@ -34,11 +34,20 @@ class Models:
         Makes the recommenders, empty, in the order in which decisions ask them.
     weights
         Weight by event name; an event that is not here teaches nothing, and is no history either.
+    history
+        Earlier items handed to the recommenders with each interaction: as many as the most curious of them reads.
     """
 
-    def __init__(self, make: Callable[[], tuple[Recommender, ...]], weights: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], tuple[Recommender, ...]],
+        weights: Mapping[str, float],
+        *,
+        history: int = HISTORY,
+    ) -> None:
         self._make = make
         self._weights = weights
+        self._history = min(history, HISTORY)
         self.recommenders = make()
         self._pending: list[Interaction] = []
         self._written = 0
@@ -91,8 +100,24 @@ class Models:
             recommender.learn(interaction)
 
     def _history_before(self, recent: list[Recent], event: Event) -> tuple[str, ...]:
-        """Return the items that the person dealt with before this event, oldest first, at most `HISTORY`."""
-        place = bisect_left(recent, (event.time, event.message_id), key=lambda row: (row.time, row.message_id))
-        weights = self._weights
-        rows = recent[max(0, place - 4 * HISTORY) : place]
-        return tuple([row.item for row in rows if row.item is not None and row.name in weights][-HISTORY:])
+        """Return the items that the person dealt with before this event, oldest first."""
+        weights, most = self._weights, self._history
+        end = _place(recent, event)
+        oldest = max(0, end - 4 * most)
+        items: list[str] = []
+        while end > oldest and len(items) < most:
+            start = max(oldest, end - most)
+            items[:0] = [row.item for row in recent[start:end] if row.item is not None and row.name in weights]
+            end = start
+        return tuple(items[-most:])
+
+
+def _place(recent: list[Recent], event: Event) -> int:
+    """Return how many recent events come before this one, which is among them and mostly the newest."""
+    time, message_id = event.time, event.message_id
+    if recent and recent[-1].time > time:
+        return bisect_left(recent, (time, message_id), key=lambda row: (row.time, row.message_id))
+    place = len(recent)
+    while place and recent[place - 1].time == time and recent[place - 1].message_id >= message_id:
+        place -= 1
+    return place

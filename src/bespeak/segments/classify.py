@@ -130,7 +130,7 @@ class Segments:
         due = [(at, segment_id) for segment_id, at in flips.items() if at <= until]
         heapify(due)
         changes: list[Change] = []
-        view = View(profile, until, settings)
+        view = View(profile, profile.as_of, settings)
         for _ in range(FLIPS_MAX):
             if not due:
                 break
