@@ -210,7 +210,7 @@ async def test_a_clock_set_back_an_hour_forgets_nothing_reopens_nothing_and_lose
 
     def passes(duration: int) -> None:
         clock.advance(duration)
-        engine._pass_time(clock.now())
+        engine.sequencer.advance(clock.now())
 
     assert await send(view("m1"), view("m2")) == ["ok", "ok"]
     passes(11 * MINUTE)

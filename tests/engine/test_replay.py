@@ -71,7 +71,7 @@ async def lived(seed: int, *, places: int = 120) -> tuple[MemoryStore, ManualClo
         body = json.dumps({"batch": [message(rng, place, clock.now())]}).encode()
         await engine.track(engine.parse(body, key=key), key)
         if rng.random() < 0.3:
-            engine._pass_time(clock.now())
+            engine.sequencer.advance(clock.now())
         if rng.random() < 0.1:
             engine.checkpoint(models=rng.random() < 0.5)
     await engine.close()
@@ -104,7 +104,7 @@ async def test_a_window_that_only_the_log_since_the_checkpoint_knows_closes_afte
     again = Engine.open(SETTINGS, clock=clock, store=store)
     await again.start()
     clock.advance(91 * SECOND)
-    again._pass_time(clock.now())
+    again.sequencer.advance(clock.now())
     assert again.segment_sizes() == {"fans": 0}
     await again.close()
     assert replay(SETTINGS, store, clock=clock).equal

@@ -273,7 +273,9 @@ def test_a_byte_changed_anywhere_in_the_file_never_changes_what_is_read(store, p
 # The file
 
 
-@pytest.mark.parametrize("version, words", [(3, "newer bespeak.*upgrade"), (0, "knows no way from there")])
+@pytest.mark.parametrize(
+    "version, words", [(sqlite_format.FORMAT + 1, "newer bespeak.*upgrade"), (0, "knows no way from there")]
+)
 def test_another_format_is_refused_with_a_reason(store, path, version, words):
     store.close()
     other = sqlite3.connect(path)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bespeak.errors import StoreError
-from bespeak.stores import SqliteSettings, SqliteSnapshot, SqliteStore, copy_file, verify_file
-from bespeak.stores.sqlite_format import FORMAT, READABLE, STEPS, migrate, version_of
+from bespeak.stores import SqliteSettings, SqliteSnapshot, SqliteStore, copy_file, sqlite_format, verify_file
+from bespeak.stores.sqlite_format import FORMAT, READABLE, STEPS, Step, version_of
 from bespeak.testing.checks.store_model import digest, everything, full_commit
 
 PROBES = (digest(10), digest(20))
@@ -28,51 +29,6 @@ def format_of(path: Path) -> int:
         return version_of(other, path)
     finally:
         other.close()
-
-
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    """A file as the first version wrote it."""
-    path = tmp_path / "bespeak.db"
-    store = SqliteStore(path)
-    store.commit(full_commit(1, 1))
-    store.close()
-    set_format(path, 1)
-    return path
-
-
-def test_an_older_file_is_migrated_when_it_is_opened_and_loses_nothing(old: Path) -> None:
-    snapshot = SqliteSnapshot(old)
-    before = everything(snapshot, PROBES)
-    snapshot.close()
-    assert format_of(old) == 1, "a reader changes nothing"
-    store = SqliteStore(old)
-    assert everything(store, PROBES) == before
-    store.commit(full_commit(6, 2))
-    store.close()
-    assert format_of(old) == FORMAT
-
-
-def test_an_older_file_can_be_verified_and_backed_up_before_it_is_migrated(old: Path, tmp_path: Path) -> None:
-    assert verify_file(old, SqliteSettings()).sound
-    copy_file(old, tmp_path / "copy.db", SqliteSettings())
-    assert format_of(old) == format_of(tmp_path / "copy.db") == 1
-    SqliteStore(tmp_path / "copy.db").close()
-    assert format_of(tmp_path / "copy.db") == FORMAT
-
-
-def test_a_newer_file_is_refused_by_whoever_opens_it_and_left_alone(old: Path) -> None:
-    set_format(old, FORMAT + 1)
-    before = old.read_bytes()
-    for opens in (SqliteStore, SqliteSnapshot):
-        with pytest.raises(StoreError, match=f"store format {FORMAT + 1}, of a newer bespeak"):
-            opens(old)
-    assert old.read_bytes() == before
-
-
-def test_there_is_a_way_from_every_version_that_can_be_read() -> None:
-    assert FORMAT in READABLE
-    assert all(each in STEPS for version in READABLE for each in range(version, FORMAT))
 
 
 def add_a_column(connection: sqlite3.Connection) -> None:
@@ -96,28 +52,81 @@ def columns(path: Path) -> list[str]:
         other.close()
 
 
-def migrated(path: Path, *steps: object) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        migrate(connection, path, dict(enumerate(steps, 1)), wanted=len(steps) + 1)  # type: ignore[arg-type]
-    finally:
-        connection.close()
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A file as this version writes it."""
+    path = tmp_path / "bespeak.db"
+    store = SqliteStore(path)
+    store.commit(full_commit(1, 1))
+    store.close()
+    return path
 
 
-def test_steps_are_taken_in_their_order_and_once(old: Path) -> None:
-    migrated(old, add_a_column, rename_the_column)
-    assert columns(old)[-1] == "hue"
-    set_format(old, 2)
-    with pytest.raises(sqlite3.OperationalError, match="colour"):
-        migrated(old, add_a_column, rename_the_column)
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Make ours a later bespeak, with these steps from the format of today."""
+
+    def become(*steps: Step) -> int:
+        monkeypatch.setattr(sqlite_format, "FORMAT", FORMAT + len(steps))
+        monkeypatch.setattr(sqlite_format, "STEPS", {**STEPS, **dict(enumerate(steps, FORMAT))})
+        return FORMAT + len(steps)
+
+    return become
 
 
-def test_a_migration_that_fails_leaves_the_file_as_it_was(old: Path) -> None:
+def test_an_older_file_is_migrated_when_it_is_opened_and_loses_nothing(old: Path, later: Callable[..., int]) -> None:
+    wanted = later(add_a_column, rename_the_column)
+    snapshot = SqliteSnapshot(old)
+    before = everything(snapshot, PROBES)
+    snapshot.close()
+    assert format_of(old) == FORMAT, "a reader changes nothing"
+    store = SqliteStore(old)
+    assert everything(store, PROBES) == before
+    store.close()
+    assert (format_of(old), columns(old)[-1]) == (wanted, "hue")
+    SqliteStore(old).close()
+    assert (format_of(old), columns(old)[-1]) == (wanted, "hue"), "steps are taken once"
+
+
+def test_an_older_file_can_be_verified_and_backed_up_before_it_is_migrated(
+    old: Path, tmp_path: Path, later: Callable[..., int]
+) -> None:
+    wanted = later(add_a_column)
+    assert verify_file(old, SqliteSettings()).sound
+    copy_file(old, tmp_path / "copy.db", SqliteSettings())
+    assert format_of(old) == format_of(tmp_path / "copy.db") == FORMAT
+    SqliteStore(tmp_path / "copy.db").close()
+    assert format_of(tmp_path / "copy.db") == wanted
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(old: Path, later: Callable[..., int]) -> None:
     before = columns(old)
-    with pytest.raises(sqlite3.OperationalError, match="full"):
-        migrated(old, add_a_column, rename_the_column, fail_half_way)
+    later(add_a_column, rename_the_column, fail_half_way)
+    with pytest.raises(StoreError, match="full"):
+        SqliteStore(old)
     assert columns(old) == before
+    assert format_of(old) == FORMAT
     connection = sqlite3.connect(old)
     assert connection.execute("SELECT count(*) FROM profiles").fetchone()[0] > 0
-    assert connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone() == (1,)
     connection.close()
+
+
+def test_a_newer_file_is_refused_by_whoever_opens_it_and_left_alone(old: Path) -> None:
+    set_format(old, FORMAT + 1)
+    before = old.read_bytes()
+    for opens in (SqliteStore, SqliteSnapshot):
+        with pytest.raises(StoreError, match=f"store format {FORMAT + 1}, of a newer bespeak"):
+            opens(old)
+    assert old.read_bytes() == before
+
+
+def test_a_file_from_which_there_is_no_way_is_refused(old: Path) -> None:
+    set_format(old, 0)
+    for opens in (SqliteStore, SqliteSnapshot):
+        with pytest.raises(StoreError, match="knows no way from there"):
+            opens(old)
+
+
+def test_there_is_a_way_from_every_version_that_can_be_read() -> None:
+    assert FORMAT in READABLE
+    assert all(each in STEPS for version in READABLE for each in range(version, FORMAT))

@@ -25,7 +25,7 @@ class Attributes:
 
     References
     ----------
-    reference/models.md, section 3.2 (content) and section 11 (MMR).
+    Lops, de Gemmis, Semeraro, 2011. Content-based recommender systems, section 3.3.1.2 (TF-IDF weights).
     """
 
     def __init__(self, items: Sequence[Item | None], changes: Changes) -> None:

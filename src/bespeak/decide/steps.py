@@ -30,7 +30,20 @@ LOOKED_AT = "Product Viewed"
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """One person as of one instant. `personalized` is False where the profile may not or cannot be used."""
+    """One person as of one instant.
+
+    Parameters
+    ----------
+    view
+        What is known; of nobody where the profile may not or cannot be used.
+    unit
+        The ids by which experiments assign: empty without consent. Somebody of whom nothing is known yet has some, so
+        that the first page shows the variant that every later one will.
+    personalized
+        False where the profile may not or cannot be used.
+    reason
+        Why not, as a sentence.
+    """
 
     view: View
     unit: Mapping[str, str]
@@ -84,9 +97,7 @@ def decide(
     explain
         Whether each item says which events brought it.
     """
-    assignments = (
-        experiments.assign(offer.experiments, snapshot.unit, snapshot.view, at) if snapshot.personalized else ()
-    )
+    assignments = experiments.assign(offer.experiments, snapshot.unit, snapshot.view, at) if snapshot.unit else ()
     merged = experiments.merge_settings(assignments)
     offer = msgspec.structs.replace(offer, recommend=offer.recommend.vary(merged.settings))
     answers: dict[str, Offered] = {}

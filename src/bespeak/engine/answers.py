@@ -23,11 +23,16 @@ class EventResult(msgspec.Struct, frozen=True, omit_defaults=True):
 class Receipt:
     """What became of each event of a body, in its order; `durable` resolves after COMMIT, or raises `StoreError`."""
 
-    __slots__ = ("durable", "results")
+    __slots__ = ("_commit", "results")
 
-    def __init__(self, results: tuple[EventResult, ...], durable: asyncio.Future[None]) -> None:
+    def __init__(self, results: tuple[EventResult, ...], commit: asyncio.Future[None]) -> None:
         self.results = results
-        self.durable = durable
+        self._commit = commit
+
+    @property
+    def durable(self) -> asyncio.Future[None]:
+        """The commit, for this caller alone: who stops waiting takes nobody else's answer away."""
+        return asyncio.shield(self._commit)
 
 
 def profile_answer(profile: Profile, at: Instant, settings: ProfileSettings) -> dict[str, Any]:

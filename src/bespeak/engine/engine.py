@@ -19,7 +19,7 @@ from bespeak.engine.ledger import Ledger
 from bespeak.engine.pages import OWN
 from bespeak.engine.records import DefinitionRecord, ItemsRecord, Record, seal_event
 from bespeak.engine.writer import Entry
-from bespeak.errors import Conflict, NotFound
+from bespeak.errors import Conflict, NotFound, Unavailable
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
 from bespeak.ids import anonymous_profile, digest, user_profile
 from bespeak.privacy import Key, KeyKind, Refused, consent_only, envelope
@@ -28,6 +28,8 @@ from bespeak.stores import (
     Document,
     Rejected,
 )
+
+JOINS_PEOPLE = "two known people are joined only with the secret key: a userSignature proves userId, not previousId"
 
 
 class Engine(Ledger):
@@ -58,7 +60,8 @@ class Engine(Ledger):
         Unavailable
             The store is not writable or too much waits for it; nothing was taken.
         """
-        results = dict(zip(parsed.indexes, self._take_all(parsed.events, parsed.rejected, key.name), strict=True))
+        taken = self._take_all(parsed.events, parsed.rejected, key.name, trusted=key.kind == "secret")
+        results = dict(zip(parsed.indexes, taken, strict=True))
         for rejection in parsed.rejected:
             results[rejection.index] = EventResult("rejected", rejection.message_id, _sentence(rejection))
         return Receipt(tuple(results[index] for index in sorted(results)), self._durable())
@@ -78,15 +81,21 @@ class Engine(Ledger):
         """
         self._importing += 1
         try:
-            results = self._take_all(events, (), "import", imported=True)
-            await self._durable()
+            results = self._take_all(events, (), "import", trusted=True, imported=True)
+            await self._on_disk()
         finally:
             self._importing -= 1
         statuses = [result.status for result in results]
         return statuses.count("ok"), statuses.count("duplicate"), statuses.count("refused") + statuses.count("rejected")
 
     def _take_all(
-        self, events: Sequence[Event], rejected: Sequence[Rejection], source: str, *, imported: bool = False
+        self,
+        events: Sequence[Event],
+        rejected: Sequence[Rejection],
+        source: str,
+        *,
+        trusted: bool,
+        imported: bool = False,
     ) -> list[EventResult]:
         writer = self._open_writer()
         now = self.clock.now()
@@ -99,6 +108,9 @@ class Engine(Ledger):
         for event, name in zip(events, digests, strict=True):
             if name in stored or self._dedupe.has(name):
                 results.append(EventResult("duplicate", event.message_id))
+                continue
+            if event.type == "alias" and not trusted and self.sequencer.joins_people(event):
+                results.append(EventResult("rejected", event.message_id, JOINS_PEOPLE))
                 continue
             result = self._take(event, records, imported=imported)
             if result.status == "ok":
@@ -125,9 +137,10 @@ class Engine(Ledger):
     def _log(self, event: Event, resolved: Resolved, records: list[Record], *, imported: bool) -> None:
         records.append(seal_event(event, imported=imported))
         self._offset += 1
-        taken = self.sequencer.take(event, resolved)
+        taken = self.sequencer.take(event, resolved, imported=imported)
         if event.source != OWN:
             self._show(event, taken)
+        self._publish(taken.changes)
 
     # -- the path of a page
 
@@ -142,6 +155,8 @@ class Engine(Ledger):
             The request names nobody at all and no slot.
         """
         self.pages.check(request, key)
+        if self._undoing:
+            raise Unavailable("what is known is being read again", retry_after=1)
         if request.events:
             body = b"[" + b",".join(bytes(event) for event in request.events) + b"]"
             self.accept(self.parse(body, key=key), key)
@@ -151,12 +166,13 @@ class Engine(Ledger):
         self.metrics.add("bespeak_decision_cpu_seconds_total", answer.seconds)
         if not decision.personalized:
             self.metrics.add("bespeak_decisions_default_total")
-        if answer.event is not None and (self._writer is None or not self._writer.has_room):
+        self._publish(answer.changes)
+        if answer.event is not None and (self._writer is None or not self._writer.ready):
             self.metrics.add("bespeak_decisions_unrecorded_total")  # the page has its answer; memory must not grow
         elif answer.event is not None and self._writer is not None:
             records: list[Record] = []
             self._take(answer.event, records, imported=False)
-            self._queue(self._writer, decision.at, records)
+            self._queue(self._writer, answer.event.received, records)
         if self._feed.watched:
             self._feed.push(
                 Live("decision", decision.at, answer.profile, ", ".join(decision.slots), {"reason": decision.reason})
@@ -250,7 +266,7 @@ class Engine(Ledger):
             self._offset += 1
             self._apply(record, self._offset)
             self._queue(writer, now, [record])
-        await self._durable()
+        await self._on_disk()
         return len(put) + len(removed)
 
     async def apply(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:
@@ -261,6 +277,10 @@ class Engine(Ledger):
         DefinitionError
             One is not well formed; nothing was changed.
         """
+        async with self._changing:
+            return await self._apply_all(definitions)
+
+    async def _apply_all(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:
         results: list[Applied] = []
         changes: list[Definition] = []
         for definition in definitions:
@@ -277,18 +297,19 @@ class Engine(Ledger):
 
     async def delete(self, kind: DefinitionKind, definition_id: str) -> Applied:
         """Take a definition out of force; its versions stay readable."""
-        if self.registry.get(kind, definition_id) is None:
-            raise NotFound(f"there is no {kind} {definition_id!r}")
-        self.registry.with_changes((), [(kind, definition_id)])
-        version = self.registry.next_version(kind, definition_id)
-        await self._define([(kind, definition_id, version, None)])
+        async with self._changing:
+            if self.registry.get(kind, definition_id) is None:
+                raise NotFound(f"there is no {kind} {definition_id!r}")
+            self.registry.with_changes((), [(kind, definition_id)])
+            version = self.registry.next_version(kind, definition_id)
+            await self._define([(kind, definition_id, version, None)])
         return Applied(kind, definition_id, version, "deleted")
 
     async def _define(self, changes: list[tuple[DefinitionKind, str, int, dict[str, Any] | None]]) -> None:
         if not changes:
             return
         writer = self._open_writer()
-        await self._durable()  # a newly declared aggregate reads history from the log, so all of it must be there
+        await self._on_disk()  # a newly declared aggregate reads history from the log, so all of it must be there
         now = self.clock.now()
         records: list[Record] = []
         for kind, definition_id, version, body in changes:
@@ -296,9 +317,10 @@ class Engine(Ledger):
             self._offset += 1
         for record in records:
             self._note(record)
-        self._in_force(now, self._offset)
+        changes_made = self._in_force(now, self._offset)
         self._queue(writer, now, records)
-        await self._durable()
+        self._publish(changes_made)
+        await self._on_disk()
         await self._settle(self.checkpoint())
 
     def definitions(self, kind: DefinitionKind) -> tuple[Definition, ...]:
@@ -313,23 +335,26 @@ class Engine(Ledger):
         Conflict
             A key of this name is in use: events and duplicates are told apart by it.
         """
-        if any(key.name == name and key.revoked is None for key in self._keys.all()):
-            raise Conflict(f"a key named {name!r} is in use; choose another --name, or revoke that one first")
-        key, token = keyring.new_key(kind, name, self.clock.now())
-        await self._write_key(key)
+        async with self._changing:
+            if any(key.name == name and key.revoked is None for key in self._keys.all()):
+                raise Conflict(f"a key named {name!r} is in use; choose another --name, or revoke that one first")
+            key, token = keyring.new_key(kind, name, self.clock.now())
+            await self._write_key(key)
         return key, token
 
     async def revoke_key(self, key_id: str) -> None:
-        """End a key: from now on it opens nothing."""
-        key = self._keys.get(key_id)
-        if key is None:
-            raise NotFound(f"there is no key {key_id!r}; `bespeak keys list` shows them")
-        await self._write_key(msgspec.structs.replace(key, revoked=self.clock.now()))
+        """End a key: from now on it opens nothing. One that has ended stays as it is."""
+        async with self._changing:
+            key = self._keys.get(key_id)
+            if key is None:
+                raise NotFound(f"there is no key {key_id!r}; `bespeak keys list` shows them")
+            if key.revoked is None:
+                await self._write_key(msgspec.structs.replace(key, revoked=self.clock.now()))
 
     async def _write_key(self, key: Key) -> None:
         document = Document("key", key.id, 1 if key.revoked is None else 2, keyring.encode_key(key))
         entry = Entry(asyncio.get_running_loop().create_future(), documents=(document,))
-        await self._put(self._open_writer(), entry)
+        await asyncio.shield(self._put(self._open_writer(), entry))
         self._keys.put(key)
 
     def keys(self) -> tuple[Key, ...]:

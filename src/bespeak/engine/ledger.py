@@ -22,12 +22,12 @@ from bespeak.engine.feed import Feed, Live
 from bespeak.engine.metrics import Metrics
 from bespeak.engine.models import Models
 from bespeak.engine.pages import Pages
-from bespeak.engine.records import DefinitionRecord, EventRecord, ItemsRecord, Record, TimeRecord, encode, open_event
+from bespeak.engine.records import DefinitionRecord, EventRecord, ItemsRecord, Record, encode, open_event
 from bespeak.engine.recovery import checkpoint, recover
 from bespeak.engine.sequencer import Sequencer, Taken
 from bespeak.engine.site import Registry
 from bespeak.engine.writer import Entry, Writer
-from bespeak.errors import CorruptLog, StoreError
+from bespeak.errors import BespeakError, CorruptLog, StoreError
 from bespeak.events import Event
 from bespeak.ids import ProfileId
 from bespeak.profiles import Resolved
@@ -56,6 +56,12 @@ REMEDY = (
 TICK_SECONDS = 0.1
 """How often due flips are looked for: an exit is seen within this time of its second."""
 
+FLIPS_A_TICK = 5_000
+"""Profiles whose due flips are worked through in one go, so that nobody waits long; the rest follow a tick later."""
+
+UNDO_SECONDS = 1.0
+"""How soon a store that could not be read after a failed commit is asked again."""
+
 
 class Ledger:
     """The state of a running bespeak, and its durability."""
@@ -70,7 +76,9 @@ class Ledger:
         self.registry = Registry()
         self.catalog = Catalog()
         recommend = settings.recommend
-        self.models = Models(lambda: (SeqKNN(recommend), Trending(recommend)), recommend.weights())
+        self.models = Models(
+            lambda: (SeqKNN(recommend), Trending(recommend)), recommend.weights(), history=recommend.window
+        )
         self.sequencer = Sequencer(store, settings, self.catalog, self.models)
         self.pages = Pages(settings, self.sequencer, self.registry, self.models, clock, rng)
         self._dedupe = Dedupe(store, bound=settings.engine.dedupe_max)
@@ -81,7 +89,9 @@ class Ledger:
         self._items: dict[str, Item | None] = {}
         self._quarantined = 0
         self._importing = 0
-        self._pending: frozenset[ProfileId] = frozenset()
+        self._pending: dict[asyncio.Future[None], frozenset[ProfileId]] = {}
+        self._changing = asyncio.Lock()
+        self._undoing = False
         self._models_written: Instant = 0
         self._last: asyncio.Future[None] | None = None
         self._writer: Writer | None = None
@@ -129,12 +139,12 @@ class Ledger:
         self._writer = Writer(
             self.store, asyncio.get_running_loop(), self._undo, queue_bytes=self.settings.engine.queue_bytes
         )
-        self._pass_time(self.clock.now())
+        self._publish(self.sequencer.advance(self.clock.now()))
         self._task = asyncio.create_task(self._keep_time(), name="bespeak-time")
 
     @property
     def is_writable(self) -> bool:
-        """Whether the engine runs and its last commit went well."""
+        """Whether the engine runs, and its last commit went well."""
         return self._writer is not None and self._writer.is_well
 
     async def close(self) -> None:
@@ -179,6 +189,10 @@ class Ledger:
             self._last.set_result(None)
         return self._last
 
+    async def _on_disk(self) -> None:
+        """Wait for the newest commit; whoever stops waiting takes nobody else's answer away."""
+        await asyncio.shield(self._durable())
+
     def _open_writer(self) -> Writer:
         if self._writer is None:
             raise StoreError("the engine is not running")
@@ -194,17 +208,15 @@ class Ledger:
                 event = open_event(record)
                 resolved = self.sequencer.whose(event)
                 if isinstance(resolved, Resolved):
-                    self.sequencer.take(event, resolved)
+                    self.sequencer.take(event, resolved, imported=record.imported)
             case ItemsRecord():
                 self.catalog.put(record.put)
                 self.catalog.remove(record.removed)
                 self._items.update({item.id: item for item in record.put})
                 self._items.update(dict.fromkeys(record.removed))
-            case TimeRecord():
-                self.sequencer.advance(record.at)
             case DefinitionRecord():
                 self._note(record)
-                self._in_force(record.at, offset)
+                self._in_force(record.at, offset)  # what it changes was published when it was live
             case _:
                 assert_never(record)
 
@@ -223,9 +235,9 @@ class Ledger:
         if isinstance(record, DefinitionRecord):
             self.registry.put(record.kind, record.id, record.version, record.body)
 
-    def _in_force(self, at: Instant, upto: int) -> None:
+    def _in_force(self, at: Instant, upto: int) -> tuple[Change, ...]:
         self.registry.compile()
-        self.sequencer.define(self.registry.site.segments, self.registry.site.aggregates, upto=upto, at=at)
+        return self.sequencer.define(self.registry.site.segments, self.registry.site.aggregates, upto=upto, at=at)
 
     def recover(self) -> None:
         """Forget what is in RAM; load the checkpoint and replay the log since.
@@ -237,44 +249,58 @@ class Ledger:
         """
         now = self.clock.now()
         self._items.clear()
-        self._pending = frozenset()
+        self._pending.clear()
         self.sequencer.timers.clear()
-        self.sequencer.timers.keeps_all = True
+        self.sequencer.timers.refill(now)  # before the log is applied, which notes what it changes
         recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self._apply_row)
         self._offset = self.store.last_offset()
         self._dedupe.load(now)
         self._keys.load(self.store)
         self._quarantined = self.store.rejected_count()
         self._models_written = now
-        self.sequencer.timers.keeps_all = False
-        self.sequencer.timers.refill(now)
 
     def _undo(self, error: StoreError) -> None:
         """Undo all that was folded and did not become durable: start again from the checkpoint and the log."""
         self.metrics.add("bespeak_commit_failures_total")
         log.error("undoing what was folded after offset %d: %s", self.store.last_offset(), error.code)
-        self.recover()
         self._last = None
+        self._undoing = True
+        self._read_again()
+
+    def _read_again(self) -> None:
+        """Read checkpoint and log again; until the store answers, nothing is taken or decided."""
+        try:
+            self.recover()
+        except BespeakError:
+            log.exception("the store cannot be read; asking again in %g s", UNDO_SECONDS)
+            asyncio.get_running_loop().call_later(UNDO_SECONDS, self._retry)
+            return
+        self._undoing = False
         if self._writer is not None:
             self._writer.resume()
 
+    def _retry(self) -> None:
+        if self._writer is not None:
+            self._read_again()
+
     def checkpoint(self, *, models: bool = False) -> asyncio.Future[None] | None:
-        """Queue a consistent cut of everything folded so far; None when nothing changed."""
-        if self._writer is None:
+        """Queue a consistent cut of everything folded so far; None when nothing changed, or nothing can be written."""
+        if self._writer is None or not self._writer.ready:
             return None
         now = self.clock.now()
         models = models or abs(now - self._models_written) > self.settings.engine.models_seconds * SECOND
         cut = checkpoint(self.sequencer, self.registry, self.models, self._items, self._offset, models_due=models)
         if cut is None:
+            self._shrink()
             return None
         if models:
             self._models_written = now
         self._items = {}
-        self._pending = frozenset(row.id for row in cut.checkpoint.profiles)
         entry = Entry(asyncio.get_running_loop().create_future(), documents=cut.documents, checkpoint=cut.checkpoint)
         future = self._put(self._writer, entry)
+        self._pending[future] = frozenset(row.id for row in cut.checkpoint.profiles)
         future.add_done_callback(lambda done: self._written(done, cut.checkpoint.removed))
-        return future
+        return asyncio.shield(future)
 
     async def checkpoint_now(self) -> int:
         """Write a consistent cut, wait until it is on disk, and return the offset that it includes.
@@ -286,46 +312,54 @@ class Ledger:
         """
         self._open_writer()
         written = self.checkpoint()
-        await (self._durable() if written is None else written)
+        await (self._on_disk() if written is None else written)
         return self.store.checkpoint_offset()
 
     def _written(self, done: asyncio.Future[None], removed: tuple[ProfileId, ...]) -> None:
-        if done.cancelled() or done.exception() is not None:
+        if self._pending.pop(done, None) is None or done.exception() is not None:
             return
         self.metrics.add("bespeak_checkpoints_total")
-        self._pending = frozenset()
         self.sequencer.live.written(removed)
-        self.sequencer.live.shrink(self._pending)
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Keep the live table within its bound; what a checkpoint still has to write stays."""
+        self.sequencer.live.shrink(frozenset[ProfileId]().union(*self._pending.values()))
 
     async def _settle(self, future: asyncio.Future[None] | None) -> None:
         if future is not None:
-            await asyncio.gather(future, return_exceptions=True)
+            await asyncio.wait([future])
 
     async def _keep_time(self) -> None:
-        every = self.settings.engine.checkpoint_seconds * SECOND
-        due = self.clock.now() + every
+        due = self.clock.now() + self._every
         forget_at = 0
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now = self.clock.now()
-            if not self._importing:
-                self._pass_time(now)
-            due = min(due, now + every)  # a clock that was set back puts nothing off
-            if now >= due and not self._pending:
-                self.checkpoint()
-                due = now + every
-            if now // HOUR != forget_at:
-                forget_at = now // HOUR
-                await asyncio.to_thread(self.store.forget_seen, forget_at - 48)
+            try:
+                due = self._tick(now, due)
+                if now // HOUR != forget_at:
+                    forget_at = now // HOUR
+                    await asyncio.to_thread(self.store.forget_seen, forget_at - 48)
+            except Exception:
+                log.exception("this tick failed; the next one tries again")
 
-    def _pass_time(self, now: Instant) -> None:
-        """Work through what is due, and log that this was done here: a late event behind it finds windows closed."""
-        writer = self._writer
-        if writer is None or not writer.has_room or not self.sequencer.is_due(now):
-            return
-        self._offset += 1
-        self._publish(self.sequencer.advance(now))
-        self._queue(writer, now, [TimeRecord(now)])
+    @property
+    def _every(self) -> int:
+        """Microseconds from one checkpoint to the next."""
+        return round(self.settings.engine.checkpoint_seconds * SECOND)
+
+    def _tick(self, now: Instant, due: Instant) -> Instant:
+        """Work through what is due; returns when the next checkpoint is."""
+        if self._undoing:
+            return due
+        if not self._importing:
+            self._publish(self.sequencer.advance(now, most=FLIPS_A_TICK))
+        due = min(due, now + self._every)  # a clock that was set back puts nothing off
+        if now < due or self._pending:
+            return due
+        self.checkpoint()
+        return now + self._every
 
     def _release(self) -> None:
         self.store.close()
@@ -337,7 +371,6 @@ class Ledger:
     def _show(self, event: Event, taken: Taken) -> None:
         if self._feed.watched and taken.profile is not None:
             self._feed.push(Live("event", event.time, taken.profile, event.name, {"type": event.type}))
-        self._publish(taken.changes)
 
     def _publish(self, changes: tuple[Change, ...]) -> None:
         if not changes:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bespeak.clock import Clock, Instant
+from bespeak.clock import DAY, Clock, Instant
 from bespeak.decide import (
     DecideRequest,
     Decision,
@@ -31,19 +31,38 @@ from bespeak.events.vocabulary import DECISION_MADE
 from bespeak.ids import new_id
 from bespeak.privacy import PERSONALIZATION, Key, may
 from bespeak.profiles import EMPTY, Profile, Resolved, View, resolve
+from bespeak.segments import Change
 from bespeak.settings import Settings
 
 OWN = "bespeak"
 """The source of the events that the engine itself writes."""
 
+NO_CONSENT = "no consent for personalization"
+
+AT_MAX: Instant = 2_932_000 * DAY
+"""Instants that can be asked about lie before this one, in the year 9997: later ones cannot be written as text."""
+
 
 class Answered(msgspec.Struct, frozen=True):
-    """A decision, the profile it is about, the event that records it (None: nothing may be recorded), CPU seconds."""
+    """A decision, and what it leaves behind.
+
+    Parameters
+    ----------
+    profile
+        Whom it is about.
+    event
+        The record of it; None when nothing may be recorded.
+    seconds
+        CPU time that it took.
+    changes
+        Who moved where because time had passed.
+    """
 
     decision: Decision
     profile: str
     event: Event | None
     seconds: float
+    changes: tuple[Change, ...] = ()
 
 
 class Pages:
@@ -72,8 +91,8 @@ class Pages:
         if not request.slots:
             raise InvalidInput('slots: expected at least one slot such as {"id": "home"}, found none')
         at = request.context.get("at")
-        if at is not None and not isinstance(at, int):
-            raise InvalidInput(f"context.at: expected microseconds since 1970, got {at!r}")
+        if at is not None and (not isinstance(at, int) or isinstance(at, bool) or not 0 <= at < AT_MAX):
+            raise InvalidInput(f"context.at: expected microseconds since 1970, before the year 9999, got {at!r}")
         if key.kind == "secret":
             return
         if at is not None:
@@ -87,7 +106,9 @@ class Pages:
         cpu = time.process_time()
         now = self._clock.now()
         at = int(request.context.get("at") or now)
-        snapshot = self._snapshot(request, key, at)
+        profile, reason = self._find(request, key)
+        changes = self._sequencer.advance_profile(profile, min(at, now)) if profile is not None else ()
+        snapshot = self._snapshot(request, profile, reason, at)
         offer = self._offer()
         page = decide(
             request.slots,
@@ -100,36 +121,33 @@ class Pages:
         )
         decision = self._decision(request, snapshot, page, at)
         event = self._record(request, snapshot, page, decision, now) if self._may_record(snapshot, at, now) else None
-        return Answered(decision, snapshot.view.profile.id, event, time.process_time() - cpu)
+        return Answered(decision, snapshot.view.profile.id, event, time.process_time() - cpu, changes)
 
     def _proven(self, request: DecideRequest, key: Key) -> bool:
         if request.user_id is None or request.user_signature is None:
             return False
         return verifier(key)(request.user_id, request.user_signature)
 
-    def _snapshot(self, request: DecideRequest, key: Key, at: Instant) -> Snapshot:
+    def _find(self, request: DecideRequest, key: Key) -> tuple[Profile | None, str]:
+        """Return whom the request is about, None with the reason when nobody is known or may be used."""
         settings = self._settings
         signed = key.kind == "secret" or self._proven(request, key)
-        unit = {
-            name: value
-            for name, value in (("device", request.anonymous_id), ("user", request.user_id))
-            if value is not None
-        }
         try:
             resolved = resolve(request, self._sequencer.aliases, settings.identity, signed=signed)
             profile = self._sequencer.live.get(resolved.profile) if isinstance(resolved, Resolved) else None
         except StoreError:
-            return self._unknown(request, unit, at, "the store did not answer")
-        if profile is None:
-            return self._unknown(request, unit, at, "nobody is known yet")
-        if not may(profile.consent, PERSONALIZATION, settings.privacy):
-            return self._unknown(request, {}, at, "no consent for personalization")
-        self._sequencer.advance_profile(profile, min(at, self._clock.now()))
-        return Snapshot(View(profile, at, settings.profiles, request.context), unit, personalized=True, reason="")
+            return None, "the store did not answer"
+        if not may(profile.consent if profile is not None else {}, PERSONALIZATION, settings.privacy):
+            return None, NO_CONSENT
+        return profile, "" if profile is not None else "nobody is known yet"
 
-    def _unknown(self, request: DecideRequest, unit: dict[str, str], at: Instant, reason: str) -> Snapshot:
-        view = View(EMPTY, at, self._settings.profiles, request.context)
-        return Snapshot(view, unit, personalized=False, reason=reason)
+    def _snapshot(self, request: DecideRequest, profile: Profile | None, reason: str, at: Instant) -> Snapshot:
+        view = View(profile or EMPTY, at, self._settings.profiles, request.context)
+        if profile is None:
+            unit = {} if reason == NO_CONSENT else _unit(request.anonymous_id, request.user_id)
+            return Snapshot(view, unit, personalized=False, reason=reason)
+        unit = _unit(request.anonymous_id, profile.user_id or request.user_id)
+        return Snapshot(view, unit, personalized=True, reason="")
 
     def _offer(self) -> Offer:
         site = self._registry.site
@@ -193,6 +211,11 @@ class Pages:
             source=OWN,
             signed=True,
         )
+
+
+def _unit(device: str | None, user: str | None) -> dict[str, str]:
+    """Return the ids by which experiments assign; a known person has a user id even where the page names none."""
+    return {name: value for name, value in (("device", device), ("user", user)) if value is not None}
 
 
 def _slot_record(answer: SlotAnswer, candidates: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -67,13 +67,7 @@ class ItemsRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="recor
     at: Instant
 
 
-class TimeRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="t"):
-    """Every window that closed by `at` was looked at here; a late event that comes behind it finds them closed."""
-
-    at: Instant
-
-
-Record = EventRecord | DefinitionRecord | ItemsRecord | TimeRecord
+Record = EventRecord | DefinitionRecord | ItemsRecord
 
 _encoder = msgspec.msgpack.Encoder()
 _private = msgspec.msgpack.Decoder(Private)

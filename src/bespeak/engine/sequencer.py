@@ -6,6 +6,7 @@ Everything here runs on one thread, and is a function of the log.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -18,9 +19,10 @@ from bespeak.engine.live import LiveTable
 from bespeak.engine.models import Models
 from bespeak.engine.records import EventRecord, decode, open_event
 from bespeak.engine.timers import Timers
+from bespeak.errors import StoreError
 from bespeak.events import Event
 from bespeak.ids import ProfileId
-from bespeak.privacy import Admitted, Refused, admit
+from bespeak.privacy import Admitted, Choice, Purpose, Refused, admit
 from bespeak.profiles import (
     SILENT,
     Folding,
@@ -84,21 +86,45 @@ class Sequencer:
 
     def admit(self, event: Event, resolved: Resolved) -> Admitted | Refused:
         """Ask consent, as it stands now, whether the event may be kept."""
-        profile = self.live.get(resolved.profile)
-        return admit(event, profile.consent if profile is not None else {}, self._settings.privacy)
+        return admit(event, self._consent(event, resolved), self._settings.privacy)
+
+    def joins_people(self, event: Event) -> bool:
+        """Say whether an `alias` would make two known people one."""
+        join = joins(event, self.aliases, self._settings.identity, self.known)
+        return isinstance(join, Join) and join.other.startswith("u:")
 
     def known(self, profile_id: ProfileId) -> bool:
         """Say whether a profile of that id is held."""
         return self.live.get(profile_id) is not None
 
+    def _consent(self, event: Event, resolved: Resolved) -> Mapping[Purpose, Choice]:
+        """Return the choices of whom the event is about, and of the device that it would join: the newer of each."""
+        profile = self.live.get(resolved.profile)
+        held = profile.consent if profile is not None else {}
+        join = self._joining(event)
+        other = self.live.get(join.other) if join is not None else None
+        if other is None or not other.consent:
+            return held
+        both = dict(held)
+        for name, choice in other.consent.items():
+            known = both.get(name)
+            if known is None or (choice.time, choice.message_id) > (known.time, known.message_id):
+                both[name] = choice
+        return both
+
     # -- taking, in log order
 
-    def take(self, event: Event, resolved: Resolved) -> Taken:
-        """Link, fold, learn and classify one event that is in the log."""
-        changes = self._link(event)
+    def take(self, event: Event, resolved: Resolved, *, imported: bool) -> Taken:
+        """Link, fold, learn and classify one event that is in the log.
+
+        Flips that were due when the event arrived come first, whether a timer has worked through them already or, at
+        replay, none has; with an imported event, those due by its own time.
+        """
+        until = event.time if imported else max(event.time, event.received)
+        join = self._joining(event)
+        changes = self._join(join, event, until) if join is not None else ()
         profile_id = canonical(resolved.profile, self.aliases)
         profile = self.live.get(profile_id)
-        created = profile is None
         if profile is None:
             if event.name in SILENT and not event.context.get("consent"):
                 return NOTHING
@@ -107,12 +133,13 @@ class Sequencer:
             profile.claimed_user_id = resolved.claimed
         settings = self._settings.profiles
         flip = profile.next_flip_at
-        if flip <= event.time:
-            changes += self.segments.advance(profile, event.time, settings)
+        if flip <= until:
+            changes += self.segments.advance(profile, until, settings)
+        never_asked = not profile.as_of
         facts = fold(profile, event, self._folding)
         self.models.learn(profile, event)
         at = max(profile.last_seen, event.time)
-        if created:
+        if never_asked:
             changes += self.segments.classify_all(profile, at, settings)
         else:
             changes += self.segments.classify(profile, event.name, at, settings, facts=facts)
@@ -123,21 +150,22 @@ class Sequencer:
             self._count(changes)
         return Taken(profile_id, changes)
 
-    def is_due(self, now: Instant) -> bool:
-        """Say whether a flip may be due by `now`."""
+    def advance(self, now: Instant, *, most: int | None = None) -> tuple[Change, ...]:
+        """Work through every flip that is due by `now`, of at most `most` profiles (None: of all)."""
         self.timers.refill(now)
-        return self.timers.next() <= now
-
-    def advance(self, now: Instant) -> tuple[Change, ...]:
-        """Work through every flip that is due by `now`."""
-        self.timers.refill(now)
-        changes: tuple[Change, ...] = ()
-        for profile_id in self.timers.due(now):
-            profile = self.live.get(profile_id)
-            if profile is None:
-                continue
-            changes += self.advance_profile(profile, now)
-        return changes
+        changes: list[Change] = []
+        due = list(itertools.islice(self.timers.due(now), most))
+        for place, profile_id in enumerate(due):
+            try:
+                profile = self.live.get(profile_id)
+            except StoreError:
+                for waiting in due[place:]:
+                    self.timers.note(waiting, now)
+                raise
+            if profile is not None:
+                changes += self.advance_profile(profile, now)
+                self.timers.note(profile_id, profile.next_flip_at)
+        return tuple(changes)
 
     def advance_profile(self, profile: Profile, now: Instant) -> tuple[Change, ...]:
         """Work through the flips of one profile that are due by `now`, and note its next one."""
@@ -149,21 +177,27 @@ class Sequencer:
         self._count(changes)
         return changes
 
-    def define(self, segments: Segments, aggregates: tuple[Aggregate, ...], *, upto: int, at: Instant) -> None:
+    def define(
+        self, segments: Segments, aggregates: tuple[Aggregate, ...], *, upto: int, at: Instant
+    ) -> tuple[Change, ...]:
         """Put new definitions in force: history counts in what they newly declare, and everybody is asked again.
+
+        What was due by `at` flips first, under the definitions that it was due under.
 
         Parameters
         ----------
         upto
             The log's offset up to which history is read; all of it is durable.
         """
+        changes = [change for profile in self._everybody() for change in self.advance_profile(profile, at)]
         held = self._feeds
         self.segments = segments
         self._set_feeds(aggregates)
         new = self._feeds.beyond(held)
         if new.keys:
             self._backfill(new, upto)
-        self._ask_everybody(at)
+        changes += self._ask_everybody(at)
+        return tuple(changes)
 
     def restore(
         self, segments: Segments, aggregates: tuple[Aggregate, ...], sizes: Mapping[str, int], profiles: int
@@ -185,30 +219,35 @@ class Sequencer:
         self.profiles += 1
         return profile
 
-    def _link(self, event: Event) -> tuple[Change, ...]:
+    def _joining(self, event: Event) -> Join | None:
+        """Return which two profiles the event joins, as far as the bound of ids allows."""
         if event.user_id is None:
-            return ()
+            return None
         join = joins(event, self.aliases, self._settings.identity, self.known)
-        return self._join(join, event) if isinstance(join, Join) else ()
+        if not isinstance(join, Join):
+            return None
+        into = self.live.get(join.into) or Profile(id=join.into)
+        other = self.live.get(join.other) or Profile(id=join.other)
+        return join if within_bounds(into, other, self._settings.identity) else None
 
-    def _join(self, join: Join, event: Event) -> tuple[Change, ...]:
+    def _join(self, join: Join, event: Event, until: Instant) -> tuple[Change, ...]:
         other = self.live.get(join.other)
         into = self.live.get(join.into) or self._create(join.into)
-        if not within_bounds(into, other or Profile(id=join.other), self._settings.identity):
-            return ()
         for name in (join.other, *(other.aliases if other is not None else ())):
             self.aliases[name] = self.new_aliases[name] = join.into
         self.live.touch(join.into)
         if other is None:
             into.aliases = sorted({*into.aliases, join.other})
             return ()
+        changes = self.segments.advance(other, until, self._settings.profiles)
+        changes += self.segments.advance(into, until, self._settings.profiles)
         merge(into, other, self._settings.profiles)
         self.live.remove(join.other)
         self.profiles -= 1
         for segment_id in other.segments:
             self.sizes[segment_id] = self.sizes.get(segment_id, 0) - 1
         at = max(into.last_seen, event.time)
-        changes = self.segments.classify_all(into, at, self._settings.profiles)
+        changes += self.segments.classify_all(into, at, self._settings.profiles)
         self.timers.note(into.id, into.next_flip_at)
         return changes
 
@@ -241,14 +280,16 @@ class Sequencer:
                 if isinstance(record, EventRecord):
                     yield open_event(record)
 
-    def _ask_everybody(self, at: Instant) -> None:
+    def _ask_everybody(self, at: Instant) -> list[Change]:
+        changes: list[Change] = []
         self.sizes = {segment.id: 0 for segment in self.segments.all()}
         for profile in self._everybody():
-            self.segments.classify_all(profile, max(profile.last_seen, at), self._settings.profiles)
+            changes += self.segments.classify_all(profile, max(profile.last_seen, at), self._settings.profiles)
             self.live.touch(profile.id)
             self.timers.note(profile.id, profile.next_flip_at)
             for segment_id in profile.segments:
                 self.sizes[segment_id] = self.sizes.get(segment_id, 0) + 1
+        return changes
 
     def _everybody(self) -> Iterator[Profile]:
         for profile_id in self.live.ids():

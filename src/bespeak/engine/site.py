@@ -36,10 +36,12 @@ class Registry:
         self._held: dict[tuple[DefinitionKind, str], Definition] = {}
         self._versions: dict[tuple[DefinitionKind, str], int] = {}
         self._changed: dict[tuple[DefinitionKind, str], Document] = {}
+        self._store: Store | None = None
         self.site = build(())
 
     def load(self, store: Store) -> None:
         """Read the definitions of the checkpoint."""
+        self._store = store
         self._held.clear()
         self._versions.clear()
         self._changed.clear()
@@ -62,8 +64,12 @@ class Registry:
         return self._held.get((kind, definition_id))
 
     def next_version(self, kind: DefinitionKind, definition_id: str) -> int:
-        """Return the version that a change would make."""
-        return self._versions.get((kind, definition_id), 0) + 1
+        """Return the version that a change would make; a deleted definition goes on counting where it ended."""
+        newest = self._versions.get((kind, definition_id))
+        if newest is None and self._store is not None:
+            kept = self._store.versions("definition/" + kind, definition_id)
+            newest = kept[-1].version if kept else None
+        return (newest or 0) + 1
 
     def with_changes(self, changes: Iterable[Definition], deleted: Iterable[tuple[DefinitionKind, str]] = ()) -> Site:
         """Compile what would be in force after the changes; refuses what cannot be, and changes nothing."""

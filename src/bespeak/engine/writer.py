@@ -35,6 +35,11 @@ class Entry:
         self.rejected = rejected
         self.checkpoint = checkpoint
 
+    @property
+    def bytes(self) -> int:
+        """What it takes in the queue: the log's row, and what goes to quarantine."""
+        return (len(self.row.payload) if self.row is not None else 0) + sum(len(one.data) for one in self.rejected)
+
 
 class Writer:
     """Owns the store's write side.
@@ -46,7 +51,7 @@ class Writer:
     Parameters
     ----------
     queue_bytes
-        Bytes of log rows that may wait for the disk; beyond it senders are told to come back.
+        Bytes of log rows and rejected things that may wait for the disk; beyond it senders are told to come back.
     """
 
     def __init__(
@@ -71,17 +76,10 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="bespeak-writer", daemon=True)
         self._thread.start()
 
-    def room(self) -> None:
-        """Raise `Overloaded` when the queue is full, `Unavailable` after a failed commit."""
-        if self._broken or self._closing:
-            raise Unavailable("the store is not writable at the moment", retry_after=1)
-        if not self.has_room:
-            raise Overloaded("the disk is behind: too much waits to be written", retry_after=1)
-
     @property
-    def has_room(self) -> bool:
-        """Whether an entry may be put: no commit failed since `resume`, it is not closing, and the disk keeps up."""
-        return not (self._broken or self._closing) and self._bytes <= self._queue_bytes
+    def ready(self) -> bool:
+        """Whether entries are taken, and there is room for them."""
+        return not (self._broken or self._closing or self._bytes > self._queue_bytes)
 
     @property
     def is_well(self) -> bool:
@@ -90,14 +88,21 @@ class Writer:
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes of log rows that are not on disk yet."""
+        """Bytes of log rows and rejected things that are not on disk yet."""
         return self._bytes
+
+    def room(self) -> None:
+        """Raise `Overloaded` when the queue is full, `Unavailable` after a failed commit."""
+        if self._broken or self._closing:
+            raise Unavailable("the store is not writable at the moment", retry_after=1)
+        if self._bytes > self._queue_bytes:
+            raise Overloaded("the disk is behind: too much waits to be written", retry_after=1)
 
     def put(self, entry: Entry) -> None:
         """Queue an entry; the future resolves on the loop after COMMIT."""
         with self._wake:
             self._entries.append(entry)
-            self._bytes += _size(entry)
+            self._bytes += entry.bytes
             self._wake.notify()
 
     def resume(self) -> None:
@@ -127,29 +132,28 @@ class Writer:
         for group in _groups(entries):
             try:
                 self._store.commit(_commit(group))
-            except StoreError as error:
+            except Exception as error:
                 log.exception("commit failed")
                 self._broken = self._failed_last = True
-                self._loop.call_soon_threadsafe(self._fail, entries, error)
+                failure = error if isinstance(error, StoreError) else StoreError("the commit failed for another reason")
+                self._loop.call_soon_threadsafe(self._fail, entries, failure)
                 return
             self.commits += 1
             self._failed_last = False
             with self._wake:
-                self._bytes -= sum(_size(entry) for entry in group)
+                self._bytes -= sum(entry.bytes for entry in group)
             self._loop.call_soon_threadsafe(_resolve, group)
 
     def _fail(self, entries: list[Entry], error: StoreError) -> None:
         with self._wake:
             entries, self._entries, self._bytes = [*entries, *self._entries], [], 0
-        self._failed(error)
-        for entry in entries:
-            if not entry.future.done():
-                entry.future.set_exception(error)
-                entry.future.exception()  # seen: a sender that has gone away does not make asyncio complain
-
-
-def _size(entry: Entry) -> int:
-    return len(entry.row.payload) if entry.row is not None else 0
+        try:
+            self._failed(error)
+        finally:
+            for entry in entries:
+                if not entry.future.done():
+                    entry.future.set_exception(error)
+                    entry.future.exception()  # seen: a sender that has gone away does not make asyncio complain
 
 
 def _groups(entries: list[Entry]) -> list[list[Entry]]:

@@ -89,7 +89,10 @@ def joins(
         return Apart()
     into = canonical(user_profile(event.user_id), aliases)
     if event.type == "alias" and event.previous_id is not None:
-        person = canonical(user_profile(event.previous_id), aliases)
+        previous = user_profile(event.previous_id)
+        person = canonical(previous, aliases)
+        if person == into and previous in aliases:
+            return Apart()
         if person != into and known(person):
             return _join_people(into, person, signed=event.signed)
         return _join_device(into, canonical(anonymous_profile(event.previous_id), aliases))

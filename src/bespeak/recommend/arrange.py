@@ -66,7 +66,7 @@ def arrange(
 
     References
     ----------
-    reference/models.md, section 11.
+    Carbonell, Goldstein, 1998. The use of MMR, diversity-based reranking, section 2.
     """
     places = _pinned_places(pinned or {}, n, catalog)
     fixed = np.array(list(places.values()), np.intp)

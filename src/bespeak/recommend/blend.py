@@ -39,7 +39,7 @@ def blend_weights(sources: Iterable[str], n: int, settings: RecommendSettings) -
 
     References
     ----------
-    reference/models.md, section 8.
+    Renda, Straccia, 2003. Web metasearch: rank vs. score based rank aggregation methods, section 2.
 
     Examples
     --------

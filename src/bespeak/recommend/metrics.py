@@ -5,7 +5,8 @@ among all items (sampled metrics flatter, and they reorder the models).
 
 References
 ----------
-reference/models.md, section 2.1.
+Järvelin, Kekäläinen, 2002. Cumulated gain-based evaluation of IR techniques (NDCG).
+Krichene, Rendle, 2020. On sampled metrics for item recommendation (why nothing is sampled).
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def pair_weights(settings: RecommendSettings) -> tuple[float, ...]:
 
     References
     ----------
-    reference/models.md, section 3.4.
+    Ludewig, Jannach, 2018. Evaluation of session-based recommendation algorithms, section 3.1.3.
     """
     past, later = settings.past_decay, settings.future_decay
     return tuple(
@@ -68,7 +68,8 @@ class SeqKNN:
 
     References
     ----------
-    reference/models.md, section 3.4, "SeqKNN", its online form.
+    Ludewig, Jannach, 2018. Evaluation of session-based recommendation algorithms, section 3.1.3 (sequential rules).
+    Deshpande, Karypis, 2004. Item-based top-N recommendation algorithms, section 4.2 (dividing frequency out).
     """
 
     name = "seqknn"
@@ -92,7 +93,7 @@ class SeqKNN:
         """Take one event in; it is added up with the next ones, at the latest when somebody asks.
 
         About 5 microseconds with a full window: one after the other in a row they find the tables in the processor's
-        cache, which costs a third of coming back to them after each event.
+        cache.
         """
         self._waiting.append(interaction)
         if len(self._waiting) >= WAITING_MAX:

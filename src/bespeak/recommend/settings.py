@@ -70,7 +70,7 @@ class RecommendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     References
     ----------
-    reference/models.md, section 3.4 (SeqKNN), 8 (weights by history length), 11 (MMR).
+    The classes that read them: `SeqKNN`, `Trending`, `blend_weights`, `arrange`.
     """
 
     halflife_days: float = 30.0

@@ -44,7 +44,7 @@ class Trending:
 
     References
     ----------
-    reference/models.md, section 3.1, "Trending, online form".
+    Cormode, Shkapenyuk, Srivastava, Xu, 2009. Forward decay: a practical time decay model for streaming systems.
     """
 
     name = "trending"

@@ -20,6 +20,7 @@ from bespeak.errors import SettingsError
 from bespeak.server.app import create_app
 from bespeak.server.health import Draining
 from bespeak.server.local import announce, withdraw
+from bespeak.server.opening import Opening
 from bespeak.server.protocol import bounded_protocol
 from bespeak.server.tls import server_context
 from bespeak.settings import ServerSettings, Settings
@@ -103,9 +104,10 @@ def serve(
     StoreLocked
         Another process owns the data directory.
     """
-    tls = server_context(settings.server) is not None
+    tls = server_context(settings.server)
     with listen(settings.server, or_next=or_next) as listening:
-        engine = Engine.open(settings, address=address_of(listening, tls=tls))
+        with Opening(listening, tls):
+            engine = Engine.open(settings, address=address_of(listening, tls=tls is not None))
         config = uvicorn.Config(app=_nothing, log_config=None)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(serve_engine(engine, listening, started=started, routes=routes))

@@ -7,8 +7,8 @@ import sqlite3
 from pathlib import Path
 
 from bespeak.errors import StoreError
+from bespeak.stores import sqlite_format
 from bespeak.stores.settings import SqliteSettings
-from bespeak.stores.sqlite_format import FORMAT, READABLE, migrate, version_of
 
 APPLICATION_ID = 0x62737065
 """`bspe` in the file's header: tells our files from other SQLite databases."""
@@ -20,7 +20,7 @@ TROUBLE = (sqlite3.Error, UnicodeError, OverflowError)
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
-INSERT INTO meta VALUES ('format', 2), ('checkpoint', 0);
+INSERT INTO meta VALUES ('format', 1), ('checkpoint', 0);
 
 CREATE TABLE log (
     first INTEGER PRIMARY KEY, count INTEGER NOT NULL, received INTEGER NOT NULL, crc INTEGER NOT NULL,
@@ -127,7 +127,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     if mode != "wal":
         raise StoreError(f"{path}: expected a file system with shared memory (WAL mode), got mode {mode!r}")
     if tables:
-        migrate(connection, path)
+        sqlite_format.migrate(connection, path)
     else:
         _create(connection)
 
@@ -150,6 +150,4 @@ def recognise(connection: sqlite3.Connection, path: Path) -> None:
     found = connection.execute("PRAGMA application_id").fetchone()[0]
     if found != APPLICATION_ID:
         raise StoreError(f"{path} is an SQLite database of another program; name another file in store.path")
-    version = version_of(connection, path)
-    if version not in READABLE:
-        raise StoreError(f"{path} has store format {version}; this bespeak reads {FORMAT} and knows no way from there")
+    sqlite_format.readable(connection, path)

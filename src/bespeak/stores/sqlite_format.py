@@ -3,7 +3,9 @@
 | format | what is new |
 | --- | --- |
 | 1 | the first |
-| 2 | the log also says when time passed; the tables are as they were, but an older bespeak cannot read such a record |
+
+To bring a new one: change the schema and `FORMAT`, add the step from the one before to `STEPS`, and leave in `READABLE`
+the older ones whose tables a reader still understands.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from typing import TypeAlias
 
 from bespeak.errors import StoreError
 
-FORMAT = 2
+FORMAT = 1
 """The version that is written; another one is migrated or refused, never guessed at."""
 
-READABLE = frozenset({1, 2})
+READABLE = frozenset({1})
 """Versions whose tables a reader understands as they are: they can be verified and backed up before a migration."""
 
 Step: TypeAlias = Callable[[sqlite3.Connection], None]
@@ -28,11 +30,7 @@ Step: TypeAlias = Callable[[sqlite3.Connection], None]
 _log = logging.getLogger(__name__)
 
 
-def _same_tables(connection: sqlite3.Connection) -> None:
-    """Change nothing: the version itself keeps an older bespeak from records that it does not know."""
-
-
-STEPS: Mapping[int, Step] = {1: _same_tables}
+STEPS: Mapping[int, Step] = {}
 """From each version to the next."""
 
 
@@ -49,10 +47,15 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def migrate(
-    connection: sqlite3.Connection, path: Path, steps: Mapping[int, Step] = STEPS, *, wanted: int = FORMAT
-) -> None:
-    """Bring a file to the wanted version: every step and the new number in one transaction, or nothing.
+def readable(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreError unless a file can be read as it is, or migrated."""
+    version = version_of(connection, path)
+    if version not in READABLE and version != FORMAT and version not in STEPS:
+        raise _no_way(path, version)
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring a file to our version: every step and the new number in one transaction, or nothing.
 
     Raises
     ------
@@ -60,19 +63,22 @@ def migrate(
         There is no way from its version. The file is as it was.
     """
     version = version_of(connection, path)
-    missing = next((each for each in range(version, wanted) if each not in steps), None)
-    if missing is not None:
-        raise StoreError(f"{path} has store format {version}; this bespeak reads {wanted} and knows no way from there")
-    if version == wanted:
+    if version == FORMAT:
         return
+    if any(each not in STEPS for each in range(version, FORMAT)):
+        raise _no_way(path, version)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for each in range(version, wanted):
-            steps[each](connection)
-        connection.execute("UPDATE meta SET value = ? WHERE key = 'format'", (wanted,))
+        for each in range(version, FORMAT):
+            STEPS[each](connection)
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'format'", (FORMAT,))
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    _log.info("%s was brought from store format %d to %d", path.name, version, wanted)
+    _log.info("%s was brought from store format %d to %d", path.name, version, FORMAT)
+
+
+def _no_way(path: Path, version: int) -> StoreError:
+    return StoreError(f"{path} has store format {version}; this bespeak reads {FORMAT} and knows no way from there")
