@@ -94,7 +94,7 @@ async def _fold(name: str, segments: tuple[Definition, ...]) -> Result:
 
     def path() -> None:
         for event, whose in zip(events, resolved, strict=True):
-            engine.sequencer.take(event, whose, imported=False)  # type: ignore[arg-type]  # every event of the bench names somebody
+            engine.sequencer.take(event, whose, imported=True)  # type: ignore[arg-type]  # every event names somebody
 
     def floor() -> None:
         counts: dict[tuple[str | None, str], int] = {}
