@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bespeak.catalog import Item
-from bespeak.clock import HOUR, Instant
+from bespeak.clock import DAY, HOUR, Instant
 from bespeak.decide import DecideRequest, Decision
 from bespeak.engine import keyring
 from bespeak.engine.answers import EventResult, Receipt, profile_answer
@@ -17,7 +17,7 @@ from bespeak.engine.definitions import Applied, Definition, DefinitionKind
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.ledger import Ledger
 from bespeak.engine.pages import OWN
-from bespeak.engine.records import DefinitionRecord, ItemsRecord, Record, seal_event
+from bespeak.engine.records import DefinitionRecord, EventRecord, ItemsRecord, Record, seal_event
 from bespeak.engine.writer import Entry
 from bespeak.errors import Conflict, NotFound, Unavailable
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
@@ -28,6 +28,10 @@ from bespeak.stores import (
     Document,
     Rejected,
 )
+
+TIME_MIN: Instant = -719_000 * DAY
+TIME_MAX: Instant = 2_932_000 * DAY
+"""What happened lies between these: other instants cannot be written as text."""
 
 JOINS_PEOPLE = "two known people are joined only with the secret key: a userSignature proves userId, not previousId"
 
@@ -77,7 +81,8 @@ class Engine(Ledger):
 
         Returns
         -------
-        How many were accepted, were there before, and were refused by consent.
+        How many were accepted, were there before, and were refused: by consent, or since they cannot be kept (those
+        are in the quarantine).
         """
         self._importing += 1
         try:
@@ -105,23 +110,29 @@ class Engine(Ledger):
         records: list[Record] = []
         seen: list[tuple[bytes, int]] = []
         results: list[EventResult] = []
-        for event, name in zip(events, digests, strict=True):
-            if name in stored or self._dedupe.has(name):
-                results.append(EventResult("duplicate", event.message_id))
-                continue
-            if event.type == "alias" and not trusted and self.sequencer.joins_people(event):
-                results.append(EventResult("rejected", event.message_id, JOINS_PEOPLE))
-                continue
-            result = self._take(event, records, imported=imported)
-            if result.status == "ok":
-                self._dedupe.add(name, now // HOUR)
-                seen.append((name, hour))
-            results.append(result)
-        self._queue(writer, now, records, seen, tuple(_quarantined(one, source, now) for one in rejected))
+        kept_out = [_quarantined(one, source, now) for one in rejected]
+        with self._all_or_none():
+            for event, name in zip(events, digests, strict=True):
+                if name in stored or self._dedupe.has(name):
+                    results.append(EventResult("duplicate", event.message_id))
+                    continue
+                result = self._take(event, records, trusted=trusted, imported=imported)
+                if result.status == "ok":
+                    self._dedupe.add(name, now // HOUR)
+                    seen.append((name, hour))
+                elif result.status == "rejected":
+                    kept_out.append(_turned_away(event, result, source, now))
+                results.append(result)
+        self._queue(writer, now, records, seen, tuple(kept_out))
+        self._quarantined += len(kept_out)
         self._count(results, rejected)
         return results
 
-    def _take(self, event: Event, records: list[Record], *, imported: bool) -> EventResult:
+    def _take(self, event: Event, records: list[Record], *, trusted: bool, imported: bool) -> EventResult:
+        if not trusted and event.type == "alias" and self.sequencer.joins_people(event):
+            return EventResult("rejected", event.message_id, JOINS_PEOPLE)
+        if not TIME_MIN <= event.time < TIME_MAX:
+            return EventResult("rejected", event.message_id, "time: expected microseconds since 1970, years 1 to 9996")
         resolved = self.sequencer.whose(event)
         if isinstance(resolved, Unresolved):
             return EventResult("rejected", event.message_id, resolved.reason)
@@ -129,15 +140,19 @@ class Engine(Ledger):
         if isinstance(admission, Refused):
             said = consent_only(event)
             if said is not None:
-                self._log(said, resolved, records, imported=imported)
+                self._log(seal_event(said, imported=imported), said, resolved, records)
             return EventResult("refused", event.message_id, admission.reason)
-        self._log(event, resolved, records, imported=imported)
+        try:
+            record = seal_event(event, imported=imported)
+        except OverflowError:
+            return EventResult("rejected", event.message_id, "a number is larger than 64 bits hold")
+        self._log(record, event, resolved, records)
         return EventResult("ok", event.message_id)
 
-    def _log(self, event: Event, resolved: Resolved, records: list[Record], *, imported: bool) -> None:
-        records.append(seal_event(event, imported=imported))
+    def _log(self, record: EventRecord, event: Event, resolved: Resolved, records: list[Record]) -> None:
         self._offset += 1
-        taken = self.sequencer.take(event, resolved, imported=imported)
+        records.append(record)
+        taken = self.sequencer.take(event, resolved, imported=record.imported)
         if event.source != OWN:
             self._show(event, taken)
         self._publish(taken.changes)
@@ -171,7 +186,8 @@ class Engine(Ledger):
             self.metrics.add("bespeak_decisions_unrecorded_total")  # the page has its answer; memory must not grow
         elif answer.event is not None and self._writer is not None:
             records: list[Record] = []
-            self._take(answer.event, records, imported=False)
+            with self._all_or_none():
+                self._take(answer.event, records, trusted=True, imported=False)
             self._queue(self._writer, answer.event.received, records)
         if self._feed.watched:
             self._feed.push(
@@ -263,8 +279,9 @@ class Engine(Ledger):
         writer = self._open_writer()
         for start in range(0, max(len(put), len(removed)), 1_000):
             record = ItemsRecord(put[start : start + 1_000], removed[start : start + 1_000], now)
-            self._offset += 1
-            self._apply(record, self._offset)
+            with self._all_or_none():
+                self._offset += 1
+                self._apply(record, self._offset)
             self._queue(writer, now, [record])
         await self._on_disk()
         return len(put) + len(removed)
@@ -312,12 +329,12 @@ class Engine(Ledger):
         await self._on_disk()  # a newly declared aggregate reads history from the log, so all of it must be there
         now = self.clock.now()
         records: list[Record] = []
-        for kind, definition_id, version, body in changes:
-            records.append(DefinitionRecord(kind, definition_id, version, body, now))
-            self._offset += 1
-        for record in records:
-            self._note(record)
-        changes_made = self._in_force(now, self._offset)
+        with self._all_or_none():
+            for kind, definition_id, version, body in changes:
+                records.append(DefinitionRecord(kind, definition_id, version, body, now))
+                self._offset += 1
+                self._note(records[-1])
+            changes_made = self._in_force(now, self._offset)
         self._queue(writer, now, records)
         self._publish(changes_made)
         await self._on_disk()
@@ -371,11 +388,14 @@ class Engine(Ledger):
             self.metrics.add(f"bespeak_events_{names[result.status]}_total")
         if rejected:
             self.metrics.add("bespeak_events_rejected_total", len(rejected))
-            self._quarantined += len(rejected)
 
 
 def _quarantined(rejection: Rejection, source: str, now: Instant) -> Rejected:
     return Rejected(source, str(rejection.index), _sentence(rejection), now, envelope.seal(rejection.raw))
+
+
+def _turned_away(event: Event, result: EventResult, source: str, now: Instant) -> Rejected:
+    return Rejected(source, event.message_id, result.reason or "", now, envelope.seal(msgspec.json.encode(event)))
 
 
 def _sentence(rejection: Rejection) -> str:

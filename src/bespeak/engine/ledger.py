@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Self, assert_never
@@ -35,6 +36,7 @@ from bespeak.recommend import SeqKNN, Trending
 from bespeak.segments import Change
 from bespeak.settings import Settings
 from bespeak.stores import (
+    Checkpoint,
     LogRow,
     MemorySettings,
     MemoryStore,
@@ -58,6 +60,9 @@ TICK_SECONDS = 0.1
 
 FLIPS_A_TICK = 5_000
 """Profiles whose due flips are worked through in one go, so that nobody waits long; the rest follow a tick later."""
+
+PROBE_SECONDS = 2
+"""How soon the disk is tried again after a failed commit, when no event comes that would try it."""
 
 UNDO_SECONDS = 1.0
 """How soon a store that could not be read after a failed commit is asked again."""
@@ -92,6 +97,7 @@ class Ledger:
         self._pending: dict[asyncio.Future[None], frozenset[ProfileId]] = {}
         self._changing = asyncio.Lock()
         self._undoing = False
+        self._probe_at = 0.0
         self._models_written: Instant = 0
         self._last: asyncio.Future[None] | None = None
         self._writer: Writer | None = None
@@ -199,6 +205,17 @@ class Ledger:
         self._writer.room()
         return self._writer
 
+    @contextmanager
+    def _all_or_none(self) -> Generator[None]:
+        """Undo what is folded inside when its end is not reached: the log would lack what is known."""
+        before = self._offset
+        try:
+            yield
+        except Exception:
+            if self._offset != before and self._writer is not None:
+                self._writer.fail(StoreError("an event could not be folded"))
+            raise
+
     # -- state: applying the log, checkpoints, undoing
 
     def _apply(self, record: Record, offset: int) -> None:
@@ -299,7 +316,8 @@ class Ledger:
         entry = Entry(asyncio.get_running_loop().create_future(), documents=cut.documents, checkpoint=cut.checkpoint)
         future = self._put(self._writer, entry)
         self._pending[future] = frozenset(row.id for row in cut.checkpoint.profiles)
-        future.add_done_callback(lambda done: self._written(done, cut.checkpoint.removed))
+        mark = self._dedupe.mark()
+        future.add_done_callback(lambda done: self._written(done, cut.checkpoint.removed, mark))
         return asyncio.shield(future)
 
     async def checkpoint_now(self) -> int:
@@ -315,16 +333,18 @@ class Ledger:
         await (self._on_disk() if written is None else written)
         return self.store.checkpoint_offset()
 
-    def _written(self, done: asyncio.Future[None], removed: tuple[ProfileId, ...]) -> None:
+    def _written(self, done: asyncio.Future[None], removed: tuple[ProfileId, ...], mark: int) -> None:
         if self._pending.pop(done, None) is None or done.exception() is not None:
             return
         self.metrics.add("bespeak_checkpoints_total")
+        self._dedupe.shrink(mark)
         self.sequencer.live.written(removed)
         self._shrink()
 
     def _shrink(self) -> None:
         """Keep the live table within its bound; what a checkpoint still has to write stays."""
-        self.sequencer.live.shrink(frozenset[ProfileId]().union(*self._pending.values()))
+        pending: frozenset[ProfileId] = frozenset()
+        self.sequencer.live.shrink(pending.union(*self._pending.values()))
 
     async def _settle(self, future: asyncio.Future[None] | None) -> None:
         if future is not None:
@@ -353,6 +373,7 @@ class Ledger:
         """Work through what is due; returns when the next checkpoint is."""
         if self._undoing:
             return due
+        self._probe()
         if not self._importing:
             self._publish(self.sequencer.advance(now, most=FLIPS_A_TICK))
         due = min(due, now + self._every)  # a clock that was set back puts nothing off
@@ -360,6 +381,15 @@ class Ledger:
             return due
         self.checkpoint()
         return now + self._every
+
+    def _probe(self) -> None:
+        """Write one page after a commit that failed: nobody else may come to try, since `/ready` sends them away."""
+        writer, loop = self._writer, asyncio.get_running_loop()
+        if writer is None or writer.is_well:
+            self._probe_at = loop.time() + PROBE_SECONDS
+        elif writer.ready and not self._pending and loop.time() >= self._probe_at:
+            self._probe_at = loop.time() + PROBE_SECONDS
+            self._put(writer, Entry(loop.create_future(), checkpoint=Checkpoint(offset=self.store.checkpoint_offset())))
 
     def _release(self) -> None:
         self.store.close()
@@ -392,7 +422,7 @@ class Ledger:
             "bespeak_items": self.catalog_size(),
             "bespeak_log_offset": self._offset,
             "bespeak_profiles_live": len(self.sequencer.live),
-            "bespeak_quarantine": self._quarantined,
+            "bespeak_quarantine": min(self._quarantined, self.settings.store.rejected_max),
             "bespeak_queue_bytes": 0 if self._writer is None else self._writer.waiting_bytes,
             **sizes,
         }

@@ -7,7 +7,7 @@ Everything here runs on one thread, and is a function of the log.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -21,7 +21,7 @@ from bespeak.engine.records import EventRecord, decode, open_event
 from bespeak.engine.timers import Timers
 from bespeak.errors import StoreError
 from bespeak.events import Event
-from bespeak.ids import ProfileId
+from bespeak.ids import ProfileId, anonymous_profile
 from bespeak.privacy import Admitted, Choice, Purpose, Refused, admit
 from bespeak.profiles import (
     SILENT,
@@ -34,12 +34,44 @@ from bespeak.profiles import (
     fold,
     joins,
     merge,
+    names_of,
     resolve,
     within_bounds,
 )
 from bespeak.segments import Change, Segments
 from bespeak.settings import Settings
 from bespeak.stores import Store
+
+
+class Newest:
+    """The newest event time of everybody, at each place of the log: two ids are one from the event that names both."""
+
+    def __init__(self) -> None:
+        self._parent: dict[ProfileId, ProfileId] = {}
+        self._time: dict[ProfileId, Instant] = {}
+
+    def of(self, names: Sequence[ProfileId]) -> Instant:
+        """Return the newest time of whom the names mean; from now on they mean one."""
+        roots = {self._root(name) for name in names}
+        root = min(roots)
+        time = max(self._time.pop(one, 0) for one in roots)
+        for one in roots - {root}:
+            self._parent[one] = root
+        self._time[root] = time
+        return time
+
+    def note(self, names: Sequence[ProfileId], time: Instant) -> None:
+        """Take in the time of an event about them."""
+        root = self._root(names[0])
+        self._time[root] = max(time, self._time.get(root, 0))
+
+    def _root(self, name: ProfileId) -> ProfileId:
+        root = name
+        while (above := self._parent.get(root)) is not None:
+            root = above
+        while name != root:
+            self._parent[name], name = root, self._parent[name]
+        return root
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -101,7 +133,7 @@ class Sequencer:
         """Return the choices of whom the event is about, and of the device that it would join: the newer of each."""
         profile = self.live.get(resolved.profile)
         held = profile.consent if profile is not None else {}
-        join = self._joining(event)
+        join = self._joining(event, resolved)
         other = self.live.get(join.other) if join is not None else None
         if other is None or not other.consent:
             return held
@@ -121,7 +153,7 @@ class Sequencer:
         replay, none has; with an imported event, those due by its own time.
         """
         until = event.time if imported else max(event.time, event.received)
-        join = self._joining(event)
+        join = self._joining(event, resolved)
         changes = self._join(join, event, until) if join is not None else ()
         profile_id = canonical(resolved.profile, self.aliases)
         profile = self.live.get(profile_id)
@@ -219,10 +251,14 @@ class Sequencer:
         self.profiles += 1
         return profile
 
-    def _joining(self, event: Event) -> Join | None:
+    def _joining(self, event: Event, resolved: Resolved) -> Join | None:
         """Return which two profiles the event joins, as far as the bound of ids allows."""
         if event.user_id is None:
             return None
+        if event.type != "alias":
+            device = event.anonymous_id
+            if device is None or self.aliases.get(anonymous_profile(device)) == resolved.profile:
+                return None  # the common case: there is none, or it is this person's already
         join = joins(event, self.aliases, self._settings.identity, self.known)
         if not isinstance(join, Join):
             return None
@@ -259,18 +295,18 @@ class Sequencer:
         for profile in self._everybody():
             for name in feeds.keys:
                 profile.aggregates.pop(name, None)
-        newest: dict[ProfileId, Instant] = {}
+        newest = Newest()
         delay = self._settings.profiles.delay
         for event in self._events(upto):
             resolved = self.whose(event)
             held = self.live.get(resolved.profile) if isinstance(resolved, Resolved) else None
             if held is None:
                 continue
-            seen = newest.get(held.id, 0)
-            feeds.update(held.aggregates, event, newest=seen, delay=delay)
+            names = [name for name in names_of(event) if canonical(name, self.aliases) == held.id]
+            feeds.update(held.aggregates, event, newest=newest.of(names), delay=delay)
             self.live.touch(held.id)
             if event.name not in SILENT:
-                newest[held.id] = max(seen, event.time)
+                newest.note(names, event.time)
 
     def _events(self, upto: int) -> Iterator[Event]:
         for row in self._store.read(0):

@@ -16,7 +16,7 @@ log = logging.getLogger("bespeak.engine")
 class Entry:
     """One thing to write, and the future that its sender waits for."""
 
-    __slots__ = ("checkpoint", "documents", "future", "rejected", "row", "seen")
+    __slots__ = ("checkpoint", "documents", "failure", "future", "rejected", "row", "seen")
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class Entry:
         documents: tuple[Document, ...] = (),
         rejected: tuple[Rejected, ...] = (),
         checkpoint: Checkpoint | None = None,
+        failure: StoreError | None = None,
     ) -> None:
         self.future = future
         self.row = row
@@ -34,6 +35,7 @@ class Entry:
         self.documents = documents
         self.rejected = rejected
         self.checkpoint = checkpoint
+        self.failure = failure
 
     @property
     def bytes(self) -> int:
@@ -71,6 +73,7 @@ class Writer:
         self._wake = threading.Condition()
         self._closing = False
         self._broken = False
+        self._failing = False
         self._failed_last = False
         self.commits = 0
         self._thread = threading.Thread(target=self._run, name="bespeak-writer", daemon=True)
@@ -79,11 +82,11 @@ class Writer:
     @property
     def ready(self) -> bool:
         """Whether entries are taken, and there is room for them."""
-        return not (self._broken or self._closing or self._bytes > self._queue_bytes)
+        return not (self._broken or self._failing or self._closing or self._bytes > self._queue_bytes)
 
     @property
     def is_well(self) -> bool:
-        """Whether the last commit went well, and it is not closing."""
+        """Whether the store took the last commit, and it is not closing."""
         return not (self._failed_last or self._closing)
 
     @property
@@ -93,7 +96,7 @@ class Writer:
 
     def room(self) -> None:
         """Raise `Overloaded` when the queue is full, `Unavailable` after a failed commit."""
-        if self._broken or self._closing:
+        if self._broken or self._failing or self._closing:
             raise Unavailable("the store is not writable at the moment", retry_after=1)
         if self._bytes > self._queue_bytes:
             raise Overloaded("the disk is behind: too much waits to be written", retry_after=1)
@@ -105,10 +108,15 @@ class Writer:
             self._bytes += entry.bytes
             self._wake.notify()
 
+    def fail(self, failure: StoreError) -> None:
+        """Write what waits, then behave as if a commit had failed; until then nothing more is taken."""
+        self._failing = True
+        self.put(Entry(self._loop.create_future(), failure=failure))
+
     def resume(self) -> None:
         """Take entries again, after what was folded and not written has been undone."""
         with self._wake:
-            self._broken = False
+            self._broken = self._failing = False
             self._wake.notify()
 
     def close(self) -> None:
@@ -131,10 +139,11 @@ class Writer:
     def _write(self, entries: list[Entry]) -> None:
         for group in _groups(entries):
             try:
-                self._store.commit(_commit(group))
+                self._write_group(group)
             except Exception as error:
                 log.exception("commit failed")
-                self._broken = self._failed_last = True
+                self._broken = True
+                self._failed_last = group[0].failure is None
                 failure = error if isinstance(error, StoreError) else StoreError("the commit failed for another reason")
                 self._loop.call_soon_threadsafe(self._fail, entries, failure)
                 return
@@ -143,6 +152,11 @@ class Writer:
             with self._wake:
                 self._bytes -= sum(entry.bytes for entry in group)
             self._loop.call_soon_threadsafe(_resolve, group)
+
+    def _write_group(self, group: list[Entry]) -> None:
+        if group[0].failure is not None:
+            raise group[0].failure
+        self._store.commit(_commit(group))
 
     def _fail(self, entries: list[Entry], error: StoreError) -> None:
         with self._wake:
@@ -157,11 +171,13 @@ class Writer:
 
 
 def _groups(entries: list[Entry]) -> list[list[Entry]]:
-    """Cut the entries after each checkpoint, since one transaction carries at most one."""
+    """Cut the entries after each checkpoint, since one transaction carries at most one; a failure stands alone."""
     groups: list[list[Entry]] = [[]]
     for entry in entries:
+        if entry.failure is not None:
+            groups.append([])
         groups[-1].append(entry)
-        if entry.checkpoint is not None:
+        if entry.checkpoint is not None or entry.failure is not None:
             groups.append([])
     return [group for group in groups if group]
 

@@ -2,7 +2,17 @@
 
 from bespeak.profiles.fading import add, faded
 from bespeak.profiles.fold import SILENT, Folding, fold
-from bespeak.profiles.identity import Apart, Join, Resolved, Unresolved, canonical, joins, resolve, within_bounds
+from bespeak.profiles.identity import (
+    Apart,
+    Join,
+    Resolved,
+    Unresolved,
+    canonical,
+    joins,
+    names_of,
+    resolve,
+    within_bounds,
+)
 from bespeak.profiles.merge import merge
 from bespeak.profiles.profile import Faded, Membership, Profile, Recent, Session, Trait
 from bespeak.profiles.settings import IdentitySettings, ProfileSettings
@@ -33,6 +43,7 @@ __all__ = [
     "fold",
     "joins",
     "merge",
+    "names_of",
     "resolve",
     "within_bounds",
 ]

@@ -64,6 +64,16 @@ def canonical(profile_id: ProfileId, aliases: Aliases) -> ProfileId:
     return aliases.get(profile_id, profile_id)
 
 
+def names_of(event: Event) -> tuple[ProfileId, ...]:
+    """Return every profile id that an event names: of the person, the device, and whom an `alias` says they were."""
+    names = [] if event.user_id is None else [user_profile(event.user_id)]
+    if event.anonymous_id is not None:
+        names.append(anonymous_profile(event.anonymous_id))
+    if event.previous_id is not None:
+        names += [user_profile(event.previous_id), anonymous_profile(event.previous_id)]
+    return tuple(names)
+
+
 def resolve(event: Identified, aliases: Aliases, settings: IdentitySettings, *, signed: bool) -> Resolved | Unresolved:
     """Look up whose event it is; changes nothing."""
     trusted = signed or settings.unsigned == "merge"
@@ -111,7 +121,7 @@ def _join_device(into: ProfileId, device: ProfileId) -> Join | Apart:
 
 def _join_people(into: ProfileId, person: ProfileId, *, signed: bool) -> Join | Apart:
     if not signed:
-        return Apart("two user ids are joined only by the secret key or a userSignature")
+        return Apart("two user ids are joined only with the secret key")
     return Join(into, person)
 
 

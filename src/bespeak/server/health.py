@@ -43,7 +43,7 @@ def health_routes(engine: Engine, draining: Draining) -> APIRouter:
         if draining.begun:
             raise Unavailable("the server is stopping")
         if not engine.is_writable:
-            raise Unavailable("the last commit failed; it is tried again with the next events")
+            raise Unavailable("the last commit failed; the disk is tried again every two seconds")
         return {"status": "ready"}
 
     @router.get("/metrics", summary="Figures for Prometheus")
