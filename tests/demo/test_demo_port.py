@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import socket
@@ -18,9 +17,12 @@ SRC = Path(__file__).resolve().parents[2] / "src"
 @pytest.mark.server
 def test_the_demo_takes_the_next_free_port_and_proves_every_address(tmp_path: Path) -> None:
     with socket.socket() as taken:
-        with contextlib.suppress(OSError):  # somebody else has it: as good
+        held = True
+        try:
             taken.bind(("127.0.0.1", 8000))
             taken.listen()
+        except OSError:  # somebody else has it, and may let it go at any time
+            held = False
         ran = subprocess.run(
             [sys.executable, "-m", "bespeak", "demo", "--once", "--data", str(tmp_path / "demo")],
             capture_output=True,
@@ -33,5 +35,5 @@ def test_the_demo_takes_the_next_free_port_and_proves_every_address(tmp_path: Pa
     assert ran.returncode == 0, ran.stderr
     ports = set(re.findall(r"http://127\.0\.0\.1:(\d+)/", ran.stdout))
     assert len(ports) == 1
-    assert ports != {"8000"}
+    assert not held or ports != {"8000"}
     assert ran.stdout.count("ok  ") == 4

@@ -254,24 +254,28 @@ def test_shelves_are_drawn_again_for_the_pages_script(demo) -> None:
     assert "evil" not in answer["panel"]
 
 
-def test_who_wants_no_personalization_gets_the_page_of_everybody(demo) -> None:
-    device = "no-thank-you"
-    demo.send(*(_view(device, item) for item in _in_stock(demo, "teapots")[:3]))
-    mine = demo.fetch("/", Cookie=f"{DEVICE}={device}").text
-    demo.send(
-        {
-            "type": "track",
-            "event": "Segment Consent Preference Updated",
-            "messageId": "no-1",
-            "anonymousId": device,
-            "context": {"consent": {"categoryPreferences": {"personalization": False}}},
-        }
-    )
-    everybodys = demo.fetch("/", Cookie=f"{DEVICE}=a-new-browser").text
-    after = demo.fetch("/", Cookie=f"{DEVICE}={device}").text
-    assert _items(mine, "home-picks") != _items(everybodys, "home-picks")
-    assert _items(after, "home-picks") == _items(everybodys, "home-picks")
-    assert "Turn personalization on" in after
+def test_who_wants_no_personalization_gets_one_page_whatever_they_did(demo) -> None:
+    first, second = "no-thank-you", "nor-i"
+    for device, shelf in ((first, "teapots"), (second, "tents")):
+        demo.send(*(_view(device, item) for item in _in_stock(demo, shelf)[:3]))
+    before = [_items(demo.fetch("/", Cookie=f"{DEVICE}={device}").text, "home-picks") for device in (first, second)]
+    for device in (first, second):
+        demo.send(
+            {
+                "type": "track",
+                "event": "Segment Consent Preference Updated",
+                "messageId": f"no-{device}",
+                "anonymousId": device,
+                "context": {"consent": {"categoryPreferences": {"personalization": False}}},
+            }
+        )
+    assert before[0] != before[1]
+    for _ in range(10):  # the town's people may turn what is trending between two pages
+        after = [demo.fetch("/", Cookie=f"{DEVICE}={device}").text for device in (first, second)]
+        if _items(after[0], "home-picks") == _items(after[1], "home-picks"):
+            break
+    assert _items(after[0], "home-picks") == _items(after[1], "home-picks")
+    assert "Turn personalization on" in after[0]
 
 
 def test_the_live_figures_are_those_of_metrics(demo) -> None:

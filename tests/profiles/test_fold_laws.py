@@ -183,3 +183,32 @@ def test_bounds_hold() -> None:
     assert "x59" in profile.bought
     assert len(profile.interests) <= 10
     assert "category:k59" in profile.interests
+
+
+def test_a_denial_holds_however_late_it_arrives_and_is_never_crowded_out() -> None:
+    def said(place: int, minute: int, choices: dict[str, bool]) -> Event:
+        return Event(
+            type="track",
+            name="Page Viewed",
+            message_id=f"m{place}",
+            time=START + minute * MINUTE,
+            received=START + 9 * DAY,
+            anonymous_id="a",
+            context={"consent": {"categoryPreferences": choices}},
+        )
+
+    profile = folded([said(1, 3 * 24 * 60, {}), said(2, 0, {"personalization": False})])
+    assert profile.late == 1
+    assert profile.consent["personalization"].granted is False
+    crowd = [said(n, n, {f"junk-{n}-{one}": True for one in range(40)}) for n in range(1, 5)]
+    profile = folded([*crowd, said(9, 60, {"personalization": False})])
+    assert len(profile.consent) <= 100
+    assert profile.consent["personalization"].granted is False
+
+
+def test_event_names_are_counted_up_to_a_bound() -> None:
+    small = Folding(Feeds(()), ITEMS.get, ProfileSettings(names_max=10))
+    profile = Profile(id="a:a")
+    for place, event in enumerate(events(list(range(40)))):
+        fold(profile, msgspec.structs.replace(event, name=f"Name {place}"), small)
+    assert len(profile.counts) == len(profile.last) == 10

@@ -183,15 +183,15 @@ class _Writer:
         """Write an `and` or an `or`: it stands until its first part turns, or until all have that keep it as it is."""
         standing = [part for part in parts if not has_window(part)]
         asked = [self._answer(part) for part in parts if has_window(part)]
-        answers, untils = [one for one, _, _ in asked], [one for _, one, _ in asked]
+        answers, ends = [one for one, _, _ in asked], [one for _, one, _ in asked]
         agreed = f" {'and' if every else 'or'} ".join(answers)
         keeping = ", ".join(f"0 if {one} else {its}" if every else f"{its} if {one} else 0" for one, its, _ in asked)
         lines = [line for _, _, its in asked for line in its]
         lines.append(f"{holds} = {agreed}")
         if len(asked) == 1:
-            lines.append(f"{until} = {untils[0]}")
+            lines.append(f"{until} = {ends[0]}")
         else:
-            lines.append(f"{until} = min({', '.join(untils)}) if {holds} is {every} else max({keeping})")
+            lines.append(f"{until} = min({', '.join(ends)}) if {holds} is {every} else max({keeping})")
         if not standing:
             return lines
         settled = self._source.expression(And(tuple(standing)) if every else Or(tuple(standing)), self._leaf)

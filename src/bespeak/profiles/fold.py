@@ -24,7 +24,7 @@ from bespeak.events.vocabulary import (
     ORDER_COMPLETED,
     item_ids,
 )
-from bespeak.privacy import consent_choices
+from bespeak.privacy import Choice, consent_choices
 from bespeak.profiles.fading import add, faded
 from bespeak.profiles.profile import Profile, Recent, Session, Trait
 from bespeak.profiles.settings import ProfileSettings
@@ -35,7 +35,7 @@ SILENT = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED})
 _SAYS_TRAITS = frozenset({"identify", "group"})
 
 CONSENTS_MAX = 100
-"""Purposes and categories of which one person's choice is kept; further names are ignored."""
+"""Purposes and categories of which one person's choice is kept; beyond it grants make room for denials."""
 
 
 class Folding:
@@ -55,21 +55,23 @@ class Folding:
 def fold(profile: Profile, event: Event, folding: Folding) -> bool:
     """Take one event into the draft `profile`; says whether a trait or the consent may have changed.
 
-    An event older than the profile's newest by more than the allowed delay counts in 'ever' aggregates only.
+    An event older than the profile's newest by more than the allowed delay counts in 'ever' aggregates only; what it
+    says about consent holds however late it is.
     """
     name, time = event.name, event.time
     newest = profile.last_seen
     if time < profile.first_seen or not profile.first_seen:
         profile.first_seen = time
-    profile.counts[name] = profile.counts.get(name, 0) + 1
+    if name in profile.counts or len(profile.counts) < folding.settings.names_max:
+        profile.counts[name] = profile.counts.get(name, 0) + 1
     folding.feeds.update(profile.aggregates, event, newest=newest, delay=folding.delay)
+    facts = "consent" in event.context and _note_consent(profile, event)
     if time < newest - folding.delay:
         profile.late += 1
-        return False
-    facts = "consent" in event.context and _note_consent(profile, event)
+        return facts
     if name in SILENT:
         return facts
-    if time > profile.last.get(name, 0):
+    if time > profile.last.get(name, 0) and name in profile.counts:
         profile.last[name] = time
     if event.type in _SAYS_TRAITS or "traits" in event.context:
         facts = _note_traits(profile, event, folding.settings.traits_max) or facts
@@ -87,11 +89,20 @@ def _note_consent(profile: Profile, event: Event) -> bool:
     choices = consent_choices(event)
     for purpose, choice in choices:
         held = profile.consent.get(purpose)
-        if held is None and len(profile.consent) >= CONSENTS_MAX:
+        if held is None and len(profile.consent) >= CONSENTS_MAX and not _make_room(profile, choice):
             continue
         if held is None or (choice.time, choice.message_id) > (held.time, held.message_id):
             profile.consent[purpose] = choice
     return bool(choices)
+
+
+def _make_room(profile: Profile, choice: Choice) -> bool:
+    """Let the oldest grant go for a denial; says whether there is room. A denial is never dropped for a name's sake."""
+    grants = [name for name, held in profile.consent.items() if held.granted]
+    if choice.granted or not grants:
+        return False
+    del profile.consent[min(grants, key=lambda name: (profile.consent[name].time, name))]
+    return True
 
 
 def _note_traits(profile: Profile, event: Event, bound: int) -> bool:

@@ -36,6 +36,8 @@ class ProfileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ----------
     traits_max
         Traits of one person (1 to 10,000); further ones are ignored.
+    names_max
+        Event names counted for one person (10 to 100,000); further names are not.
     recent_max
         Recent events kept (10 to 100,000): sessions and recommenders read them.
     items_max
@@ -53,6 +55,7 @@ class ProfileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """
 
     traits_max: int = 200
+    names_max: int = 1_000
     recent_max: int = 1_000
     items_max: int = 1_000
     interests_max: int = 200
@@ -64,6 +67,7 @@ class ProfileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     def __post_init__(self) -> None:
         for name, low, high in (
             ("traits_max", 1, 10_000),
+            ("names_max", 10, 100_000),
             ("recent_max", 10, 100_000),
             ("items_max", 10, 100_000),
             ("interests_max", 10, 10_000),
