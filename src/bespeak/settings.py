@@ -21,7 +21,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import msgspec
 
@@ -63,7 +63,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     trusted_proxies
         Addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     requests_max
-        Requests at work at once (1 to 100,000); a further one is told 503 with `Retry-After`.
+        Requests at work at once (1 to 100,000); a further one is told 503 with `Retry-After`. A quarter is kept free
+        of requests that wait for the disk, so that decisions are answered when it stalls.
     admin_bytes_max
         Bytes of one body with definitions, items or imported events (1,000 to 1 GB); other bodies keep to `events`.
     header_seconds
@@ -77,6 +78,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     access_log
         One line a request on standard error: method, path without query, status, milliseconds. Off, since paths
         may name people.
+    log_format
+        How the log on standard error is written: `text` for people, `json` for machines, one object a line.
+    tls_certificate, tls_key
+        Files in PEM: the certificate (with those that vouch for it) and its private key. With both, the server speaks
+        HTTPS and nothing else; neither is the default.
     """
 
     host: str = "127.0.0.1"
@@ -90,6 +96,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     keep_alive_seconds: int = 75
     drain_seconds: float = 8.0
     access_log: bool = False
+    log_format: Literal["text", "json"] = "text"
+    tls_certificate: str | None = None
+    tls_key: str | None = None
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -104,6 +113,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             value = cast("float", getattr(self, name))
             if not low <= value <= high:
                 raise ValueError(f"server.{name} must be {low:,} to {high:,}, got {value:,}")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            missing = "tls_key" if self.tls_key is None else "tls_certificate"
+            raise ValueError(f"server.{missing} is missing: TLS needs a certificate and its key")
         for origin in self.cors_origins:
             if origin != "*" and not re.fullmatch(r"https?://[^/?#\s]+", origin):
                 raise ValueError(
@@ -124,12 +136,16 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Digests of the last 24 hours' messages kept in RAM (1,000 to 100,000,000); older ones are asked from disk.
     keys_max
         Data keys kept unwrapped in RAM (100 to 10,000,000), about 2.5 KB each; others are unwrapped when they are used.
+    queue_bytes
+        Bytes of log rows that may wait for the disk (10,000 to 16 GB): beyond it senders are told 429 with
+        `Retry-After`, and decisions are answered without being recorded.
     """
 
     checkpoint_seconds: float = 5.0
     models_seconds: float = 60.0
     dedupe_max: int = 5_000_000
     keys_max: int = 20_000
+    queue_bytes: int = 67_108_864
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -137,6 +153,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             ("models_seconds", 1, 86_400),
             ("dedupe_max", 1_000, 100_000_000),
             ("keys_max", 100, 10_000_000),
+            ("queue_bytes", 10_000, 16_000_000_000),
         ):
             value = cast("float", getattr(self, name))
             if not low <= value <= high:

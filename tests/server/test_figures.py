@@ -33,6 +33,46 @@ def test_families_have_their_type_once_and_every_line_is_prometheus_text() -> No
     assert "bespeak_profiles 1000000000" in lines
 
 
+def parsed(text: str) -> tuple[dict[str, str], dict[str, str], dict[str, list[tuple[dict[str, str], float]]]]:
+    """Read Prometheus' text format 0.0.4 strictly: help and type by family, then its samples, nothing else."""
+    helps: dict[str, str] = {}
+    types: dict[str, str] = {}
+    samples: dict[str, list[tuple[dict[str, str], float]]] = {}
+    assert text.endswith("\n")
+    family = ""
+    for line in text.splitlines():
+        if comment := re.fullmatch(r"# (HELP|TYPE) ([a-zA-Z_:][a-zA-Z0-9_:]*) (.+)", line):
+            kind, family, said = comment.groups()
+            into = helps if kind == "HELP" else types
+            assert family not in into, f"{family} has one {kind}"
+            assert family not in samples, "both stand before the samples"
+            into[family] = said
+            continue
+        match = re.fullmatch(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)", line)
+        assert match, line
+        name, labels, value = match.groups()
+        assert name == family, f"{name}: samples of a family stand together behind its type"
+        pairs = re.findall(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)', labels or "")
+        assert sum(len(f'{key}="{said}"') for key, said in pairs) + max(0, len(pairs) - 1) == len(labels or "")
+        samples.setdefault(name, []).append((dict(pairs), float(value)))
+    return helps, types, samples
+
+
+@pytest.mark.server
+def test_names_follow_the_conventions_of_prometheus(site: Any) -> None:
+    """Prometheus documentation, "Metric and label naming": prefix, base units, `_total` on counters and on no gauge."""
+    answer = site.open.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    helps, types, samples = parsed(answer.text)
+    assert set(helps) == set(types) == set(samples), "every family has its help, its type and a value"
+    for name, kind in types.items():
+        assert re.fullmatch(r"bespeak(_[a-z0-9]+)+", name), name
+        assert (kind == "counter") == name.endswith("_total"), name
+        assert not re.search(r"_(ms|milliseconds|minutes|hours|kb|kib|mb|percent|count|sum|bucket)(_|$)", name), name
+        assert helps[name].endswith("."), name
+    assert all(value >= 0 for family in samples.values() for _, value in family)
+
+
 @pytest.mark.server
 def test_the_counters_count_what_was_sent(site: Any) -> None:
     def figures() -> dict[str, float]:

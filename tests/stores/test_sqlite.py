@@ -26,7 +26,7 @@ from bespeak.stores import (
     SqliteSettings,
     SqliteStore,
     WrappedKey,
-    sqlite_file,
+    sqlite_format,
     sqlite_seen,
 )
 from bespeak.testing.checks.store_model import digest, everything, full_commit
@@ -276,7 +276,9 @@ def test_a_byte_changed_anywhere_in_the_file_never_changes_what_is_read(store, p
 # The file
 
 
-@pytest.mark.parametrize("version, words", [(3, "newer bespeak.*upgrade"), (0, "knows no way from there")])
+@pytest.mark.parametrize(
+    "version, words", [(sqlite_format.FORMAT + 1, "newer bespeak.*upgrade"), (0, "knows no way from there")]
+)
 def test_another_format_is_refused_with_a_reason(store, path, version, words):
     store.close()
     other = sqlite3.connect(path)
@@ -288,7 +290,7 @@ def test_another_format_is_refused_with_a_reason(store, path, version, words):
 
 
 def test_the_schema_says_its_own_version(store):
-    assert store._reader.execute("SELECT value FROM meta WHERE key = 'format'").fetchone() == (sqlite_file.FORMAT,)
+    assert store._reader.execute("SELECT value FROM meta WHERE key = 'format'").fetchone() == (sqlite_format.FORMAT,)
 
 
 def test_the_database_of_another_program_is_refused_and_left_alone(path):

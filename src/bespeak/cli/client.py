@@ -17,6 +17,7 @@ import msgspec
 
 from bespeak.errors import CallerError, Problem, StoreLocked
 from bespeak.server.local import LocalServer, read_local
+from bespeak.server.tls import local_context
 from bespeak.settings import Settings, load_settings
 from bespeak.stores import read_owner
 
@@ -138,7 +139,12 @@ class Remote:
     def __init__(self, local: LocalServer) -> None:
         self._local = local
         place = urlsplit(local.address)
-        self._connection = http.client.HTTPConnection(place.hostname or "127.0.0.1", place.port, timeout=_SECONDS)
+        host = place.hostname or "127.0.0.1"
+        if local.certificate is None:
+            self._connection = http.client.HTTPConnection(host, place.port, timeout=_SECONDS)
+        else:
+            context = local_context(local.certificate)
+            self._connection = http.client.HTTPSConnection(host, place.port, timeout=_SECONDS, context=context)
 
     def send(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         """Return status and body of one answer."""

@@ -108,6 +108,7 @@ def _init(parser: ArgumentParser) -> None:
 def _serve(parser: ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (default: server.host)")
     parser.add_argument("--port", type=int, help="port; 0 takes a free one (default: server.port)")
+    parser.add_argument("--workers", type=int, default=1, help="1: one process owns a store; more are refused")
 
 
 def _demo(parser: ArgumentParser) -> None:
@@ -180,6 +181,24 @@ def _decide(parser: ArgumentParser) -> None:
     )
 
 
+def _verify(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--repair", action="store_true", help="write damaged rows to a file and skip them, so that the store opens"
+    )
+    parser.add_argument("--export", metavar="FILE", help="where to write them (default: beside the store)")
+
+
+def _backup(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="where to; its folder must be there")
+    parser.add_argument("--force", action="store_true", help="replace FILE when it is there")
+
+
+def _restore(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="what `bespeak backup` wrote")
+    parser.add_argument("--key", metavar="FILE", help="its master.key, to put beside it (default: what is there)")
+    parser.add_argument("--force", action="store_true", help="replace the store that is there")
+
+
 def _evaluate(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="which town (0)")
     parser.add_argument("--people", type=int, default=2_000, help="people in it (2000)")
@@ -224,6 +243,34 @@ VERBS = (
         """echo '{"userId": "1234", "slots": [{"id": "home", "n": 4}]}' | bespeak decide""",
         "asking:decide",
         _decide,
+    ),
+    Verb(
+        "verify",
+        "check every row of the log, and the file",
+        "bespeak verify --data /var/lib/bespeak",
+        "upkeep:verify",
+        _verify,
+    ),
+    Verb(
+        "replay",
+        "build everything anew from the log, and compare it with what is live",
+        "bespeak replay --json",
+        "upkeep:replay",
+        _nothing,
+    ),
+    Verb(
+        "backup",
+        "copy the store while it is in use, and verify the copy",
+        "bespeak backup /backup/monday.db",
+        "copies:backup",
+        _backup,
+    ),
+    Verb(
+        "restore",
+        "put a backup into an empty data directory, or with --force in the place of a store",
+        "bespeak restore /backup/monday.db --data /var/lib/bespeak",
+        "copies:restore",
+        _restore,
     ),
     Verb(
         "evaluate",

@@ -6,6 +6,7 @@ from bespeak.engine.definitions import KINDS, Applied, Definition, DefinitionKin
 from bespeak.engine.engine import Engine
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.metrics import COUNTERS, GAUGES, Metrics
+from bespeak.engine.replay import Difference, Replayed, rebuild, replay
 
 __all__ = [
     "COUNTERS",
@@ -14,13 +15,17 @@ __all__ = [
     "Applied",
     "Definition",
     "DefinitionKind",
+    "Difference",
     "Engine",
     "ErasureReceipt",
     "EventResult",
     "Live",
     "Metrics",
     "Receipt",
+    "Replayed",
     "Rotation",
     "Subscription",
     "definitions_in",
+    "rebuild",
+    "replay",
 ]

@@ -189,11 +189,13 @@ class Engine(Custody):
         answer = self.pages.answer(request, key)
         decision = answer.decision
         self.metrics.add("bespeak_decisions_total")
-        self.metrics.decision_seconds += answer.seconds
+        self.metrics.add("bespeak_decision_cpu_seconds_total", answer.seconds)
         if not decision.personalized:
             self.metrics.add("bespeak_decisions_default_total")
         self._publish(answer.changes)
-        if answer.event is not None and self._writer is not None and self._writer.ready:
+        if answer.event is not None and (self._writer is None or not self._writer.ready):
+            self.metrics.add("bespeak_decisions_unrecorded_total")  # the page has its answer; memory must not grow
+        elif answer.event is not None and self._writer is not None:
             records: list[Record] = []
             with self._all_or_none():
                 self._take(answer.event, records, trusted=True, imported=False)

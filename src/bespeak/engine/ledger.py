@@ -11,7 +11,6 @@ import logging
 import secrets
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from random import Random
 from typing import Self, assert_never
 
@@ -22,6 +21,7 @@ from bespeak.engine.dedupe import Dedupe
 from bespeak.engine.feed import Feed, Live
 from bespeak.engine.metrics import Metrics
 from bespeak.engine.models import Models
+from bespeak.engine.opening import open_store, place_of_keys
 from bespeak.engine.pages import Pages
 from bespeak.engine.records import (
     DefinitionRecord,
@@ -38,33 +38,32 @@ from bespeak.engine.sequencer import Sequencer, Taken
 from bespeak.engine.site import Registry
 from bespeak.engine.vault import Vault
 from bespeak.engine.writer import Entry, Writer
-from bespeak.errors import BespeakError, StoreError
+from bespeak.errors import BespeakError, CorruptLog, StoreError
 from bespeak.events import Event
 from bespeak.ids import ProfileId
-from bespeak.privacy.masters import KEY_FILE, KeyFile, KeyHeld, KeyPlace
+from bespeak.privacy.masters import KeyPlace
 from bespeak.profiles import Resolved
 from bespeak.recommend import SeqKNN, Trending
 from bespeak.segments import Change
 from bespeak.settings import Settings
-from bespeak.stores import (
-    LogRow,
-    MemorySettings,
-    MemoryStore,
-    Rejected,
-    SqliteSettings,
-    SqliteStore,
-    Store,
-    StoreLock,
-    WrappedKey,
-)
+from bespeak.stores import Checkpoint, LogRow, Rejected, Store, StoreLock, WrappedKey
 
 log = logging.getLogger("bespeak.engine")
+
+REMEDY = (
+    "`bespeak verify` names everything that is damaged; then restore a backup with `bespeak restore`,"
+    " or skip the damaged rows with `bespeak verify --repair`"
+)
+"""What to do about a log that does not hold what was written to it."""
 
 TICK_SECONDS = 0.1
 """How often due flips are looked for: an exit is seen within this time of its second."""
 
 FLIPS_A_TICK = 5_000
 """Profiles whose due flips are worked through in one go, so that nobody waits long; the rest follow a tick later."""
+
+PROBE_SECONDS = 2
+"""How soon the disk is tried again after a failed commit, when no event comes that would try it."""
 
 UNDO_SECONDS = 1.0
 """How soon a store that could not be read after a failed commit is asked again."""
@@ -91,7 +90,7 @@ class Ledger:
         self.registry = Registry()
         self.catalog = Catalog()
         recommend = settings.recommend
-        self.vault = Vault(store, keys or _place_of_keys(settings, store), bound=settings.engine.keys_max)
+        self.vault = Vault(store, keys or place_of_keys(settings, store), bound=settings.engine.keys_max)
         self.models = Models(
             lambda: (SeqKNN(recommend), Trending(recommend)), recommend.weights(), self.vault, history=recommend.window
         )
@@ -108,6 +107,7 @@ class Ledger:
         self._pending: dict[asyncio.Future[None], frozenset[ProfileId]] = {}
         self._changing = asyncio.Lock()
         self._undoing = False
+        self._probe_at = 0.0
         self._models_written: Instant = 0
         self._rotating = asyncio.Lock()
         self._last: asyncio.Future[None] | None = None
@@ -141,12 +141,28 @@ class Ledger:
         StoreError
             The master keys are missing, damaged, or of another store.
         """
+        rng = rng or Random(secrets.randbits(128))
+        try:
+            return cls._open(settings, clock or SystemClock(), rng, store, address, keys)
+        except CorruptLog as error:
+            raise CorruptLog(f"{error.message}; {REMEDY}") from error
+
+    @classmethod
+    def _open(
+        cls,
+        settings: Settings,
+        clock: Clock,
+        rng: Random,
+        store: Store | None,
+        address: str | None,
+        keys: KeyPlace | None,
+    ) -> Self:
         lock: StoreLock | None = None
         if store is None:
-            store, lock = _open_store(settings, address)
+            store, lock = open_store(settings, address)
         try:
-            ledger = cls(settings, store, clock or SystemClock(), rng or Random(secrets.randbits(128)), lock, keys)
-            ledger._recover()
+            ledger = cls(settings, store, clock, rng, lock, keys)
+            ledger.recover()
             if ledger.vault.newest >= 0:
                 store.wipe()  # an erasure may have been cut off before it came to this
         except BaseException:
@@ -158,9 +174,16 @@ class Ledger:
 
     async def start(self) -> None:
         """Begin to write and to keep time."""
-        self._writer = Writer(self.store, asyncio.get_running_loop(), self._undo)
+        self._writer = Writer(
+            self.store, asyncio.get_running_loop(), self._undo, queue_bytes=self.settings.engine.queue_bytes
+        )
         self._publish(self.sequencer.advance(self.clock.now()))
         self._task = asyncio.create_task(self._keep_time(), name="bespeak-time")
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the engine runs, and its last commit went well."""
+        return self._writer is not None and self._writer.is_well
 
     async def close(self) -> None:
         """Write everything that waits, checkpoint, and let the store go."""
@@ -264,6 +287,17 @@ class Ledger:
         if isinstance(resolved, Resolved):
             self.sequencer.take(event, resolved, imported=record.imported, joined=joined)
 
+    def _apply_row(self, records: list[tuple[int, Record]]) -> None:
+        """Apply what was logged together; definitions that stand side by side were put in force as one."""
+        last = len(records) - 1
+        for place, (offset, record) in enumerate(records):
+            if isinstance(record, DefinitionRecord) and place < last:
+                following = records[place + 1][1]
+                if isinstance(following, DefinitionRecord) and following.at == record.at:
+                    self._note(record)
+                    continue
+            self._apply(record, offset)
+
     def _note(self, record: Record) -> None:
         if isinstance(record, DefinitionRecord):
             self.registry.put(record.kind, record.id, record.version, record.body)
@@ -272,14 +306,21 @@ class Ledger:
         self.registry.compile()
         return self.sequencer.define(self.registry.site.segments, self.registry.site.aggregates, upto=upto, at=at)
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
+        """Forget what is in RAM; load the checkpoint and replay the log since.
+
+        Raises
+        ------
+        CorruptLog
+            The log does not hold what was written to it.
+        """
         now = self.clock.now()
         self._items.clear()
         self._pending.clear()
         self.vault.load()
         self.sequencer.timers.clear()
         self.sequencer.timers.refill(now)  # before the log is applied, which notes what it changes
-        recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self.vault, self._apply)
+        recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self.vault, self._apply_row)
         self._offset = self.store.last_offset()
         self._dedupe.load(now)
         self._keys.load(self.store)
@@ -297,7 +338,7 @@ class Ledger:
     def _read_again(self) -> None:
         """Read checkpoint and log again; until the store answers, nothing is taken or decided."""
         try:
-            self._recover()
+            self.recover()
         except BespeakError:
             log.exception("the store cannot be read; asking again in %g s", UNDO_SECONDS)
             asyncio.get_running_loop().call_later(UNDO_SECONDS, self._retry)
@@ -315,7 +356,7 @@ class Ledger:
         if self._writer is None or not self._writer.ready:
             return None
         now = self.clock.now()
-        models = models or now - self._models_written > self.settings.engine.models_seconds * SECOND
+        models = models or abs(now - self._models_written) > self.settings.engine.models_seconds * SECOND
         pending = frozenset(self.sequencer.live.dirty)
         cut = self._cut(models=models)
         if not cut.changed:
@@ -345,6 +386,19 @@ class Ledger:
         mark = self._dedupe.mark()
         future.add_done_callback(lambda done: self._written(done, cut.removed, mark))
         return future
+
+    async def checkpoint_now(self) -> int:
+        """Write a consistent cut, wait until it is on disk, and return the offset that it includes.
+
+        Raises
+        ------
+        StoreError
+            It could not be written.
+        """
+        self._open_writer()
+        written = self.checkpoint()
+        await (self._on_disk() if written is None else written)
+        return self.store.checkpoint_offset()
 
     def _written(self, done: asyncio.Future[None], removed: tuple[ProfileId, ...], mark: int) -> None:
         if self._pending.pop(done, None) is None or done.exception() is not None:
@@ -386,12 +440,23 @@ class Ledger:
         """Work through what is due; returns when the next checkpoint is."""
         if self._undoing:
             return due
+        self._probe()
         if not self._importing:
             self._publish(self.sequencer.advance(now, most=FLIPS_A_TICK))
+        due = min(due, now + self._every)  # a clock that was set back puts nothing off
         if now < due or self._pending:
             return due
         self.checkpoint()
         return now + self._every
+
+    def _probe(self) -> None:
+        """Write one page after a commit that failed: nobody else may come to try, since `/ready` sends them away."""
+        writer, loop = self._writer, asyncio.get_running_loop()
+        if writer is None or writer.is_well:
+            self._probe_at = loop.time() + PROBE_SECONDS
+        elif writer.ready and not self._pending and loop.time() >= self._probe_at:
+            self._probe_at = loop.time() + PROBE_SECONDS
+            self._put(writer, Entry(loop.create_future(), checkpoint=Checkpoint(offset=self.store.checkpoint_offset())))
 
     def _release(self) -> None:
         self.store.close()
@@ -425,32 +490,10 @@ class Ledger:
             "bespeak_log_offset": self._offset,
             "bespeak_profiles_live": len(self.sequencer.live),
             "bespeak_quarantine": min(self._quarantined, self.settings.store.rejected_max),
+            "bespeak_queue_bytes": 0 if self._writer is None else self._writer.waiting_bytes,
             **sizes,
         }
 
     def catalog_size(self) -> int:
         """Return how many items the catalog holds."""
         return len(self.catalog)
-
-
-def _place_of_keys(settings: Settings, store: Store) -> KeyPlace:
-    if isinstance(store, MemoryStore):
-        return KeyHeld(store.beside)
-    return KeyFile(Path(settings.data_dir) / KEY_FILE)
-
-
-def _open_store(settings: Settings, address: str | None) -> tuple[Store, StoreLock | None]:
-    match settings.store:
-        case MemorySettings():
-            return MemoryStore(settings.store), None
-        case SqliteSettings():
-            directory = Path(settings.data_dir)
-            directory.mkdir(parents=True, exist_ok=True)
-            lock = StoreLock.acquire(directory, address)
-            try:
-                return SqliteStore(directory / settings.store.path, settings.store), lock
-            except BaseException:
-                lock.release()
-                raise
-        case _:
-            assert_never(settings.store)

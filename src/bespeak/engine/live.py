@@ -47,14 +47,18 @@ class LiveTable:
 
     def get(self, profile_id: ProfileId) -> Profile | None:
         """Return a profile, from RAM or the store."""
+        profile = self.find(profile_id)
+        if profile is not None:
+            self._profiles[profile_id] = profile
+        return profile
+
+    def find(self, profile_id: ProfileId) -> Profile | None:
+        """Return a profile, from RAM or read anew from the store, which does not bring it into RAM."""
         profile = self._profiles.get(profile_id)
         if profile is not None or profile_id in self.removed:
             return profile
         row = self._store.profile(self._vault.name(profile_id))
-        profile = None if row is None else self._opened(row)
-        if profile is not None:
-            self._profiles[profile_id] = profile
-        return profile
+        return None if row is None else self._opened(row)
 
     def named(self, name: str) -> Profile | None:
         """Return a profile by its id, or by the name of its row in the store."""

@@ -10,7 +10,9 @@ COUNTERS: dict[str, str] = {
     "bespeak_events_refused_total": "Events that consent, or an erasure since, did not allow.",
     "bespeak_events_rejected_total": "Events that were not well formed; they are in the quarantine.",
     "bespeak_decisions_total": "Decisions answered.",
+    "bespeak_decision_cpu_seconds_total": "CPU seconds that decisions have taken in all.",
     "bespeak_decisions_default_total": "Decisions answered without the profile (no consent, nobody known, no time).",
+    "bespeak_decisions_unrecorded_total": "Decisions answered and not written to the log, since the disk was behind.",
     "bespeak_segment_changes_total": "Times that somebody entered or left a segment.",
     "bespeak_erasures_total": "People erased.",
     "bespeak_commit_failures_total": "Commits that failed and were undone.",
@@ -22,8 +24,8 @@ GAUGES: dict[str, str] = {
     "bespeak_log_offset": "Offset of the newest durable record.",
     "bespeak_profiles_live": "Profiles in RAM.",
     "bespeak_quarantine": "Rejected things kept.",
+    "bespeak_queue_bytes": "Bytes of log rows that wait for the disk.",
     "bespeak_segment_members": "Members by segment.",
-    "bespeak_decision_seconds": "CPU seconds that decisions have taken in all.",
 }
 
 
@@ -32,7 +34,6 @@ class Metrics:
 
     def __init__(self) -> None:
         self.counters: dict[str, float] = dict.fromkeys(COUNTERS, 0)
-        self.decision_seconds = 0.0
         self.gauges: Callable[[], Mapping[str, float]] = dict
 
     def add(self, name: str, amount: float = 1) -> None:
@@ -41,4 +42,4 @@ class Metrics:
 
     def snapshot(self) -> dict[str, float]:
         """Return every figure by its name, labels included (`bespeak_segment_members{segment="x"}`)."""
-        return {**self.counters, **self.gauges(), "bespeak_decision_seconds": self.decision_seconds}
+        return {**self.counters, **self.gauges()}

@@ -20,7 +20,7 @@ from bespeak.events import Event, EventType
 from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy import envelope
 from bespeak.profiles import Resolved
-from bespeak.stores import LogRow
+from bespeak.stores import LogRow, is_gap
 
 
 class Inside(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -229,13 +229,15 @@ def encode(records: list[Record] | tuple[Record, ...]) -> bytes:
 
 
 def decode(row: LogRow, *, after: int) -> Iterator[tuple[int, Record]]:
-    """Yield the records of a row with their offsets, those up to `after` left out.
+    """Yield the records of a row with their offsets, those up to `after` left out; a gap has none.
 
     Raises
     ------
     CorruptLog
         The payload is not what `encode` wrote, or does not hold `row.count` records.
     """
+    if is_gap(row):
+        return
     try:
         records = _records.decode(row.payload)
     except msgspec.DecodeError as error:

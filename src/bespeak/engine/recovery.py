@@ -92,9 +92,9 @@ def recover(
     catalog: Catalog,
     models: Models,
     vault: Vault,
-    apply: Callable[[Record, int], None],
+    apply: Callable[[list[tuple[int, Record]]], None],
 ) -> None:
-    """Load the checkpoint, then apply the log since; forgets whatever was in RAM before."""
+    """Load the checkpoint, then apply the log since, row by row; forgets whatever was in RAM before."""
     included = store.checkpoint_offset()
     held = store.product(STATE)
     totals = msgspec.msgpack.decode(held.data, type=Totals) if held is not None else Totals()
@@ -113,8 +113,7 @@ def recover(
     sequencer.restore(registry.site.segments, registry.site.aggregates, totals.sizes, totals.profiles)
     models.load(store, sealed=totals.sealed)
     for row in store.read(included):
-        for offset, record in decode(row, after=included):
-            apply(record, offset)
+        apply(list(decode(row, after=included)))
 
 
 def _adopt(store: Store, sequencer: Sequencer) -> None:

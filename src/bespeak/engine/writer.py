@@ -12,9 +12,6 @@ from bespeak.stores import Checkpoint, Commit, Document, Forget, LogRow, Rejecte
 
 log = logging.getLogger("bespeak.engine")
 
-QUEUE_BYTES = 64 * 1024 * 1024
-"""Bytes of log rows and rejected things that may wait for the disk; beyond it senders are told to come back."""
-
 
 class Entry:
     """One thing to write, and the future that its sender waits for."""
@@ -56,18 +53,32 @@ class Writer:
     Entries are written in the order in which they were put. If a commit fails, every entry that waits fails
     with it, since each builds on the one before; `failed` is then called on the loop, once, and the writer
     refuses new entries until `resume`.
+
+    Parameters
+    ----------
+    queue_bytes
+        Bytes of log rows and rejected things that may wait for the disk; beyond it senders are told to come back.
     """
 
-    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop, failed: Callable[[StoreError], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        loop: asyncio.AbstractEventLoop,
+        failed: Callable[[StoreError], None],
+        *,
+        queue_bytes: int,
+    ) -> None:
         self._store = store
         self._loop = loop
         self._failed = failed
         self._entries: list[Entry] = []
         self._bytes = 0
+        self._queue_bytes = queue_bytes
         self._wake = threading.Condition()
         self._closing = False
         self._broken = False
         self._failing = False
+        self._failed_last = False
         self.commits = 0
         self._thread = threading.Thread(target=self._run, name="bespeak-writer", daemon=True)
         self._thread.start()
@@ -75,13 +86,23 @@ class Writer:
     @property
     def ready(self) -> bool:
         """Whether entries are taken, and there is room for them."""
-        return not (self._broken or self._failing or self._closing or self._bytes > QUEUE_BYTES)
+        return not (self._broken or self._failing or self._closing or self._bytes > self._queue_bytes)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the store took the last commit, and it is not closing."""
+        return not (self._failed_last or self._closing)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of log rows and rejected things that are not on disk yet."""
+        return self._bytes
 
     def room(self) -> None:
         """Raise `Overloaded` when the queue is full, `Unavailable` after a failed commit."""
         if self._broken or self._failing or self._closing:
             raise Unavailable("the store is not writable at the moment", retry_after=1)
-        if self._bytes > QUEUE_BYTES:
+        if self._bytes > self._queue_bytes:
             raise Overloaded("the disk is behind: too much waits to be written", retry_after=1)
 
     def put(self, entry: Entry) -> None:
@@ -116,7 +137,7 @@ class Writer:
                     self._wake.wait()
                 if self._broken or not self._entries:
                     return
-                entries, self._entries, self._bytes = self._entries, [], 0
+                entries, self._entries = self._entries, []
             self._write(entries)
 
     def _write(self, entries: list[Entry]) -> None:
@@ -126,10 +147,14 @@ class Writer:
             except Exception as error:
                 log.exception("commit failed")
                 self._broken = True
+                self._failed_last = group[0].failure is None
                 failure = error if isinstance(error, StoreError) else StoreError("the commit failed for another reason")
                 self._loop.call_soon_threadsafe(self._fail, entries, failure)
                 return
             self.commits += 1
+            self._failed_last = False
+            with self._wake:
+                self._bytes -= sum(entry.bytes for entry in group)
             self._loop.call_soon_threadsafe(_resolve, group)
 
     def _write_group(self, group: list[Entry]) -> None:

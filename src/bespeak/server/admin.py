@@ -260,6 +260,11 @@ def _log(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
         events = decode(_EVENTS, await _body(request, bodies))
         return _json(Imported(*await engine.import_events(events)))
 
+    @router.post("/v1/checkpoint", tags=["server"], summary="Write back what changed, now")
+    async def checkpoint() -> Response:
+        """Answered when it is on disk; `offset` is the last one that the checkpoint includes."""
+        return _json({"offset": await engine.checkpoint_now()})
+
     @router.get("/v1/rejected", tags=["events"], summary="The quarantine, newest first")
     async def rejected(limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> Response:
         return _json(

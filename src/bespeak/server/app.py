@@ -53,7 +53,8 @@ def create_app(
     """
     gate = Gate(engine, local_token=local_token)
     hot: dict[tuple[str, str], ASGIApp] = {}
-    for path, endpoint in (Ingest(engine, gate).endpoints() | Decisions(engine, gate).endpoints()).items():
+    ingest = Ingest(engine, gate).endpoints()
+    for path, endpoint in (ingest | Decisions(engine, gate).endpoints()).items():
         hot["GET" if path == RECOMMENDATIONS else "POST", path] = endpoint
     plain: list[BaseRoute] = [Route(path, endpoint, methods=[method]) for (method, path), endpoint in hot.items()]
     app = FastAPI(
@@ -72,7 +73,7 @@ def create_app(
     _documentation(app)
     app.router.routes.extend(routes)
     _errors(app)
-    return Front(app, hot, engine.settings.server)
+    return Front(app, hot, engine.settings.server, patient=frozenset(ingest))
 
 
 def _documentation(app: FastAPI) -> None:

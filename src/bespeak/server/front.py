@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bespeak.server.answers import Answer, ErrorBody, json_answer, send_answer
+from bespeak.server.logs import REQUEST_ID, request_id
 from bespeak.settings import ServerSettings
 
 access_log = logging.getLogger("bespeak.server.access")
 
 _METHODS = b"GET, POST, PUT, DELETE, OPTIONS"
-_HEADERS = b"authorization, content-type, content-encoding, if-match, x-retry-count, x-strict-mode, x-write-key"
-_EXPOSED = b"retry-after, etag"
+_HEADERS = (
+    b"authorization, content-type, content-encoding, if-match, x-retry-count, x-request-id, x-strict-mode, x-write-key"
+)
+_EXPOSED = b"retry-after, etag, x-request-id"
 _PREFLIGHT_SECONDS = b"7200"
 
 
@@ -29,13 +32,23 @@ class Front:
         The whole application; it has the hot endpoints too, as routes.
     hot
         The hot endpoints by method and path.
+    patient
+        Paths whose answers wait for the disk; they never take the last quarter of `requests_max`.
     """
 
-    def __init__(self, app: ASGIApp, hot: Mapping[tuple[str, str], ASGIApp], settings: ServerSettings) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        hot: Mapping[tuple[str, str], ASGIApp],
+        settings: ServerSettings,
+        *,
+        patient: frozenset[str] = frozenset(),
+    ) -> None:
         self._app = app
         self._hot = dict(hot)
         self._settings = settings
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
+        self._patient = patient
         self._at_work = 0
 
     @property
@@ -48,6 +61,15 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        said = request_id(_header(scope, b"x-request-id"))
+        send = _with_headers(send, ((b"x-request-id", said.encode()),))
+        token = REQUEST_ID.set(said)
+        try:
+            await self._admit(scope, receive, send)
+        finally:
+            REQUEST_ID.reset(token)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         origin = _header(scope, b"origin")
         if origin is not None:
             allowed = self._allowed(origin)
@@ -55,7 +77,7 @@ class Front:
                 await send_answer(send, _preflight(scope, allowed))
                 return
             send = _with_headers(send, allowed)
-        if self._at_work >= self._settings.requests_max:
+        if self._at_work >= self._bound(scope["path"]):
             await send_answer(send, _BUSY)
             return
         self._at_work += 1
@@ -63,6 +85,10 @@ class Front:
             await (self._logged if self._settings.access_log else self._dispatch)(scope, receive, send)
         finally:
             self._at_work -= 1
+
+    def _bound(self, path: str) -> int:
+        most = self._settings.requests_max
+        return most - most // 4 if path in self._patient or path.rstrip("/") in self._patient else most
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

@@ -39,9 +39,11 @@ def health_routes(engine: Engine, draining: Draining) -> APIRouter:
 
     @router.get("/ready", summary="Events and questions are welcome")
     async def ready() -> dict[str, str]:
-        """Send no traffic while this answers 503."""
+        """Send no traffic while this answers 503: it is stopping, or the last commit failed (it goes on trying)."""
         if draining.begun:
             raise Unavailable("the server is stopping")
+        if not engine.is_writable:
+            raise Unavailable("the last commit failed; the disk is tried again every two seconds")
         return {"status": "ready"}
 
     @router.get("/metrics", summary="Figures for Prometheus")

@@ -16,15 +16,20 @@ FILE_NAME = "server.json"
 
 
 class LocalServer(msgspec.Struct, frozen=True):
-    """Where the server of a data directory answers, and the token that its owner shows it."""
+    """Where the server of a data directory answers, and the token that its owner shows it.
+
+    `certificate` is the file of the certificate that it shows; None where it speaks plain HTTP.
+    """
 
     address: str
     token: str
+    certificate: str | None = None
 
 
-def announce(directory: Path, address: str) -> LocalServer:
+def announce(directory: Path, address: str, *, certificate: str | None = None) -> LocalServer:
     """Write the file of a server that is about to answer at `address`; whoever can read it may do everything."""
-    local = LocalServer(address, secrets.token_urlsafe(32))
+    stated = None if certificate is None else str(Path(certificate).absolute())
+    local = LocalServer(address, secrets.token_urlsafe(32), stated)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = directory / f".{FILE_NAME}.{os.getpid()}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

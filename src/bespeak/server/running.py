@@ -20,7 +20,9 @@ from bespeak.errors import SettingsError
 from bespeak.server.app import create_app
 from bespeak.server.health import Draining
 from bespeak.server.local import announce, withdraw
+from bespeak.server.opening import Opening
 from bespeak.server.protocol import bounded_protocol
+from bespeak.server.tls import server_context
 from bespeak.settings import ServerSettings, Settings
 
 Started = Callable[[Engine, str], Awaitable[None]]
@@ -69,11 +71,12 @@ def listen(settings: ServerSettings, *, or_next: bool = False) -> socket.socket:
     raise _cannot_listen(settings, failure) from None
 
 
-def address_of(listening: socket.socket) -> str:
-    """Return `http://host:port` of a listening socket; the loopback address where it listens on all."""
+def address_of(listening: socket.socket, *, tls: bool = False) -> str:
+    """Return `http://host:port` of a listening socket, or `https`; the loopback address where it listens on all."""
+    scheme = "https" if tls else "http"
     host, port = cast("tuple[str, int]", listening.getsockname()[:2])
     shown = "127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host  # noqa: S104  read here, not bound
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    return f"{scheme}://[{shown}]:{port}" if ":" in shown else f"{scheme}://{shown}:{port}"
 
 
 def serve(
@@ -97,12 +100,14 @@ def serve(
     Raises
     ------
     SettingsError
-        The server cannot listen there.
+        The server cannot listen there, or its certificate cannot be used.
     StoreLocked
         Another process owns the data directory.
     """
+    tls = server_context(settings.server)
     with listen(settings.server, or_next=or_next) as listening:
-        engine = Engine.open(settings, address=address_of(listening))
+        with Opening(listening, tls):
+            engine = Engine.open(settings, address=address_of(listening, tls=tls is not None))
         config = uvicorn.Config(app=_nothing, log_config=None)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(serve_engine(engine, listening, started=started, routes=routes))
@@ -120,8 +125,9 @@ async def serve_engine(
     draining = Draining()
     stopping = stop or asyncio.Event()
     directory = Path(engine.settings.data_dir)
+    certificate = engine.settings.server.tls_certificate
     await engine.start()
-    local = announce(directory, address_of(listening))
+    local = announce(directory, address_of(listening, tls=certificate is not None), certificate=certificate)
     try:
         further = routes(engine, draining) if routes is not None else ()
         app = create_app(engine, routes=further, local_token=local.token, draining=draining)
@@ -163,7 +169,8 @@ async def _begin(engine: Engine, address: str, started: Started | None) -> None:
 
 
 def _config(app: object, settings: ServerSettings) -> uvicorn.Config:
-    return uvicorn.Config(
+    context = server_context(settings)
+    config = uvicorn.Config(
         app=app,  # type: ignore[arg-type]
         http=bounded_protocol(settings.header_seconds),
         ws="none",
@@ -176,6 +183,9 @@ def _config(app: object, settings: ServerSettings) -> uvicorn.Config:
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
+    config.load()
+    config.ssl = context  # uvicorn would make one of its own from the files, with other bounds
+    return config
 
 
 @contextlib.contextmanager

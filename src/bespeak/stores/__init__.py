@@ -5,10 +5,15 @@ A store keeps bytes; it knows nothing of events or profiles.
 
 from __future__ import annotations
 
+from bespeak.stores.gaps import is_gap
 from bespeak.stores.lock import Owner, StoreLock, read_owner
 from bespeak.stores.memory import MemoryStore
 from bespeak.stores.settings import MemorySettings, SqliteSettings, StoreSettings
 from bespeak.stores.sqlite import SqliteStore
+from bespeak.stores.sqlite_check import Advance, BadRow, Checked
+from bespeak.stores.sqlite_copy import copy_file, put_in_place
+from bespeak.stores.sqlite_repair import repair_file, verify_file
+from bespeak.stores.sqlite_snapshot import SqliteSnapshot
 from bespeak.stores.store import (
     Checkpoint,
     Commit,
@@ -23,6 +28,9 @@ from bespeak.stores.store import (
 )
 
 __all__ = [
+    "Advance",
+    "BadRow",
+    "Checked",
     "Checkpoint",
     "Commit",
     "Document",
@@ -35,10 +43,16 @@ __all__ = [
     "ProfileRow",
     "Rejected",
     "SqliteSettings",
+    "SqliteSnapshot",
     "SqliteStore",
     "Store",
     "StoreLock",
     "StoreSettings",
     "WrappedKey",
+    "copy_file",
+    "is_gap",
+    "put_in_place",
     "read_owner",
+    "repair_file",
+    "verify_file",
 ]

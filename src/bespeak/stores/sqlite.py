@@ -59,7 +59,7 @@ class SqliteStore:
             try:
                 self._reader = opened.enter_context(closing(connect_reader(self.path, self._settings)))
                 copier = opened.enter_context(closing(connect(self.path, self._settings, cache_kib=_UPKEEP_CACHE_KIB)))
-                self._last, self._crc, self._offset = _ends(self._reader, self.path)
+                self._last, self._crc, self._offset = ends(self._reader, self.path)
                 loose = sqlite_seen.loose_counts(self._reader)
             except TROUBLE as error:
                 raise StoreError(f"cannot read the store {self.path}: {error}") from error
@@ -306,7 +306,7 @@ class SqliteStore:
             with ExitStack() as opened:
                 writer = opened.enter_context(closing(open_writer(self.path, self._settings)))
                 try:
-                    self._last, self._crc, self._offset = _ends(writer, self.path)
+                    self._last, self._crc, self._offset = ends(writer, self.path)
                 except TROUBLE as error:
                     raise StoreError(f"cannot read the store {self.path}: {error}") from error
                 opened.pop_all()
@@ -360,7 +360,7 @@ def _forget(writer: sqlite3.Connection, forget: Forget) -> None:
         drop_rejected(writer, forget.rejected)
 
 
-def _ends(connection: sqlite3.Connection, path: Path) -> tuple[int, int, int]:
+def ends(connection: sqlite3.Connection, path: Path) -> tuple[int, int, int]:
     """Return the log's last offset and CRC, and the offset that the checkpoint includes."""
     last, crc = sqlite_log.end_of_log(connection)
     found = connection.execute("SELECT value FROM meta WHERE key = 'checkpoint'").fetchone()

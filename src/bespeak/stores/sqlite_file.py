@@ -7,11 +7,8 @@ import sqlite3
 from pathlib import Path
 
 from bespeak.errors import StoreError
-from bespeak.stores import sqlite_keys
+from bespeak.stores import sqlite_format, sqlite_keys
 from bespeak.stores.settings import SqliteSettings
-
-FORMAT = 2
-"""The version of the schema; another one is migrated or refused, never guessed at."""
 
 APPLICATION_ID = 0x62737065
 """`bspe` in the file's header: tells our files from other SQLite databases."""
@@ -49,13 +46,14 @@ CREATE TABLE rejected (
     data BLOB NOT NULL);
 CREATE INDEX rejected_by_source ON rejected (source)
 """
-"""Format 2, but for the table of keys: what format 1 had."""
+"""The tables of a new file, but for that of the keys."""
 
 
 def connect(path: Path, settings: SqliteSettings, *, cache_kib: int) -> sqlite3.Connection:
     """Open one more connection: transactions by hand, every commit synced, no checkpoint inside a commit."""
     connection = sqlite3.connect(
-        path,
+        f"{path.absolute().as_uri()}?mode=rw",  # a file that is missing is an error, not an empty database
+        uri=True,
         timeout=settings.busy_ms / 1000,
         isolation_level=None,
         check_same_thread=False,
@@ -124,12 +122,13 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if tables:
-        _upgrade(connection)
-        _recognise(connection, path)
+        recognise(connection, path)
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
         raise StoreError(f"{path}: expected a file system with shared memory (WAL mode), got mode {mode!r}")
-    if not tables:
+    if tables:
+        sqlite_format.migrate(connection, path)
+    else:
         _create(connection)
 
 
@@ -146,35 +145,9 @@ def _create(connection: sqlite3.Connection) -> None:
         raise
 
 
-def _upgrade(connection: sqlite3.Connection) -> None:
-    """Bring a file of format 1 to format 2, which has keys besides."""
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        return
-    if connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone() != (1,):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for statement in sqlite_keys.SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute("UPDATE meta SET value = 2 WHERE key = 'format'")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _recognise(connection: sqlite3.Connection, path: Path) -> None:
+def recognise(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreError unless the file is ours and of a format that this version can read or migrate."""
     found = connection.execute("PRAGMA application_id").fetchone()[0]
     if found != APPLICATION_ID:
         raise StoreError(f"{path} is an SQLite database of another program; name another file in store.path")
-    row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
-    if row is None or not isinstance(row[0], int):
-        raise StoreError(f"{path} does not say its store format: it is damaged; restore a backup")
-    version = row[0]
-    if version > FORMAT:
-        raise StoreError(
-            f"{path} has store format {version}, of a newer bespeak; this one reads format {FORMAT}: upgrade bespeak",
-        )
-    if version < FORMAT:
-        raise StoreError(f"{path} has store format {version}; this bespeak reads {FORMAT} and knows no way from there")
+    sqlite_format.readable(connection, path)

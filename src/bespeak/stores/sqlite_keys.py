@@ -21,6 +21,21 @@ CREATE INDEX keys_by_subject ON keys (subject)
 _NOBODY = bytes(SUBJECT_BYTES)
 
 
+def make(writer: sqlite3.Connection) -> None:
+    """Make the table; inside a transaction."""
+    for statement in SCHEMA.split(";"):
+        writer.execute(statement)
+
+
+def stand_in(reader: sqlite3.Connection) -> None:
+    """Let a reader of a file from before there were keys find none; the file stays as it is."""
+    if reader.execute("SELECT 1 FROM sqlite_master WHERE name = 'keys'").fetchone() is not None:
+        return
+    reader.execute("PRAGMA query_only=0")
+    reader.execute("CREATE TEMP TABLE keys (number INTEGER PRIMARY KEY, subject BLOB, wrapped BLOB)")
+    reader.execute("PRAGMA query_only=1")
+
+
 def put(writer: sqlite3.Connection, keys: Sequence[WrappedKey]) -> None:
     """Add keys, or wrap known ones anew; a destroyed one stays destroyed. Inside a transaction."""
     writer.executemany(

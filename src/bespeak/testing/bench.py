@@ -30,6 +30,7 @@ from bespeak.settings import Settings
 from bespeak.stores import MemorySettings, SqliteSettings
 from bespeak.testing.bench_erase import erase_cost, seal_cost
 from bespeak.testing.bench_http import ingest_by_http
+from bespeak.testing.bench_replay import replay_rates
 
 START = 1_780_000_000 * SECOND
 EVENTS = 20_000
@@ -169,6 +170,12 @@ async def _imported() -> Result:
     return Result("import", round(rate), "events/s", round(most), round(most / rate, 1))
 
 
+def replayed() -> Result:
+    """Events a second that are built anew from the log with 100 segments, beside decoding the same log alone."""
+    rate, most = replay_rates(definitions(), _bodies(EVENTS), START + DAY)
+    return Result("replay", round(rate), "events/s", round(most), round(most / rate, 1))
+
+
 def ingest() -> Result:
     """Events a second by HTTP in batches of 20, each acknowledged after it is on disk, with 100 live segments."""
     with tempfile.TemporaryDirectory() as folder:
@@ -293,6 +300,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "import": imported,
     "seal": seal,
     "erase": erase,
+    "replay": replayed,
 }
 """Every benchmark by its name."""
 

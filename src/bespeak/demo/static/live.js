@@ -39,7 +39,7 @@
         spark(name);
       }
     }
-    const each = figures.bespeak_decisions_total ? (1000 * figures.bespeak_decision_seconds) / figures.bespeak_decisions_total : 0;
+    const each = figures.bespeak_decisions_total ? (1000 * figures.bespeak_decision_cpu_seconds_total) / figures.bespeak_decisions_total : 0;
     document.querySelector("[data-each]").textContent = `${each.toFixed(2)} ms`;
     trail.push(figures);
     if (trail.length > 61) trail.shift();

@@ -1,0 +1,266 @@
+"""The promise that profiles are a fold over the log, put to the test: everything built anew, and compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+from itertools import zip_longest
+from random import Random
+from typing import Any, Literal, TypeAlias, cast
+
+import msgspec
+
+from bespeak.clock import Clock, Instant, SystemClock
+from bespeak.engine.definitions import KINDS
+from bespeak.engine.ledger import Ledger
+from bespeak.engine.live import encode_profile
+from bespeak.engine.opening import place_of_keys
+from bespeak.engine.vault import ERASED
+from bespeak.privacy.masters import KEY_FILE, KeyHeld, KeyPlace
+from bespeak.profiles import Profile
+from bespeak.settings import Settings
+from bespeak.stores import Document, LogRow, MemoryStore, Store, WrappedKey, is_gap
+
+CLOSE = 1e-9
+"""How far apart two floats may be, relative to the larger: sums of the same numbers in another grouping."""
+
+Watch: TypeAlias = Callable[[Literal["replaying", "comparing"], int, int], None]
+"""Told the stage, how far it is, and how far it goes: offsets of the log, then profiles."""
+
+
+DifferenceKind: TypeAlias = Literal["profile", "alias", "item", "definition", "segment", "model"]
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """The first thing that is not the same: what, whose, where in it, and both values (None: there is none)."""
+
+    kind: DifferenceKind
+    id: str
+    field: str
+    live: Any
+    replayed: Any
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay found.
+
+    Parameters
+    ----------
+    offset
+        The last offset of the log that both sides include.
+    checkpoint
+        The offset that the checkpoint included.
+    gaps
+        First and last offset of records that a repair has skipped: they can be in the checkpoint only.
+    erased
+        Whether somebody was erased. The sums that the recommenders learned still hold their part, which the log cannot
+        say any more; so these are not compared then.
+    difference
+        The first one; None when everything is equal.
+    """
+
+    offset: int
+    checkpoint: int
+    profiles: int
+    items: int
+    gaps: tuple[tuple[int, int], ...]
+    erased: bool
+    difference: Difference | None
+
+    @property
+    def equal(self) -> bool:
+        """Whether the replay came to what is live."""
+        return self.difference is None
+
+
+def replay(
+    settings: Settings,
+    store: Store,
+    *,
+    clock: Clock | None = None,
+    watch: Watch | None = None,
+    keys: KeyPlace | None = None,
+) -> Replayed:
+    """Build everything from the log's start, in RAM, and compare it with the checkpoint and the log since.
+
+    Both sides are brought to one instant before they are compared, since windows close by the clock and not by the log.
+
+    Parameters
+    ----------
+    store
+        Read only; it must not change meanwhile.
+    keys
+        Where the master keys are kept, read only too; by default where `Engine.open` looks for them.
+
+    Raises
+    ------
+    CorruptLog
+        The log does not hold what was written to it.
+    StoreError
+        The master keys are missing, damaged, or of another store.
+    """
+    at = (clock or SystemClock()).now()
+    told = watch or _nobody
+    log = _FromStart(store, told)
+    held = _held(keys or place_of_keys(settings, store))
+    replayed = _built(settings, log, clock, held)
+    live = _built(settings, store, clock, held)
+    return Replayed(
+        offset=store.last_offset(),
+        checkpoint=store.checkpoint_offset(),
+        profiles=replayed.sequencer.profiles,
+        items=replayed.catalog_size(),
+        gaps=tuple(log.gaps),
+        erased=_erased(live),
+        difference=next(_differences(live, replayed, at, told), None),
+    )
+
+
+def rebuild(
+    settings: Settings,
+    store: Store,
+    *,
+    clock: Clock | None = None,
+    watch: Watch | None = None,
+    keys: KeyPlace | None = None,
+) -> Ledger:
+    """Build everything from the log's start, in RAM, whatever the checkpoint holds.
+
+    Raises
+    ------
+    CorruptLog
+        The log does not hold what was written to it.
+    StoreError
+        The master keys are missing, damaged, or of another store.
+    """
+    held = _held(keys or place_of_keys(settings, store))
+    return _built(settings, _FromStart(store, watch or _nobody), clock, held)
+
+
+def _held(place: KeyPlace) -> KeyHeld:
+    """Return the master keys as they are now, in RAM: whatever is made of them, nothing is written."""
+    data = place.read()
+    return KeyHeld({} if data is None else {KEY_FILE: data})
+
+
+def _built(settings: Settings, store: Store, clock: Clock | None, keys: KeyPlace) -> Ledger:
+    ledger = Ledger(settings, store, clock or SystemClock(), Random(0), None, keys)
+    ledger.recover()
+    return ledger
+
+
+class _FromStart(MemoryStore):
+    """Another store's log, its keys and who was erased, and nothing that was folded from it."""
+
+    def __init__(self, source: Store, watch: Watch) -> None:
+        super().__init__()
+        self._source = source
+        self._watch = watch
+        self._furthest = 0
+        self.gaps: list[tuple[int, int]] = []
+
+    def last_offset(self) -> int:
+        return self._source.last_offset()
+
+    def key(self, number: int) -> WrappedKey | None:
+        return self._source.key(number)
+
+    def key_of(self, subject: bytes) -> WrappedKey | None:
+        return self._source.key_of(subject)
+
+    def last_key(self) -> int:
+        return self._source.last_key()
+
+    def documents(self, kind: str) -> tuple[Document, ...]:
+        return self._source.documents(kind) if kind == ERASED else super().documents(kind)
+
+    def read(self, after: int) -> Iterator[LogRow]:
+        end = self._source.last_offset()
+        for row in self._source.read(after):
+            yield row
+            last = row.first + row.count - 1
+            if last > self._furthest:  # a definition reads what came before it once more
+                self._furthest = last
+                self._watch("replaying", last, end)
+                if is_gap(row):
+                    self.gaps.append((row.first, last))
+
+
+def _nobody(stage: Literal["replaying", "comparing"], done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def _differences(live: Ledger, replayed: Ledger, at: Instant, watch: Watch) -> Iterator[Difference]:
+    """Yield what differs, in an order that is always the same: definitions, items, aliases, people, sizes, models."""
+    for kind in KINDS:
+        yield from _mappings(
+            "definition",
+            {f"{kind}/{one.id}": msgspec.to_builtins(one) for one in live.registry.all(kind)},
+            {f"{kind}/{one.id}": msgspec.to_builtins(one) for one in replayed.registry.all(kind)},
+        )
+    yield from _mappings("item", _items(live), _items(replayed))
+    yield from _mappings("alias", live.sequencer.aliases, replayed.sequencer.aliases)
+    sizes: dict[str, int] = {}
+    yield from _profiles(live, replayed, at, watch, sizes)
+    yield from _mappings("segment", {one: size for one, size in live.sequencer.sizes.items() if size}, sizes)
+    if not _erased(live):
+        yield from _mappings("model", _models(live), _models(replayed))
+
+
+def _erased(ledger: Ledger) -> bool:
+    return ledger.vault.newest >= 0
+
+
+def _profiles(live: Ledger, replayed: Ledger, at: Instant, watch: Watch, sizes: dict[str, int]) -> Iterator[Difference]:
+    """Compare everybody, and count the members of each segment in `sizes` as the replay has them."""
+    ids = sorted({*live.sequencer.live.ids(), *replayed.sequencer.live.ids()})
+    for place, profile_id in enumerate(ids, 1):
+        one, other = live.sequencer.live.find(profile_id), replayed.sequencer.live.find(profile_id)
+        if one is None or other is None:
+            there = ["nobody" if each is None else "somebody" for each in (one, other)]
+            yield Difference("profile", profile_id, "", *there)
+            continue
+        for change in live.registry.site.segments.advance(one, at, live.settings.profiles):
+            live.sequencer.sizes[change.segment] += 1 if change.entered else -1
+        replayed.registry.site.segments.advance(other, at, replayed.settings.profiles)
+        if encode_profile(one) != encode_profile(other):
+            yield from _values("profile", profile_id, _plain(one), _plain(other))
+        for segment_id in other.segments:
+            sizes[segment_id] = sizes.get(segment_id, 0) + 1
+        watch("comparing", place, len(ids))
+
+
+def _plain(profile: Profile) -> object:
+    return msgspec.to_builtins(profile)
+
+
+def _items(ledger: Ledger) -> dict[str, object]:
+    return {item.id: msgspec.to_builtins(item) for item in ledger.catalog.items()}
+
+
+def _models(ledger: Ledger) -> dict[str, str]:
+    return {one.name: sha256(one.dump()).hexdigest() for one in ledger.models.recommenders}
+
+
+def _mappings(kind: DifferenceKind, live: Mapping[str, object], replayed: Mapping[str, object]) -> Iterator[Difference]:
+    for name in sorted({*live, *replayed}):
+        yield from _values(kind, name, live.get(name), replayed.get(name))
+
+
+def _values(kind: DifferenceKind, name: str, live: object, replayed: object, field: str = "") -> Iterator[Difference]:
+    """Yield where two plain values differ, down to the field."""
+    match live, replayed:
+        case dict(), dict():
+            one, other = cast("dict[str, object]", live), cast("dict[str, object]", replayed)
+            for key in sorted({*one, *other}, key=str):
+                yield from _values(kind, name, one.get(key), other.get(key), f"{field}.{key}" if field else str(key))
+        case list(), list():
+            pairs = zip_longest(cast("list[object]", live), cast("list[object]", replayed))
+            for place, (first, second) in enumerate(pairs):
+                yield from _values(kind, name, first, second, f"{field}[{place}]")
+        case float() | int(), float() | int() if math.isclose(live, replayed, rel_tol=CLOSE):
+            return
+        case _:
+            if live != replayed:
+                yield Difference(kind, name, field, live, replayed)
