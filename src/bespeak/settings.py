@@ -134,6 +134,9 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         How often what the recommenders learned is written (1 to 86,400).
     dedupe_max
         Digests of the last 24 hours' messages kept in RAM (1,000 to 100,000,000); older ones are asked from disk.
+    ids_max
+        Ids of which RAM remembers whether they are an alias, and of whom (100 to 100,000,000), about 250 bytes each; of
+        others it is read when they come.
     keys_max
         Data keys kept unwrapped in RAM (100 to 10,000,000), about 2.5 KB each; others are unwrapped when they are used.
     queue_bytes
@@ -144,6 +147,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     checkpoint_seconds: float = 5.0
     models_seconds: float = 60.0
     dedupe_max: int = 5_000_000
+    ids_max: int = 200_000
     keys_max: int = 20_000
     queue_bytes: int = 67_108_864
 
@@ -152,6 +156,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             ("checkpoint_seconds", 0.1, 3_600),
             ("models_seconds", 1, 86_400),
             ("dedupe_max", 1_000, 100_000_000),
+            ("ids_max", 100, 100_000_000),
             ("keys_max", 100, 10_000_000),
             ("queue_bytes", 10_000, 16_000_000_000),
         ):

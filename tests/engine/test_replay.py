@@ -12,7 +12,7 @@ import pytest
 from bespeak.catalog import Item
 from bespeak.clock import DAY, HOUR, SECOND, ManualClock, format_time
 from bespeak.engine import Definition, Engine, replay
-from bespeak.engine.recovery import _seal_alias
+from bespeak.engine.aliases import seal_alias
 from bespeak.engine.vault import PRODUCT, STORE
 from bespeak.errors import CorruptLog
 from bespeak.settings import EngineSettings, Settings
@@ -169,7 +169,7 @@ async def test_a_difference_beside_the_profiles_is_found(kind: str) -> None:
     vault = Engine.open(SETTINGS, clock=clock, store=store).vault
     match kind:
         case "alias":
-            sealed = _seal_alias(vault, "a:nobody", "a:d1")
+            sealed = seal_alias(vault, "a:nobody", "a:d1")
             tampered(store, aliases={vault.name("a:nobody"): sealed})
         case "segment":
             totals[1 if isinstance(totals, list) else "sizes"]["ever"] += 1

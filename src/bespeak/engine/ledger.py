@@ -320,7 +320,7 @@ class Ledger:
         self.vault.load()
         self.sequencer.timers.clear()
         self.sequencer.timers.refill(now)  # before the log is applied, which notes what it changes
-        recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self.vault, self._apply_row)
+        recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self._apply_row)
         self._offset = self.store.last_offset()
         self._dedupe.load(now)
         self._keys.load(self.store)
@@ -383,8 +383,8 @@ class Ledger:
         self._items = {}
         future = self._put(writer, entry)
         self._pending[future] = pending
-        mark = self._dedupe.mark()
-        future.add_done_callback(lambda done: self._written(done, cut.removed, mark))
+        mark, aliases = self._dedupe.mark(), self.sequencer.aliases.mark()
+        future.add_done_callback(lambda done: self._written(done, cut.removed, aliases, mark))
         return future
 
     async def checkpoint_now(self) -> int:
@@ -400,12 +400,19 @@ class Ledger:
         await (self._on_disk() if written is None else written)
         return self.store.checkpoint_offset()
 
-    def _written(self, done: asyncio.Future[None], removed: tuple[ProfileId, ...], mark: int) -> None:
+    def _written(
+        self,
+        done: asyncio.Future[None],
+        removed: tuple[ProfileId, ...],
+        aliases: int,
+        mark: int,
+    ) -> None:
         if self._pending.pop(done, None) is None or done.exception() is not None:
             return
         self.metrics.add("bespeak_checkpoints_total")
         self._dedupe.shrink(mark)
         self.sequencer.live.written(removed)
+        self.sequencer.aliases.written(aliases)
         self._shrink()
 
     def _shrink(self) -> None:

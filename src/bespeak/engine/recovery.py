@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from bespeak.catalog import Catalog, Item
+from bespeak.engine.aliases import seal_alias
 from bespeak.engine.live import decode_profile
 from bespeak.engine.models import Models
 from bespeak.engine.records import Record, decode
 from bespeak.engine.sequencer import Sequencer
 from bespeak.engine.site import Registry
-from bespeak.engine.vault import ALIAS, STORE, Vault
+from bespeak.engine.vault import Vault
 from bespeak.ids import ProfileId
 from bespeak.stores import Checkpoint, Document, Product, Store
 
 STATE = "state"
-
-_alias = msgspec.msgpack.Decoder(tuple[ProfileId, ProfileId])
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -68,7 +66,7 @@ def checkpoint(
         Ids whose aliases go.
     """
     documents = (*registry.changed(), *(_item_document(item_id, item, offset) for item_id, item in items.items()))
-    aliases, sequencer.new_aliases = sequencer.new_aliases, {}
+    aliases = sequencer.aliases.changed()
     rows, removed = sequencer.live.changed()
     products = models.products(offset, full=models_due)
     changed = bool(rows or removed or aliases or documents or products)
@@ -78,7 +76,7 @@ def checkpoint(
         offset=offset,
         profiles=rows,
         removed=(*(vault.name(profile_id) for profile_id in removed), *old),
-        aliases={vault.name(alias): _seal_alias(vault, alias, profile_id) for alias, profile_id in aliases.items()},
+        aliases={vault.name(alias): seal_alias(vault, alias, profile_id) for alias, profile_id in aliases.items()},
         unaliased=(*(vault.name(alias) for alias in forgotten), *old),
         products=(Product(STATE, offset, msgspec.msgpack.encode(totals)), *products),
     )
@@ -91,7 +89,6 @@ def recover(
     registry: Registry,
     catalog: Catalog,
     models: Models,
-    vault: Vault,
     apply: Callable[[list[tuple[int, Record]]], None],
 ) -> None:
     """Load the checkpoint, then apply the log since, row by row; forgets whatever was in RAM before."""
@@ -99,12 +96,9 @@ def recover(
     held = store.product(STATE)
     totals = msgspec.msgpack.decode(held.data, type=Totals) if held is not None else Totals()
     sequencer.live.clear()
-    sequencer.new_aliases = {}
+    sequencer.aliases.clear()
     sequencer.plain = ()
-    if totals.sealed:
-        pairs = (_open_alias(vault, sealed) for sealed in store.aliases().values())
-        sequencer.aliases = dict(pair for pair in pairs if pair is not None)
-    else:
+    if not totals.sealed:
         _adopt(store, sequencer)
     catalog.remove(tuple(catalog.ids))
     items = (document.data for document in store.documents("item"))
@@ -122,18 +116,10 @@ def _adopt(store: Store, sequencer: Sequencer) -> None:
     for row in store.profiles():
         sequencer.live.adopt(decode_profile(row.data))
         ids.append(row.id)
-    sequencer.aliases = dict(store.aliases())
-    sequencer.new_aliases = dict(sequencer.aliases)
-    sequencer.plain = (*ids, *sequencer.aliases)
-
-
-def _seal_alias(vault: Vault, alias: ProfileId, profile_id: ProfileId) -> str:
-    return base64.b64encode(vault.seal(STORE, ALIAS, msgspec.msgpack.encode((alias, profile_id)))).decode()
-
-
-def _open_alias(vault: Vault, sealed: str) -> tuple[ProfileId, ProfileId] | None:
-    data = vault.open(base64.b64decode(sealed), ALIAS)
-    return None if data is None else _alias.decode(data)
+    aliases = store.aliases()
+    for alias, profile_id in aliases.items():
+        sequencer.aliases.put(alias, profile_id)
+    sequencer.plain = (*ids, *aliases)
 
 
 def _item_document(item_id: str, item: Item | None, offset: int) -> Document:

@@ -15,6 +15,7 @@ from bespeak.catalog import Catalog
 from bespeak.clock import Instant
 from bespeak.conditions import Aggregate
 from bespeak.conditions.aggregates import Feeds
+from bespeak.engine.aliases import Aliases
 from bespeak.engine.live import LiveTable
 from bespeak.engine.models import Models
 from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
@@ -106,8 +107,7 @@ class Sequencer:
         self.models = models
         self.live = LiveTable(store, vault, bound=settings.profiles.live_max)
         self.timers = Timers(store)
-        self.aliases: dict[ProfileId, ProfileId] = {}
-        self.new_aliases: dict[ProfileId, ProfileId] = {}
+        self.aliases = Aliases(store, vault, bound=settings.engine.ids_max)
         self.plain: tuple[ProfileId, ...] = ()
         self.segments = Segments()
         self.sizes: dict[str, int] = {}
@@ -284,7 +284,7 @@ class Sequencer:
         other = self.live.get(joined)
         into = self.live.get(into_id) or self._create(into_id)
         for name in (joined, *(other.aliases if other is not None else ())):
-            self.aliases[name] = self.new_aliases[name] = into_id
+            self.aliases.put(name, into_id)
         self.live.touch(into_id)
         if other is None:
             into.aliases = sorted({*into.aliases, joined})
@@ -306,8 +306,7 @@ class Sequencer:
         for segment_id in profile.segments:
             self.sizes[segment_id] = self.sizes.get(segment_id, 0) - 1
         for name in profile.aliases:
-            self.aliases.pop(name, None)
-            self.new_aliases.pop(name, None)
+            self.aliases.drop(name)
         self.live.remove(profile.id)
         self.timers.forget(profile.id)
         self.profiles -= 1

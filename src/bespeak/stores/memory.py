@@ -117,6 +117,12 @@ class MemoryStore:
             ]
         return tuple((profile_id, at) for at, profile_id in sorted(found)[: max(0, limit)])
 
+    def alias(self, alias: ProfileId) -> ProfileId | None:
+        """Return the profile id that one alias resolves to; None when it is none."""
+        with self._lock:
+            self._check_open()
+            return self._aliases.get(alias)
+
     def aliases(self) -> Mapping[ProfileId, ProfileId]:
         """Return every alias and the profile id that it resolves to."""
         with self._lock:

@@ -179,6 +179,12 @@ class SqliteStore:
         with self._shared_reader() as reader:
             return tuple(reader.execute(query, (before, max(0, limit))))
 
+    def alias(self, alias: ProfileId) -> ProfileId | None:
+        """Return the profile id that one alias resolves to; None when it is none."""
+        with self._shared_reader() as reader:
+            row = reader.execute("SELECT id FROM aliases WHERE alias = ?", (alias,)).fetchone()
+        return row[0] if row else None
+
     def aliases(self) -> Mapping[ProfileId, ProfileId]:
         """Return every alias and the profile id that it resolves to."""
         with self._shared_reader() as reader:

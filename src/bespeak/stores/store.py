@@ -172,6 +172,10 @@ class Store(Protocol):
         """Return at most `limit` profiles whose `next_flip_at` <= `before`, the earliest first (then by id)."""
         ...
 
+    def alias(self, alias: ProfileId) -> ProfileId | None:
+        """Return the profile id that one alias resolves to; None when it is none."""
+        ...
+
     def aliases(self) -> Mapping[ProfileId, ProfileId]:
         """Return every alias and the profile id that it resolves to."""
         ...

@@ -175,6 +175,7 @@ def check_a_checkpoint_replaces_what_it_names(make: StoreMaker) -> None:
         equal("profile", store.profile("u:1"), ProfileRow("u:1", b"both", NEVER))
         equal("a removed profile", store.profile("a:x"), None)
         equal("aliases", dict(store.aliases()), {"a:x": "u:1", "a:y": "u:1", "a:z": "u:1"})
+        equal("one alias, and none", (store.alias("a:z"), store.alias("a:none")), ("u:1", None))
         equal("counts", store.product("counts"), Product("counts", 2, b"c"))
         equal("sizes", store.product("sizes"), Product("sizes", 4, b"S"))
 
