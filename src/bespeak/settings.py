@@ -133,7 +133,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     models_seconds
         How often what the recommenders learned is written (1 to 86,400).
     dedupe_max
-        Digests of the last 24 hours' messages kept in RAM (1,000 to 100,000,000); older ones are asked from disk.
+        Digests of the newest messages kept in RAM (1,000 to 100,000,000), about 100 bytes each; older ones are on disk.
+    dedupe_sieve_bytes
+        Bytes of the filter that says of most new messages that they are not on disk (1,024 to 512 MiB, a power of two),
+        and as much again for the day before. At 8 bits for each message of a day the disk is asked for one in 40.
     ids_max
         Ids of which RAM remembers whether they are an alias, and of whom (100 to 100,000,000), about 250 bytes each; of
         others it is read when they come.
@@ -146,7 +149,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     checkpoint_seconds: float = 5.0
     models_seconds: float = 60.0
-    dedupe_max: int = 5_000_000
+    dedupe_max: int = 1_000_000
+    dedupe_sieve_bytes: int = 33_554_432
     ids_max: int = 200_000
     keys_max: int = 20_000
     queue_bytes: int = 67_108_864
@@ -156,6 +160,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             ("checkpoint_seconds", 0.1, 3_600),
             ("models_seconds", 1, 86_400),
             ("dedupe_max", 1_000, 100_000_000),
+            ("dedupe_sieve_bytes", 1_024, 536_870_912),
             ("ids_max", 100, 100_000_000),
             ("keys_max", 100, 10_000_000),
             ("queue_bytes", 10_000, 16_000_000_000),
@@ -163,6 +168,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             value = cast("float", getattr(self, name))
             if not low <= value <= high:
                 raise ValueError(f"engine.{name} must be {low:,} to {high:,}, got {value:,}")
+        if self.dedupe_sieve_bytes & (self.dedupe_sieve_bytes - 1):
+            raise ValueError(f"engine.dedupe_sieve_bytes must be a power of two, got {self.dedupe_sieve_bytes:,}")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

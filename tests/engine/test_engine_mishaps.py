@@ -153,7 +153,8 @@ async def test_a_segment_applied_later_counts_what_each_device_did_before_they_w
 
 def test_messages_of_one_busy_hour_stay_within_the_bound_and_are_found_on_disk() -> None:
     store = MemoryStore()
-    dedupe = Dedupe(store, bound=1_000)
+    dedupe = Dedupe(store, bound=1_000, sieve_bytes=4_096)
+    dedupe.load(START)
     names = [digest("site", f"m{n}") for n in range(5_000)]
     hour = START // HOUR
     for name in names:
@@ -166,7 +167,7 @@ def test_messages_of_one_busy_hour_stay_within_the_bound_and_are_found_on_disk()
     dedupe.shrink(mark)
     assert len(dedupe) <= 1_000
     assert all(dedupe.has(name) for name in names)
-    again = Dedupe(store, bound=1_000)
+    again = Dedupe(store, bound=1_000, sieve_bytes=4_096)
     again.load(START)
     assert len(again) <= 1_000
     assert all(again.has(name) for name in names)

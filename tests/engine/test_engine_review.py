@@ -154,7 +154,7 @@ async def test_timers_take_one_place_for_each_profile_however_often_its_flip_mov
         key = await write_key(engine)
         await engine.apply([segment("rich", 'sum(properties.price of "Product Viewed", last 30 minutes) >= 3')])
         timers = engine.sequencer.timers
-        timers.refill(START)
+        assert timers.refill(START, lambda: ()), "there is nothing else to read"
         for place in range(3_000):
             timers.note(f"a:{place % 2}", START + (3_000 - place) * SECOND // 2)
         assert len(timers) < 1_100

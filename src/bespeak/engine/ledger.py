@@ -59,8 +59,11 @@ REMEDY = (
 TICK_SECONDS = 0.1
 """How often due flips are looked for: an exit is seen within this time of its second."""
 
-FLIPS_A_TICK = 5_000
-"""Profiles whose due flips are worked through in one go, so that nobody waits long; the rest follow a tick later."""
+FLIPS_AT_ONCE = 200
+"""Profiles whose due flips are worked through in one go, so that nobody waits long; the rest follow after a pause."""
+
+PAUSE_SECONDS = 0.005
+"""The pause while more flips are due, in which events and questions come to their turn."""
 
 PROBE_SECONDS = 2
 """How soon the disk is tried again after a failed commit, when no event comes that would try it."""
@@ -96,7 +99,7 @@ class Ledger:
         )
         self.sequencer = Sequencer(store, settings, self.catalog, self.models, self.vault)
         self.pages = Pages(settings, self.sequencer, self.registry, self.models, clock, rng)
-        self._dedupe = Dedupe(store, bound=settings.engine.dedupe_max)
+        self._dedupe = Dedupe(store, bound=settings.engine.dedupe_max, sieve_bytes=settings.engine.dedupe_sieve_bytes)
         self._keys = keyring.Keyring()
         self._feed = Feed()
         self._rng = rng
@@ -177,7 +180,7 @@ class Ledger:
         self._writer = Writer(
             self.store, asyncio.get_running_loop(), self._undo, queue_bytes=self.settings.engine.queue_bytes
         )
-        self._publish(self.sequencer.advance(self.clock.now()))
+        self._publish(self.sequencer.advance(self.clock.now(), most=FLIPS_AT_ONCE))
         self._task = asyncio.create_task(self._keep_time(), name="bespeak-time")
 
     @property
@@ -319,7 +322,6 @@ class Ledger:
         self._pending.clear()
         self.vault.load()
         self.sequencer.timers.clear()
-        self.sequencer.timers.refill(now)  # before the log is applied, which notes what it changes
         recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self._apply_row)
         self._offset = self.store.last_offset()
         self._dedupe.load(now)
@@ -428,7 +430,7 @@ class Ledger:
         due = self.clock.now() + self._every
         forget_at = 0
         while True:
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS if self._is_behind() else TICK_SECONDS)
             now = self.clock.now()
             try:
                 due = self._tick(now, due)
@@ -437,6 +439,12 @@ class Ledger:
                     await asyncio.to_thread(self.store.forget_seen, forget_at - 48)
             except Exception:
                 log.exception("this tick failed; the next one tries again")
+
+    def _is_behind(self) -> bool:
+        """Whether something is left that the last tick had no time for: after a long stop there may be very much."""
+        if self._undoing:
+            return False
+        return not self._dedupe.is_loaded or (not self._importing and self.sequencer.timers.next() <= self.clock.now())
 
     @property
     def _every(self) -> int:
@@ -448,8 +456,9 @@ class Ledger:
         if self._undoing:
             return due
         self._probe()
+        self._dedupe.refill()
         if not self._importing:
-            self._publish(self.sequencer.advance(now, most=FLIPS_A_TICK))
+            self._publish(self.sequencer.advance(now, most=FLIPS_AT_ONCE))
         due = min(due, now + self._every)  # a clock that was set back puts nothing off
         if now < due or self._pending:
             return due

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -67,6 +67,10 @@ class LiveTable:
         row = self._store.profile(name)
         profile = None if row is None else self._opened(row)
         return None if profile is None else self.get(profile.id)
+
+    def awake(self) -> Iterable[Profile]:
+        """Return the profiles in RAM."""
+        return self._profiles.values()
 
     def adopt(self, profile: Profile) -> None:
         """Take in a profile that the checkpoint does not hold yet in the form of today."""

@@ -212,7 +212,8 @@ class Sequencer:
 
     def advance(self, now: Instant, *, most: int | None = None) -> tuple[Change, ...]:
         """Work through every flip that is due by `now`, of at most `most` profiles (None: of all)."""
-        self.timers.refill(now)
+        while not self.timers.refill(now, self.live.awake) and most is None:
+            pass
         changes: list[Change] = []
         due = list(itertools.islice(self.timers.due(now), most))
         for place, name in enumerate(due):

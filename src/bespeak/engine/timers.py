@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from bespeak.clock import HOUR, NEVER, Instant
 from bespeak.ids import ProfileId
+from bespeak.profiles import Profile
 from bespeak.stores import Store
 
-REFILL_MAX = 1_000_000
-"""Timers read from the store at once: those of the next hour."""
+PAGE = 5_000
+"""Timers read from the store at once: some milliseconds, in which nothing else happens."""
 
 SLACK = 1_000
 """Entries passed over that the heap may hold besides one for each that counts."""
 
+_BEGINNING = (-NEVER, "")
+_LAST = chr(0x10FFFF)
+
 
 class Timers:
-    """A heap of (instant, name) up to a horizon of one hour; a name is a profile's id, or its row's in the store.
+    """A heap of (instant, name) up to a horizon; a name is a profile's id, or its row's in the store.
+
+    The horizon moves to an hour ahead, a page of the store at a time. What changes a profile notes its flip when it is
+    before the horizon; a later one is read when the horizon comes to it, from the store or, where it is not written
+    yet, from the profile in RAM.
 
     A profile has one entry that counts, the earliest; it may come up before the profile's own `next_flip_at`, which
     decides, and is noted again then. The others are passed over, and dropped when they are more than those that count.
@@ -27,20 +35,31 @@ class Timers:
         self._store = store
         self._heap: list[tuple[Instant, ProfileId]] = []
         self._noted: dict[ProfileId, Instant] = {}
-        self._horizon: Instant = 0
+        self._read_to: tuple[Instant, ProfileId] = _BEGINNING
 
-    def refill(self, now: Instant) -> None:
-        """Move the horizon to one hour from `now` and read what is due before it from the checkpoint."""
-        if now + HOUR // 2 < self._horizon:
-            return
-        found = self._store.due(now + HOUR, limit=REFILL_MAX)
-        self._horizon = now + HOUR
+    def refill(self, now: Instant, awake: Callable[[], Iterable[Profile]]) -> bool:
+        """Read a page of what is due within an hour from `now`, when that is not all in RAM; says when it is.
+
+        Parameters
+        ----------
+        awake
+            The profiles in RAM: their flips may not be in the store yet.
+        """
+        if self._covers(now):
+            return True
+        before, end = self._read_to, now + HOUR
+        found = self._store.due(end, after=before, limit=PAGE)
+        self._read_to = (found[-1][1], found[-1][0]) if len(found) == PAGE else (end, _LAST)
         for profile_id, at in found:
             self.note(profile_id, at)
+        for profile in awake():
+            if before[0] <= profile.next_flip_at:
+                self.note(profile.id, profile.next_flip_at)
+        return self._covers(now)
 
     def note(self, profile_id: ProfileId, at: Instant) -> None:
         """Remember when a profile may flip; beyond the horizon the checkpoint remembers it."""
-        if at > self._horizon or at >= self._noted.get(profile_id, NEVER):
+        if at > self._read_to[0] or at >= self._noted.get(profile_id, NEVER):
             return
         self._noted[profile_id] = at
         if len(self._heap) > 2 * len(self._noted) + SLACK:
@@ -74,4 +93,7 @@ class Timers:
         """Forget everything."""
         self._heap.clear()
         self._noted.clear()
-        self._horizon = 0
+        self._read_to = _BEGINNING
+
+    def _covers(self, now: Instant) -> bool:
+        return self._read_to[0] > now + HOUR // 2

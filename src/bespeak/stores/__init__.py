@@ -23,6 +23,7 @@ from bespeak.stores.store import (
     Product,
     ProfileRow,
     Rejected,
+    SeenPage,
     Store,
     WrappedKey,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Product",
     "ProfileRow",
     "Rejected",
+    "SeenPage",
     "SqliteSettings",
     "SqliteSnapshot",
     "SqliteStore",

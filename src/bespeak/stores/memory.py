@@ -21,6 +21,7 @@ from bespeak.stores.store import (
     Product,
     ProfileRow,
     Rejected,
+    SeenPage,
     WrappedKey,
 )
 from bespeak.stores.verify import AGELESS, SUBJECT_BYTES, follows, verify
@@ -106,14 +107,18 @@ class MemoryStore:
             rows = sorted(self._profiles.values(), key=lambda row: row.id)
         yield from rows
 
-    def due(self, before: Instant, *, limit: int) -> tuple[tuple[ProfileId, Instant], ...]:
-        """Return at most `limit` profiles whose `next_flip_at` <= `before`, the earliest first."""
+    def due(
+        self, before: Instant, *, limit: int, after: tuple[Instant, ProfileId] | None = None
+    ) -> tuple[tuple[ProfileId, Instant], ...]:
+        """Return at most `limit` profiles whose `next_flip_at` <= `before`, the earliest first, those after `after`."""
         with self._lock:
             self._check_open()
             found = [
                 (row.next_flip_at, row.id)
                 for row in self._profiles.values()
-                if row.next_flip_at is not None and row.next_flip_at <= before
+                if row.next_flip_at is not None
+                and row.next_flip_at <= before
+                and (after is None or (row.next_flip_at, row.id) > after)
             ]
         return tuple((profile_id, at) for at, profile_id in sorted(found)[: max(0, limit)])
 
@@ -142,11 +147,12 @@ class MemoryStore:
             hours = tuple(self._hours.values())
             return frozenset(digest for digest in digests if any(digest in hour for hour in hours))
 
-    def seen_since(self, hour: int) -> Mapping[int, bytes]:
-        """Return the digests of each hour >= `hour`, packed (16 bytes each); those without an age stay out."""
+    def seen_since(self, hour: int, *, after: int = 0, rows: int = 64) -> SeenPage:
+        """Return the digests of the hours from `hour` on, all on one page; those without an age stay out."""
         with self._lock:
             self._check_open()
-            return {each: b"".join(kept) for each, kept in sorted(self._hours.items()) if each >= max(hour, 0)}
+            kept = (digests for each, digests in self._hours.items() if each >= max(hour, 0))
+            return SeenPage(b"".join(digest for digests in kept for digest in digests), None)
 
     def forget_seen(self, before_hour: int) -> None:
         """Drop aged digests of hours before `before_hour`; those without an age stay."""

@@ -19,13 +19,14 @@ from bespeak.stores.settings import SqliteSettings
 from bespeak.stores.sqlite_file import TROUBLE, connect, connect_reader, open_writer
 from bespeak.stores.sqlite_upkeep import Upkeep
 from bespeak.stores.sqlite_write import drop_rejected, put_checkpoint, put_documents, put_rejected
-from bespeak.stores.store import Commit, Document, Forget, LogRow, Product, ProfileRow, Rejected, WrappedKey
+from bespeak.stores.store import Commit, Document, Forget, LogRow, Product, ProfileRow, Rejected, SeenPage, WrappedKey
 from bespeak.stores.verify import verify
 
 _log = logging.getLogger(__name__)
 
 _UPKEEP_CACHE_KIB = 2_048
 _WIPE_PAUSE_SECONDS = 0.02
+_EARLIEST = (-(2**63), "")
 
 
 class SqliteStore:
@@ -173,11 +174,16 @@ class SqliteStore:
             for row in reader.execute("SELECT id, data, next_flip_at FROM profiles ORDER BY id"):
                 yield ProfileRow(*row)
 
-    def due(self, before: Instant, *, limit: int) -> tuple[tuple[ProfileId, Instant], ...]:
-        """Return at most `limit` profiles whose `next_flip_at` <= `before`, the earliest first."""
-        query = "SELECT id, next_flip_at FROM profiles WHERE next_flip_at <= ? ORDER BY next_flip_at, id LIMIT ?"
+    def due(
+        self, before: Instant, *, limit: int, after: tuple[Instant, ProfileId] | None = None
+    ) -> tuple[tuple[ProfileId, Instant], ...]:
+        """Return at most `limit` profiles whose `next_flip_at` <= `before`, the earliest first, those after `after`."""
+        query = (
+            "SELECT id, next_flip_at FROM profiles WHERE next_flip_at <= ? AND (next_flip_at, id) > (?, ?)"
+            " ORDER BY next_flip_at, id LIMIT ?"
+        )
         with self._shared_reader() as reader:
-            return tuple(reader.execute(query, (before, max(0, limit))))
+            return tuple(reader.execute(query, (before, *(after or _EARLIEST), max(0, limit))))
 
     def alias(self, alias: ProfileId) -> ProfileId | None:
         """Return the profile id that one alias resolves to; None when it is none."""
@@ -205,10 +211,10 @@ class SqliteStore:
             finally:
                 reader.execute("ROLLBACK")
 
-    def seen_since(self, hour: int) -> Mapping[int, bytes]:
-        """Return the digests of each hour >= `hour`, packed (16 bytes each; one may occur twice)."""
+    def seen_since(self, hour: int, *, after: int = 0, rows: int = 64) -> SeenPage:
+        """Return a page of the digests of the hours from `hour` on; those without an age stay out."""
         with self._shared_reader() as reader:
-            return sqlite_seen.packed(reader, hour)
+            return sqlite_seen.page(reader, hour, after=after, rows=rows)
 
     def documents(self, kind: str) -> tuple[Document, ...]:
         """Return the newest version of each document of a kind that is not deleted, ordered by id."""

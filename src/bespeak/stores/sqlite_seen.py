@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
+from bespeak.stores.store import SeenPage
 from bespeak.stores.verify import AGELESS, DIGEST_BYTES
 
 ROW_DIGESTS = 500
@@ -51,12 +52,14 @@ def add(writer: sqlite3.Connection, seen: Sequence[tuple[bytes, int]]) -> None:
         writer.execute("INSERT INTO seen (hour, part, data) VALUES (?, 0, ?)", (hour, b"".join(digests)))
 
 
-def packed(reader: sqlite3.Connection, hour: int) -> dict[int, bytes]:
-    """Return the digests of each hour >= `hour`, packed."""
-    found: dict[int, list[bytes]] = {}
-    for each, data in reader.execute("SELECT hour, data FROM seen WHERE hour >= ? ORDER BY hour", (hour,)):
-        found.setdefault(each, []).append(data)
-    return {each: b"".join(data) for each, data in found.items()}
+def page(reader: sqlite3.Connection, hour: int, *, after: int, rows: int) -> SeenPage:
+    """Return the digests of some rows of the hours from `hour` on, in the order of the rows.
+
+    Sorting writes digests into rows with higher numbers before it drops the loose ones, so that no page misses any.
+    """
+    query = "SELECT row, data FROM seen WHERE row > ? AND hour >= ? ORDER BY row LIMIT ?"
+    found = reader.execute(query, (after, hour, rows)).fetchall()
+    return SeenPage(b"".join(data for _, data in found), found[-1][0] if len(found) == rows else None)
 
 
 def loose_counts(reader: sqlite3.Connection) -> dict[int, int]:

@@ -101,6 +101,16 @@ class WrappedKey(msgspec.Struct, frozen=True):
     wrapped: bytes
 
 
+class SeenPage(msgspec.Struct, frozen=True):
+    """Some digests, 16 bytes each, in any order, one perhaps twice; `more` asks for the next page, None when none is.
+
+    All that were there when the first page was asked for are on one of the pages, whatever is written meanwhile.
+    """
+
+    packed: bytes
+    more: int | None
+
+
 class Forget(msgspec.Struct, frozen=True, kw_only=True):
     """What an erasure takes away for good, after everything else in its commit was written.
 
@@ -168,8 +178,16 @@ class Store(Protocol):
         """Yield every checkpointed profile, in the order of its id, as of the first `next`."""
         ...
 
-    def due(self, before: Instant, *, limit: int) -> tuple[tuple[ProfileId, Instant], ...]:
-        """Return at most `limit` profiles whose `next_flip_at` <= `before`, the earliest first (then by id)."""
+    def due(
+        self, before: Instant, *, limit: int, after: tuple[Instant, ProfileId] | None = None
+    ) -> tuple[tuple[ProfileId, Instant], ...]:
+        """Return at most `limit` profiles whose `next_flip_at` <= `before`, the earliest first (then by id).
+
+        Parameters
+        ----------
+        after
+            Leave out those up to this instant and id: the last ones of the page before.
+        """
         ...
 
     def alias(self, alias: ProfileId) -> ProfileId | None:
@@ -188,8 +206,16 @@ class Store(Protocol):
         """Return those of the digests that are on disk, whatever their age."""
         ...
 
-    def seen_since(self, hour: int) -> Mapping[int, bytes]:
-        """Return the digests of each hour >= `hour`, packed (16 bytes each, in any order, one perhaps twice)."""
+    def seen_since(self, hour: int, *, after: int = 0, rows: int = 64) -> SeenPage:
+        """Return a page of the digests of the hours from `hour` on; those without an age stay out.
+
+        Parameters
+        ----------
+        after
+            0, or what the page before gave as `more`.
+        rows
+            How much one page holds, in rows of the store's own making.
+        """
         ...
 
     def forget_seen(self, before_hour: int) -> None:

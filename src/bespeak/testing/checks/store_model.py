@@ -12,6 +12,7 @@ from bespeak.ids import ProfileId
 from bespeak.stores import Checkpoint, Commit, Document, LogRow, Product, ProfileRow, Rejected, Store
 
 _IDS = tuple(f"{prefix}:{number}" for prefix in "ua" for number in range(6))
+_PAGES_MAX = 10_000
 _KINDS = ("rule", "segment")
 _PRODUCTS = ("counts", "sizes")
 _HOURS = (-1, 480_000, 480_001, 480_002)
@@ -29,7 +30,7 @@ class Everything(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[Document, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     seen: frozenset[bytes] = frozenset()
-    packed: dict[int, frozenset[bytes]] = {}
+    packed: frozenset[bytes] = frozenset()
 
 
 def everything(store: Store, digests: Iterable[bytes]) -> Everything:
@@ -49,12 +50,16 @@ def everything(store: Store, digests: Iterable[bytes]) -> Everything:
     )
 
 
-def unpacked(store: Store, hour: int) -> dict[int, frozenset[bytes]]:
-    """Return `seen_since` with its digests taken apart."""
-    return {
-        each: frozenset(data[at : at + 16] for at in range(0, len(data), 16))
-        for each, data in store.seen_since(hour).items()
-    }
+def unpacked(store: Store, hour: int) -> frozenset[bytes]:
+    """Return all pages of `seen_since` with their digests taken apart."""
+    packed, after = b"", 0
+    for _ in range(_PAGES_MAX):
+        page = store.seen_since(hour, after=after, rows=2)
+        packed += page.packed
+        if page.more is None:
+            return frozenset(packed[at : at + 16] for at in range(0, len(packed), 16))
+        after = page.more
+    raise AssertionError(f"seen_since: expected an end within {_PAGES_MAX:,} pages, found none")
 
 
 def digest(number: int) -> bytes:
@@ -147,7 +152,7 @@ class Model:
             versions=tuple(document for _, versions in history for document in versions),
             rejected=tuple(reversed(self.rejected)),
             seen=frozenset(each for digests in self.seen.values() for each in digests),
-            packed={hour: frozenset(digests) for hour, digests in self.seen.items() if hour >= 0},
+            packed=frozenset(digest for hour, digests in self.seen.items() if hour >= 0 for digest in digests),
         )
 
     def _flips(self) -> list[tuple[int, ProfileId]]:

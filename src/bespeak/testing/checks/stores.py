@@ -121,14 +121,14 @@ def check_digests_are_found_whatever_their_age(make: StoreMaker) -> None:
         equal("seen of nothing", store.seen([]), frozenset[bytes]())
 
 
-def check_digests_load_packed_by_hour(make: StoreMaker) -> None:
+def check_digests_load_packed_page_by_page(make: StoreMaker) -> None:
     """`seen_since` gives 16 bytes a digest, the hours asked for alone, and never those without an age."""
     with made(make) as store:
         store.commit(Commit(seen=((digest(1), 7), (digest(2), 8), (digest(3), -1))))
         store.commit(Commit(seen=((digest(4), 8), (digest(5), 9))))
-        equal("from hour 8", unpacked(store, 8), {8: {digest(2), digest(4)}, 9: {digest(5)}})
-        equal("from hour 10", unpacked(store, 10), {})
-        equal("from hour -1", set(unpacked(store, -1)), {7, 8, 9})
+        equal("from hour 8", unpacked(store, 8), frozenset({digest(2), digest(4), digest(5)}))
+        equal("from hour 10", unpacked(store, 10), frozenset[bytes]())
+        equal("from hour -1", unpacked(store, -1), frozenset(digest(number) for number in (1, 2, 4, 5)))
 
 
 def check_forgetting_spares_what_has_no_age(make: StoreMaker) -> None:
@@ -138,7 +138,7 @@ def check_forgetting_spares_what_has_no_age(make: StoreMaker) -> None:
         all_three = [digest(1), digest(2), digest(3)]
         store.forget_seen(8)
         equal("seen", store.seen(all_three), frozenset({digest(2), digest(3)}))
-        equal("packed", unpacked(store, 0), {8: {digest(2)}})
+        equal("packed", unpacked(store, 0), frozenset({digest(2)}))
         store.forget_seen(1_000_000)
         equal("seen", store.seen(all_three), frozenset({digest(3)}))
         store.commit(Commit(seen=((digest(1), 1_000_001),)))
@@ -215,6 +215,8 @@ def check_due_profiles_come_earliest_first(make: StoreMaker) -> None:
         equal("due(29)", store.due(29, limit=10), due[:3])
         equal("due, two of them", store.due(30, limit=2), due[:2])
         equal("due, none of them", store.due(30, limit=0), ())
+        equal("due, the next two", store.due(30, limit=2, after=(10, "u:a")), due[2:])
+        equal("due, after the last", store.due(30, limit=2, after=(30, "u:c")), ())
         changed = (ProfileRow("u:e", b"", None), ProfileRow("u:a", b"", 99), ProfileRow("u:d", b"", 5))
         store.commit(Commit(checkpoint=Checkpoint(offset=0, profiles=changed, removed=("u:b",))))
         equal("due after a change", store.due(50, limit=10), (("u:d", 5), ("u:c", 30)))
@@ -400,7 +402,7 @@ def for_stores() -> tuple[StoreCheck, ...]:
         check_a_log_that_does_not_go_on_is_refused,
         check_a_commit_that_fails_leaves_nothing_of_itself,
         check_digests_are_found_whatever_their_age,
-        check_digests_load_packed_by_hour,
+        check_digests_load_packed_page_by_page,
         check_forgetting_spares_what_has_no_age,
         check_a_checkpoint_replaces_what_it_names,
         check_a_checkpoint_includes_only_the_log,
