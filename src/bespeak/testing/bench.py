@@ -242,12 +242,12 @@ async def _engine(
     engine = Engine.open(settings, clock=ManualClock(START + DAY), rng=Random(0))
     await engine.start()
     key, _ = await engine.create_key("secret", "bench")
-    await engine.put_items([_item(place) for place in range(items)])
+    await engine.put_items([item(place) for place in range(items)])
     await engine.apply(definitions() if segments is None else segments)
     return engine, key
 
 
-def _item(place: int) -> Item:
+def item(place: int) -> Item:
     return Item(
         id=f"item-{place}",
         title=f"Item {place}",
