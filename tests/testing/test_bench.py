@@ -8,7 +8,7 @@ from bespeak.errors import InvalidInput
 from bespeak.testing import bench
 
 
-@pytest.mark.parametrize("name", [name for name in bench.BENCHMARKS if name != "ingest"])
+@pytest.mark.parametrize("name", [name for name in bench.BENCHMARKS if name not in {"ingest", *bench.LONG}])
 def test_a_benchmark_measures_its_path_beside_its_floor(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "EVENTS", 400)
     monkeypatch.setattr(bench, "CATALOG", 500)

@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -31,6 +32,7 @@ from bespeak.stores import MemorySettings, SqliteSettings
 from bespeak.testing.bench_erase import erase_cost, seal_cost
 from bespeak.testing.bench_http import ingest_by_http
 from bespeak.testing.bench_replay import replay_rates
+from bespeak.testing.bench_start import start_cost
 
 START = 1_780_000_000 * SECOND
 EVENTS = 20_000
@@ -38,6 +40,7 @@ PEOPLE = 1_000
 CATALOG = 20_000
 SEGMENTS = 100
 BATCH = 20
+PROFILES = 1_000_000
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -59,14 +62,19 @@ class Result(msgspec.Struct, frozen=True):
 
 
 def run(names: Iterable[str] | None = None) -> list[dict[str, Any]]:
-    """Run the benchmarks of these names (all by default) and return `name`, `value`, `unit`, `floor`, `ratio` of each.
+    """Run the benchmarks of these names, and return `name`, `value`, `unit`, `floor` and `ratio` of each.
+
+    Parameters
+    ----------
+    names
+        None: all but those that run for minutes (`LONG`).
 
     Raises
     ------
     InvalidInput
         There is no benchmark of that name.
     """
-    chosen = tuple(names or BENCHMARKS)
+    chosen = tuple(names or (name for name in BENCHMARKS if name not in LONG))
     for name in chosen:
         if name not in BENCHMARKS:
             raise InvalidInput(f"there is no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
@@ -219,6 +227,28 @@ def erase() -> Result:
     return Result("erase", round(took * 1e3, 2), "ms/person", round(least * 1e3, 2), round(took / least, 1))
 
 
+def start() -> Result:
+    """Seconds from the command to `/ready` with a million profiles on disk, beside the same with none."""
+    return _started()[0]
+
+
+def start_memory() -> Result:
+    """MiB of memory once ready with a million profiles on disk, beside the same with none."""
+    return _started()[1]
+
+
+@cache
+def _started() -> tuple[Result, Result]:
+    with tempfile.TemporaryDirectory() as folder:
+        bodies = _bodies(2_000)
+        took, least = start_cost(Path(folder), definitions(shortest="days"), bodies, PROFILES)
+    seconds, memory = took.seconds / least.seconds, took.memory_mib / least.memory_mib
+    return (
+        Result("start", took.seconds, "s", least.seconds, round(seconds, 2)),
+        Result("start-memory", took.memory_mib, "MiB", least.memory_mib, round(memory, 2)),
+    )
+
+
 def definitions(*, shortest: str = "minutes") -> tuple[Definition, ...]:
     """Return 100 segments of the kinds that sites use: counts, sums, last values, not-performed, traits."""
     texts = (
@@ -301,7 +331,12 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "seal": seal,
     "erase": erase,
     "replay": replayed,
+    "start": start,
+    "start-memory": start_memory,
 }
 """Every benchmark by its name."""
+
+LONG = frozenset({"start", "start-memory"})
+"""Those that run for minutes: only by name."""
 
 __all__ = ["BENCHMARKS", "Result", "definitions", "run"]
