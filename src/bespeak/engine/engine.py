@@ -14,6 +14,7 @@ from bespeak.decide import DecideRequest, Decision
 from bespeak.engine import keyring
 from bespeak.engine.answers import EventResult, Receipt, profile_answer
 from bespeak.engine.custody import LATE, Custody
+from bespeak.engine.dedupe import digests_of
 from bespeak.engine.definitions import Applied, Definition, DefinitionKind
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.pages import OWN
@@ -22,14 +23,20 @@ from bespeak.engine.records import DefinitionRecord, ItemsRecord, Record, Sealed
 from bespeak.engine.writer import Entry
 from bespeak.errors import Conflict, NotFound, Unavailable
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
-from bespeak.ids import ProfileId, digest
-from bespeak.privacy import Key, KeyKind, Refused, consent_only
+from bespeak.ids import ProfileId
+from bespeak.privacy import Key, KeyKind, Refused, consent_only, repeats
 from bespeak.profiles import Profile, Resolved, Unresolved, View
 from bespeak.stores import Document, Rejected
 
 TIME_MIN: Instant = -719_000 * DAY
 TIME_MAX: Instant = 2_932_000 * DAY
 """What happened lies between these: other instants cannot be written as text."""
+
+IMPORTED = "import"
+"""The source of what was turned away of an import."""
+
+TAKEN_AT_ONCE = 250
+"""Events of an import that are taken before others have their turn: some ten milliseconds."""
 
 JOINS_PEOPLE = "two known people are joined only with the secret key: a userSignature proves userId, not previousId"
 
@@ -63,6 +70,8 @@ class Engine(Custody):
             The store is not writable or too much waits for it; nothing was taken.
         """
         taken = self._take_all(parsed.events, parsed.rejected, key.name, trusted=key.kind == "secret")
+        if not parsed.rejected:
+            return Receipt(tuple(taken), self._durable())
         results = dict(zip(parsed.indexes, taken, strict=True))
         for rejection in parsed.rejected:
             results[rejection.index] = EventResult("rejected", rejection.message_id, sentence(rejection))
@@ -83,8 +92,13 @@ class Engine(Custody):
         are in the quarantine).
         """
         self._importing += 1
+        results: list[EventResult] = []
         try:
-            results = self._take_all(events, (), "import", trusted=True, imported=True)
+            for start in range(0, len(events), TAKEN_AT_ONCE):
+                if start:
+                    await asyncio.sleep(0)  # others have their turn between
+                some = events[start : start + TAKEN_AT_ONCE]
+                results += self._take_all(some, (), IMPORTED, trusted=True, imported=True)
             await self._on_disk()
         finally:
             self._importing -= 1
@@ -102,32 +116,34 @@ class Engine(Custody):
     ) -> list[EventResult]:
         writer = self._open_writer()
         now = self.clock.now()
-        hour = -1 if imported else now // HOUR
-        digests = [digest(event.source, event.message_id) for event in events]
-        stored = self._dedupe.on_disk(digests) if imported else frozenset[bytes]()
+        digests = digests_of(events)
+        here = self._dedupe.known(digests, ever=imported)
         records: list[Record] = []
-        seen: list[tuple[bytes, int]] = []
+        taken: list[bytes] = []
         results: list[EventResult] = []
         kept_out = [seal_rejected(self.vault, one, source, now) for one in rejected]
         with self._all_or_none():
             for event, name in zip(events, digests, strict=True):
-                if name in stored or self._dedupe.has(name):
+                if name in here:
                     results.append(EventResult("duplicate", event.message_id))
                     continue
                 result = self._take(event, records, trusted=trusted, imported=imported)
+                results.append(result)
                 if result.status == "ok":
-                    self._dedupe.add(name, now // HOUR)
-                    seen.append((name, hour))
+                    here.add(name)
+                    taken.append(name)
                 elif result.status == "rejected":
                     kept_out.append(seal_turned_away(self.vault, event, result.reason or "", source, now))
-                results.append(result)
+        self._dedupe.add(taken, now // HOUR)
+        seen = ((b"".join(taken), -1 if imported else now // HOUR),) if taken else ()
         self._queue(writer, now, records, seen, tuple(kept_out))
         self._quarantined += len(kept_out)
-        self._count(results, rejected)
+        self._count(results, len(taken), len(rejected))
         return results
 
     def _take(self, event: Event, records: list[Record], *, trusted: bool, imported: bool) -> EventResult:
-        if not trusted and event.type == "alias" and self.sequencer.joins_people(event):
+        sequencer = self.sequencer
+        if not trusted and event.type == "alias" and sequencer.joins_people(event):
             return EventResult("rejected", event.message_id, JOINS_PEOPLE)
         if not TIME_MIN <= event.time < TIME_MAX:
             return EventResult("rejected", event.message_id, "time: expected microseconds since 1970, years 1 to 9996")
@@ -136,37 +152,43 @@ class Engine(Custody):
             if spared is None:
                 return EventResult("refused", event.message_id, LATE)
             event = spared
-        resolved = self.sequencer.whose(event)
+        resolved = sequencer.whose(event)
         if isinstance(resolved, Unresolved):
             return EventResult("rejected", event.message_id, resolved.reason)
-        admission = self.sequencer.admit(event, resolved)
+        joined = sequencer.joined(event, resolved)
+        admission = sequencer.admit(event, resolved, joined)
         if isinstance(admission, Refused):
-            said = consent_only(event)
-            if said is not None:
-                self._log(self._sealed(said, resolved, imported=imported), said, resolved, records)
+            self._hear(event, resolved, joined, records, imported=imported)
             return EventResult("refused", event.message_id, admission.reason)
         try:
-            sealed = self._sealed(event, resolved, imported=imported)
+            record = self._sealed(event, resolved, joined, imported=imported)
         except OverflowError:
             return EventResult("rejected", event.message_id, "a number is larger than 64 bits hold")
-        self._log(sealed, event, resolved, records)
+        self._log(record, event, resolved, joined, records)
         return EventResult("ok", event.message_id)
 
-    def _sealed(self, event: Event, resolved: Resolved, *, imported: bool) -> tuple[SealedRecord, ProfileId]:
-        """Return an event as the log keeps it, and the profile that it joins."""
-        joined = self.sequencer.joined(event, resolved)
-        return seal_event(self.vault, event, subject_of(event, resolved), joined, imported=imported), joined
+    def _hear(
+        self, event: Event, resolved: Resolved, joined: ProfileId, records: list[Record], *, imported: bool
+    ) -> None:
+        """Keep what a refused event says about consent, unless that was heard a moment before."""
+        said = consent_only(event)
+        if said is not None and not repeats(said, self.sequencer.consent(resolved, joined)):
+            joined = self.sequencer.joined(said, resolved)
+            self._log(self._sealed(said, resolved, joined, imported=imported), said, resolved, joined, records)
+
+    def _sealed(self, event: Event, resolved: Resolved, joined: ProfileId, *, imported: bool) -> SealedRecord:
+        return seal_event(self.vault, event, subject_of(event, resolved), joined, imported=imported)
 
     def _log(
-        self, sealed: tuple[SealedRecord, ProfileId], event: Event, resolved: Resolved, records: list[Record]
+        self, record: SealedRecord, event: Event, resolved: Resolved, joined: ProfileId, records: list[Record]
     ) -> None:
-        record, joined = sealed
         self._offset += 1
         records.append(record)
         taken = self.sequencer.take(event, resolved, imported=record.imported, joined=joined)
-        if event.source != OWN:
+        if self._feed.watched and event.source != OWN:
             self._show(event, taken)
-        self._publish(taken.changes)
+        if taken.changes:
+            self._publish(taken.changes)
 
     # -- the path of a page
 
@@ -384,9 +406,10 @@ class Engine(Custody):
         """Return the key of a token; None when nobody issued it or it was revoked."""
         return self._keys.find(token)
 
-    def _count(self, results: Sequence[EventResult], rejected: Sequence[Rejection]) -> None:
-        names = {"ok": "accepted", "duplicate": "duplicate", "refused": "refused", "rejected": "rejected"}
-        for result in results:
-            self.metrics.add(f"bespeak_events_{names[result.status]}_total")
-        if rejected:
-            self.metrics.add("bespeak_events_rejected_total", len(rejected))
+    def _count(self, results: Sequence[EventResult], ok: int, rejected: int) -> None:
+        self.metrics.add("bespeak_events_accepted_total", ok)
+        if ok < len(results) or rejected:
+            statuses = [result.status for result in results]
+            self.metrics.add("bespeak_events_duplicate_total", statuses.count("duplicate"))
+            self.metrics.add("bespeak_events_refused_total", statuses.count("refused"))
+            self.metrics.add("bespeak_events_rejected_total", statuses.count("rejected") + rejected)

@@ -203,14 +203,14 @@ class Ledger:
         writer: Writer,
         now: Instant,
         records: list[Record],
-        seen: Iterable[tuple[bytes, int]] = (),
+        seen: tuple[tuple[bytes, int], ...] = (),
         rejected: tuple[Rejected, ...] = (),
     ) -> None:
         if not records and not rejected:
             return
         row = self._row(now, records) if records else None
         self._put(
-            writer, Entry(asyncio.get_running_loop().create_future(), row=row, seen=tuple(seen), rejected=rejected)
+            writer, Entry(asyncio.get_running_loop().create_future(), row=row, seen=seen, rejected=rejected)
         )
 
     def _row(self, now: Instant, records: list[Record]) -> LogRow:
@@ -466,7 +466,7 @@ class Ledger:
     # -- showing
 
     def _show(self, event: Event, taken: Taken) -> None:
-        if self._feed.watched and taken.profile is not None:
+        if taken.profile is not None:
             self._feed.push(Live("event", event.time, taken.profile, event.name, {"type": event.type}))
 
     def _publish(self, changes: tuple[Change, ...]) -> None:

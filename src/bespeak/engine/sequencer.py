@@ -121,9 +121,9 @@ class Sequencer:
         """Look up whose event it is."""
         return resolve(event, self.aliases, self._settings.identity, signed=event.signed)
 
-    def admit(self, event: Event, resolved: Resolved) -> Admitted | Refused:
-        """Ask consent, as it stands now, whether the event may be kept."""
-        return admit(event, self._consent(event, resolved), self._settings.privacy)
+    def admit(self, event: Event, resolved: Resolved, joined: ProfileId) -> Admitted | Refused:
+        """Ask consent, as it stands now, whether an event may be kept that joins a profile with its own (or none)."""
+        return admit(event, self.consent(resolved, joined), self._settings.privacy)
 
     def joins_people(self, event: Event) -> bool:
         """Say whether an `alias` would make two known people one."""
@@ -150,11 +150,10 @@ class Sequencer:
         other = self.live.get(join.other) or Profile(id=join.other)
         return join.other if within_bounds(into, other, identity) else ""
 
-    def _consent(self, event: Event, resolved: Resolved) -> Mapping[Purpose, Choice]:
+    def consent(self, resolved: Resolved, joined: ProfileId) -> Mapping[Purpose, Choice]:
         """Return the choices of whom the event is about, and of the device that it would join: the newer of each."""
         profile = self.live.get(resolved.profile)
         held = profile.consent if profile is not None else {}
-        joined = self.joined(event, resolved)
         other = self.live.get(joined) if joined else None
         if other is None or not other.consent:
             return held

@@ -23,7 +23,7 @@ from bespeak.stores.store import (
     Rejected,
     WrappedKey,
 )
-from bespeak.stores.verify import AGELESS, SUBJECT_BYTES, follows, verify
+from bespeak.stores.verify import AGELESS, SUBJECT_BYTES, follows, split_digests, verify
 
 
 class MemoryStore:
@@ -65,8 +65,8 @@ class MemoryStore:
             self._check_versions(commit.documents)
             self._rows.extend(commit.rows)
             self._last = last
-            for digest, hour in commit.seen:
-                self._hours.setdefault(hour, set()).add(digest)
+            for packed, hour in commit.seen:
+                self._hours.setdefault(hour, set()).update(split_digests(packed))
             for document in commit.documents:
                 self._add_document(document)
             self._rejected.extend(commit.rejected)
@@ -136,11 +136,16 @@ class MemoryStore:
             hours = tuple(self._hours.values())
             return frozenset(digest for digest in digests if any(digest in hour for hour in hours))
 
-    def seen_since(self, hour: int) -> Mapping[int, bytes]:
-        """Return the digests of each hour >= `hour`, packed (16 bytes each); those without an age stay out."""
+    def seen_since(self, hour: int, *, limit: int) -> Mapping[int, bytes]:
+        """Return the digests of each hour >= `hour`, packed (16 bytes each), at most `limit`; none without an age."""
+        found: dict[int, bytes] = {}
         with self._lock:
             self._check_open()
-            return {each: b"".join(kept) for each, kept in sorted(self._hours.items()) if each >= max(hour, 0)}
+            for each in sorted((each for each in self._hours if each >= max(hour, 0)), reverse=True):
+                if limit > 0:
+                    found[each] = b"".join(islice(self._hours[each], limit))
+                    limit -= len(self._hours[each])
+        return found
 
     def forget_seen(self, before_hour: int) -> None:
         """Drop aged digests of hours before `before_hour`; those without an age stay."""

@@ -199,10 +199,10 @@ class SqliteStore:
             finally:
                 reader.execute("ROLLBACK")
 
-    def seen_since(self, hour: int) -> Mapping[int, bytes]:
-        """Return the digests of each hour >= `hour`, packed (16 bytes each; one may occur twice)."""
+    def seen_since(self, hour: int, *, limit: int) -> Mapping[int, bytes]:
+        """Return the digests of each hour >= `hour`, packed (16 bytes each; one may occur twice), at most `limit`."""
         with self._shared_reader() as reader:
-            return sqlite_seen.packed(reader, hour)
+            return sqlite_seen.packed(reader, hour, limit)
 
     def documents(self, kind: str) -> tuple[Document, ...]:
         """Return the newest version of each document of a kind that is not deleted, ordered by id."""

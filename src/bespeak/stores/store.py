@@ -124,8 +124,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     rows
         Log rows, in order; the first continues the log without a gap.
     seen
-        16-byte dedupe digests of the events in `rows`, with the hour (Unix hours) of their arrival;
-        hour -1 keeps the digest without an age (imported rows).
+        16-byte dedupe digests of the events in `rows`, one or many packed behind each other, with the hour (Unix
+        hours) of their arrival; hour -1 keeps digests without an age (imported rows).
     keys
         New keys, or known ones wrapped anew; a key that was destroyed stays destroyed.
     forget
@@ -184,8 +184,11 @@ class Store(Protocol):
         """Return those of the digests that are on disk, whatever their age."""
         ...
 
-    def seen_since(self, hour: int) -> Mapping[int, bytes]:
-        """Return the digests of each hour >= `hour`, packed (16 bytes each, in any order, one perhaps twice)."""
+    def seen_since(self, hour: int, *, limit: int) -> Mapping[int, bytes]:
+        """Return the digests of each hour >= `hour`, packed (16 bytes each, in any order, one perhaps twice).
+
+        When there are more than `limit`, those of the newest hours, and exactly so many.
+        """
         ...
 
     def forget_seen(self, before_hour: int) -> None:

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from bespeak.catalog import Item
-from bespeak.clock import DAY, MINUTE, SECOND, ManualClock
+from bespeak.clock import DAY, SECOND, ManualClock, SystemClock
 from bespeak.decide import DecideRequest, SlotRequest
 from bespeak.engine import Definition, Engine
 from bespeak.errors import InvalidInput
@@ -30,6 +30,7 @@ from bespeak.settings import Settings
 from bespeak.stores import MemorySettings, SqliteSettings
 from bespeak.testing.bench_erase import erase_cost, seal_cost
 from bespeak.testing.bench_http import ingest_by_http
+from bespeak.testing.bench_parts import Part, parts
 from bespeak.testing.bench_replay import replay_rates
 
 START = 1_780_000_000 * SECOND
@@ -179,7 +180,7 @@ def replayed() -> Result:
 def ingest() -> Result:
     """Events a second by HTTP in batches of 20, each acknowledged after it is on disk, with 100 live segments."""
     with tempfile.TemporaryDirectory() as folder:
-        bodies = list(_bodies(EVENTS * 2))
+        bodies = recent_bodies(EVENTS * 2)
         rate = asyncio.run(ingest_by_http(Path(folder), definitions(), bodies, BATCH))
         floor = _append_floor(Path(folder) / "floor", bodies)
     return Result("ingest", round(rate), "events/s", round(floor), round(floor / rate, 1))
@@ -197,6 +198,11 @@ def _append_floor(path: Path, bodies: list[bytes]) -> float:
             file.flush()
             os.fsync(file.fileno())
     return len(bodies) * BATCH / (time.perf_counter() - began)
+
+
+def ingest_parts() -> tuple[Part, ...]:
+    """Return where the time of an event goes on its way in by HTTP, in CPU microseconds."""
+    return parts(definitions(), recent_bodies(EVENTS * 2), BATCH, SystemClock().now())
 
 
 def seal() -> Result:
@@ -259,7 +265,12 @@ def _item(place: int) -> Item:
     )
 
 
-def _events(count: int, items: int) -> Iterator[dict[str, Any]]:
+def recent_bodies(count: int) -> list[bytes]:
+    """Return requests whose events end now, one a second: what a server with a clock of its own takes for live."""
+    return list(_bodies(count, start=SystemClock().now() - count * SECOND))
+
+
+def _events(count: int, items: int, start: int) -> Iterator[dict[str, Any]]:
     rng = Random(7)
     names = ("Product Viewed",) * 7 + ("Page Viewed", "Product Added", "Order Completed")
     for place in range(count):
@@ -269,7 +280,7 @@ def _events(count: int, items: int) -> Iterator[dict[str, Any]]:
             "event": names[rng.randrange(len(names))],
             "anonymousId": f"device-{rng.randrange(PEOPLE)}",
             "messageId": f"bench-{place}",
-            "timestamp": _stamp(START + place * MINUTE // 60),
+            "timestamp": _stamp(start + place * SECOND),
             "properties": {"product_id": f"item-{item}", "price": item % 200, "category": f"category-{item % 40}"},
             "context": {"page": {"path": f"/p/{item}"}, "userAgent": "Mozilla/5.0 (X11; Linux x86_64)"},
         }
@@ -279,8 +290,8 @@ def _stamp(at: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at // SECOND)) + f".{at // 1_000 % 1_000:03d}Z"
 
 
-def _bodies(count: int, *, size: int = BATCH, items: int = 500) -> Iterator[bytes]:
-    events = _events(count, items)
+def _bodies(count: int, *, size: int = BATCH, items: int = 500, start: int = START) -> Iterator[bytes]:
+    events = _events(count, items, start)
     while batch := list(islice(events, size)):
         yield msgspec.json.encode({"batch": batch})
 

@@ -49,11 +49,11 @@ def everything(store: Store, digests: Iterable[bytes]) -> Everything:
     )
 
 
-def unpacked(store: Store, hour: int) -> dict[int, frozenset[bytes]]:
+def unpacked(store: Store, hour: int, *, limit: int = 1_000_000) -> dict[int, frozenset[bytes]]:
     """Return `seen_since` with its digests taken apart."""
     return {
         each: frozenset(data[at : at + 16] for at in range(0, len(data), 16))
-        for each, data in store.seen_since(hour).items()
+        for each, data in store.seen_since(hour, limit=limit).items()
     }
 
 
