@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -17,11 +18,12 @@ from bespeak.engine.custody import LATE, Custody
 from bespeak.engine.dedupe import digests_of
 from bespeak.engine.definitions import Applied, Definition, DefinitionKind
 from bespeak.engine.feed import Live, Subscription
+from bespeak.engine.ledger import ASKED_AT_ONCE
 from bespeak.engine.pages import OWN
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
 from bespeak.engine.records import DefinitionRecord, ItemsRecord, Record, SealedRecord, seal_event, subject_of
-from bespeak.engine.writer import Entry
-from bespeak.errors import Conflict, NotFound, Unavailable
+from bespeak.engine.writer import Entry, Writer
+from bespeak.errors import Conflict, NotFound, StoreError, Unavailable
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
 from bespeak.ids import ProfileId
 from bespeak.privacy import Key, KeyKind, Refused, consent_only, repeats
@@ -86,6 +88,9 @@ class Engine(Custody):
     async def import_events(self, events: Sequence[Event]) -> tuple[int, int, int]:
         """Take history in: the ids are kept without an age, so that an import may be repeated.
 
+        Calls at the same time are taken one behind the other, so that history keeps its order; each waits for the disk
+        by itself.
+
         Returns
         -------
         How many were accepted, were there before, and were refused: by consent, or since they cannot be kept (those
@@ -94,11 +99,12 @@ class Engine(Custody):
         self._importing += 1
         results: list[EventResult] = []
         try:
-            for start in range(0, len(events), TAKEN_AT_ONCE):
-                if start:
-                    await asyncio.sleep(0)  # others have their turn between
-                some = events[start : start + TAKEN_AT_ONCE]
-                results += self._take_all(some, (), IMPORTED, trusted=True, imported=True)
+            async with self._import_turn:
+                for start in range(0, len(events), TAKEN_AT_ONCE):
+                    if start:
+                        await asyncio.sleep(0)  # others have their turn between
+                    some = events[start : start + TAKEN_AT_ONCE]
+                    results += self._take_all(some, (), IMPORTED, trusted=True, imported=True)
             await self._on_disk()
         finally:
             self._importing -= 1
@@ -258,13 +264,16 @@ class Engine(Custody):
             }
         return answer
 
-    def segment_count(self, segment_id: str, *, at: Instant) -> int:
-        """Count who would be in a segment as of `at`, from every profile."""
+    async def segment_count(self, segment_id: str, *, at: Instant) -> int:
+        """Count who would be in a segment as of `at`, from every profile; events and pages have their turn between."""
         if self.registry.site.segments.get(segment_id) is None:
             known = ", ".join(segment.id for segment in self.registry.site.segments.all()) or "none"
             raise NotFound(f"there is no segment {segment_id!r}; there are: {known}")
-        profiles = self.sequencer.live.all()
-        return self.registry.site.segments.members_at(segment_id, profiles, at, self.settings.profiles)
+        segments, profiles, count = self.registry.site.segments, self.sequencer.live.all(), 0
+        while some := list(islice(profiles, ASKED_AT_ONCE)):
+            count += segments.members_at(segment_id, iter(some), at, self.settings.profiles)
+            await asyncio.sleep(0)
+        return count
 
     def profiles(self) -> Iterator[Profile]:
         """Yield every profile; read only."""
@@ -358,11 +367,25 @@ class Engine(Custody):
                 records.append(DefinitionRecord(kind, definition_id, version, body, now))
                 self._offset += 1
                 self._note(records[-1])
-            changes_made = self._in_force(now, self._offset)
+            self.registry.compile()
+            site = self.registry.site
+            self.sequencer.begin(site.segments, site.aggregates, upto=self._offset, at=now)
         self._queue(writer, now, records)
-        self._publish(changes_made)
+        await asyncio.shield(asyncio.ensure_future(self._ask_everybody(writer)))
         await self._on_disk()
         await self._settle(self.checkpoint())
+
+    async def _ask_everybody(self, writer: Writer) -> None:
+        """Ask everybody about new definitions, a few at a time, so that events and pages have their turn between."""
+        more = True
+        while more:
+            try:
+                more = self.sequencer.ask(ASKED_AT_ONCE)
+            except Exception:
+                writer.fail(StoreError("new definitions could not be asked about everybody"))
+                raise
+            self._publish(self.sequencer.moved())
+            await asyncio.sleep(0)
 
     def definitions(self, kind: DefinitionKind) -> tuple[Definition, ...]:
         """Return the definitions of a kind that are in force, ordered by id."""

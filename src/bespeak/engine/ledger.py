@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from random import Random
 from typing import Self, assert_never
 
+import msgspec
+
 from bespeak.catalog import Catalog, Item
 from bespeak.clock import HOUR, SECOND, Clock, Instant, SystemClock
 from bespeak.engine import keyring
@@ -62,11 +64,25 @@ TICK_SECONDS = 0.1
 FLIPS_A_TICK = 5_000
 """Profiles whose due flips are worked through in one go, so that nobody waits long; the rest follow a tick later."""
 
+CUT_AT_ONCE = 200
+"""Profiles whose rows of a checkpoint are made before others have their turn: some ten milliseconds."""
+
+ASKED_AT_ONCE = 200
+"""Profiles that new definitions are asked about before others have their turn: some ten milliseconds."""
+
 PROBE_SECONDS = 2
 """How soon the disk is tried again after a failed commit, when no event comes that would try it."""
 
 UNDO_SECONDS = 1.0
 """How soon a store that could not be read after a failed commit is asked again."""
+
+
+class Cutting(msgspec.Struct, frozen=True, eq=False):
+    """A checkpoint that is being made, who writes it, and what waits for it."""
+
+    writer: Writer
+    future: asyncio.Future[None]
+    cut: Cut
 
 
 class Ledger:
@@ -104,7 +120,9 @@ class Ledger:
         self._items: dict[str, Item | None] = {}
         self._quarantined = 0
         self._importing = 0
+        self._import_turn = asyncio.Lock()
         self._pending: dict[asyncio.Future[None], frozenset[ProfileId]] = {}
+        self._cutting: Cutting | None = None
         self._changing = asyncio.Lock()
         self._undoing = False
         self._probe_at = 0.0
@@ -317,6 +335,10 @@ class Ledger:
         now = self.clock.now()
         self._items.clear()
         self._pending.clear()
+        if self._cutting is not None:
+            self._cutting.future.set_exception(StoreError("the checkpoint was undone with what it would hold"))
+            self._cutting.future.exception()  # seen: nobody need wait for it
+            self._cutting = None
         self.vault.load()
         self.sequencer.timers.clear()
         self.sequencer.timers.refill(now)  # before the log is applied, which notes what it changes
@@ -355,20 +377,25 @@ class Ledger:
         """Queue a consistent cut of everything folded so far; None when nothing changed, or nothing can be written."""
         if self._writer is None or not self._writer.ready:
             return None
+        self._end_cut()
         now = self.clock.now()
         models = models or abs(now - self._models_written) > self.settings.engine.models_seconds * SECOND
-        pending = frozenset(self.sequencer.live.dirty)
-        cut = self._cut(models=models)
+        cut = self._begin_cut(models=models)
         if not cut.changed:
             self._shrink()
             return None
         if models:
             self._models_written = now
-        entry = Entry(asyncio.get_running_loop().create_future(), documents=cut.documents, checkpoint=cut.checkpoint)
-        return asyncio.shield(self._put_cut(self._writer, entry, cut, pending))
+        future = asyncio.get_running_loop().create_future()
+        self._pending[future] = cut.changing
+        self._cutting = cutting = Cutting(self._writer, future, cut)
+        self._cut_some(cutting)
+        return asyncio.shield(future)
 
-    def _cut(self, *, models: bool, forgotten: Iterable[ProfileId] = ()) -> Cut:
-        return checkpoint(
+    def _begin_cut(self, *, models: bool, forgotten: Iterable[ProfileId] = ()) -> Cut:
+        """Begin a cut as of now; everybody has been asked anew by then, whom new definitions leave to ask."""
+        self.sequencer.ask()
+        cut = checkpoint(
             self.sequencer,
             self.registry,
             self.models,
@@ -378,14 +405,34 @@ class Ledger:
             models_due=models,
             forgotten=forgotten,
         )
-
-    def _put_cut(self, writer: Writer, entry: Entry, cut: Cut, pending: frozenset[ProfileId]) -> asyncio.Future[None]:
         self._items = {}
-        future = self._put(writer, entry)
-        self._pending[future] = pending
-        mark = self._dedupe.mark()
-        future.add_done_callback(lambda done: self._written(done, cut.removed, mark))
-        return future
+        return cut
+
+    def _cut_some(self, cutting: Cutting, most: int | None = CUT_AT_ONCE) -> None:
+        """Make some rows of a checkpoint; the rest a turn of the loop later, and in the end the checkpoint itself."""
+        if self._cutting is not cutting:
+            return  # it came to its end, or was undone
+        try:
+            more = self.sequencer.live.cut(most)
+        except Exception:
+            cutting.writer.fail(StoreError("a checkpoint could not be made"))
+            raise
+        if more:
+            asyncio.get_running_loop().call_soon(self._cut_some, cutting)
+            return
+        self._cutting = None
+        rows = cutting.cut.with_rows(self.sequencer.live.rows())
+        self._put_cut(cutting, Entry(cutting.future, documents=cutting.cut.documents, checkpoint=rows))
+
+    def _end_cut(self) -> None:
+        """Bring the checkpoint that is being made to its end."""
+        if self._cutting is not None:
+            self._cut_some(self._cutting, None)
+
+    def _put_cut(self, cutting: Cutting, entry: Entry) -> None:
+        self._put(cutting.writer, entry)
+        mark, removed = self._dedupe.mark(), cutting.cut.removed
+        cutting.future.add_done_callback(lambda done: self._written(done, removed, mark))
 
     async def checkpoint_now(self) -> int:
         """Write a consistent cut, wait until it is on disk, and return the offset that it includes.
@@ -444,7 +491,7 @@ class Ledger:
         if not self._importing:
             self._publish(self.sequencer.advance(now, most=FLIPS_A_TICK))
         due = min(due, now + self._every)  # a clock that was set back puts nothing off
-        if now < due or self._pending:
+        if now < due or self._pending or self.sequencer.live.owing:
             return due
         self.checkpoint()
         return now + self._every

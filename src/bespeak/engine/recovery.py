@@ -15,7 +15,7 @@ from bespeak.engine.sequencer import Sequencer
 from bespeak.engine.site import Registry
 from bespeak.engine.vault import ALIAS, STORE, Vault
 from bespeak.ids import ProfileId
-from bespeak.stores import Checkpoint, Document, Product, Store
+from bespeak.stores import Checkpoint, Document, Product, ProfileRow, Store
 
 STATE = "state"
 
@@ -34,15 +34,29 @@ class Totals(msgspec.Struct, frozen=True):
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """One checkpoint, with the documents that are true as of it, and the profiles that are not in it any more.
+    """One checkpoint but for its profiles' rows, which the live table makes: `with_rows` puts them in.
 
-    `changed` says whether anything has, since the one before.
+    Parameters
+    ----------
+    documents
+        Those that are true as of it.
+    removed
+        Profiles that are not in it any more.
+    changing
+        Profiles whose rows it will have.
+    changed
+        Whether anything has, since the one before.
     """
 
     checkpoint: Checkpoint
     documents: tuple[Document, ...]
     removed: tuple[ProfileId, ...]
+    changing: frozenset[ProfileId]
     changed: bool
+
+    def with_rows(self, rows: tuple[ProfileRow, ...]) -> Checkpoint:
+        """Return the whole checkpoint."""
+        return msgspec.structs.replace(self.checkpoint, profiles=rows)
 
 
 def checkpoint(
@@ -56,7 +70,7 @@ def checkpoint(
     models_due: bool,
     forgotten: Iterable[ProfileId] = (),
 ) -> Cut:
-    """Gather what changed since the last checkpoint.
+    """Gather what changed since the last checkpoint; the rows of profiles are begun, and the live table's to end.
 
     Parameters
     ----------
@@ -69,20 +83,20 @@ def checkpoint(
     """
     documents = (*registry.changed(), *(_item_document(item_id, item, offset) for item_id, item in items.items()))
     aliases, sequencer.new_aliases = sequencer.new_aliases, {}
-    rows, removed = sequencer.live.changed()
+    changing = frozenset(sequencer.live.dirty)
+    removed = sequencer.live.begin_cut()
     products = models.products(offset, full=models_due)
-    changed = bool(rows or removed or aliases or documents or products)
+    changed = bool(changing or removed or aliases or documents or products)
     totals = Totals(sequencer.profiles, sequencer.sizes, sealed=True)
     old, sequencer.plain = sequencer.plain, ()
     cut = Checkpoint(
         offset=offset,
-        profiles=rows,
         removed=(*(vault.name(profile_id) for profile_id in removed), *old),
         aliases={vault.name(alias): _seal_alias(vault, alias, profile_id) for alias, profile_id in aliases.items()},
         unaliased=(*(vault.name(alias) for alias in forgotten), *old),
         products=(Product(STATE, offset, msgspec.msgpack.encode(totals)), *products),
     )
-    return Cut(cut, documents, removed, changed)
+    return Cut(cut, documents, removed, changing, changed)
 
 
 def recover(
@@ -99,6 +113,7 @@ def recover(
     held = store.product(STATE)
     totals = msgspec.msgpack.decode(held.data, type=Totals) if held is not None else Totals()
     sequencer.live.clear()
+    sequencer.moved()
     sequencer.new_aliases = {}
     sequencer.plain = ()
     if totals.sealed:

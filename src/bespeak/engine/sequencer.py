@@ -112,6 +112,7 @@ class Sequencer:
         self.segments = Segments()
         self.sizes: dict[str, int] = {}
         self.profiles = 0
+        self._moved: list[Change] = []
         self._feeds = Feeds(())
         self._folding = Folding(self._feeds, catalog.item, settings.profiles)
 
@@ -239,24 +240,50 @@ class Sequencer:
     def define(
         self, segments: Segments, aggregates: tuple[Aggregate, ...], *, upto: int, at: Instant
     ) -> tuple[Change, ...]:
+        """Put new definitions in force and ask everybody at once, as `begin` and `ask` do a few at a time."""
+        self.begin(segments, aggregates, upto=upto, at=at)
+        self.ask()
+        return self.moved()
+
+    def begin(self, segments: Segments, aggregates: tuple[Aggregate, ...], *, upto: int, at: Instant) -> None:
         """Put new definitions in force: history counts in what they newly declare, and everybody is asked again.
 
-        What was due by `at` flips first, under the definitions that it was due under.
+        What was due by `at` flips first, under the definitions that it was due under. Who is asked when changes
+        nothing: each is asked as of `at`, in `ask` or before anything else happens to them, whichever comes first.
 
         Parameters
         ----------
         upto
             The log's offset up to which history is read; all of it is durable.
         """
-        changes = [change for profile in self._everybody() for change in self.advance_profile(profile, at)]
-        held = self._feeds
+        self.ask()  # under the definitions so far, should there be anybody left
+        before, held = self.segments, self._feeds
         self.segments = segments
         self._set_feeds(aggregates)
         new = self._feeds.beyond(held)
         if new.keys:
             self._backfill(new, upto)
-        changes += self._ask_everybody(at)
-        return tuple(changes)
+        self.sizes = {segment.id: 0 for segment in segments.all()}
+        self.live.owe(lambda profile: self._ask_one(profile, before, at))
+
+    def ask(self, most: int | None = None) -> bool:
+        """Ask at most `most` people anew (None: all who are left), and say whether more are left."""
+        return self.live.settle(most)
+
+    def moved(self) -> tuple[Change, ...]:
+        """Return who moved where by being asked anew, since the last call."""
+        moved, self._moved = tuple(self._moved), []
+        return moved
+
+    def _ask_one(self, profile: Profile, before: Segments, at: Instant) -> None:
+        settings = self._settings.profiles
+        if profile.next_flip_at <= at:
+            self._moved += before.advance(profile, at, settings)
+        self._moved += self.segments.classify_all(profile, max(profile.last_seen, at), settings)
+        self.live.touch(profile.id)
+        self.timers.note(profile.id, profile.next_flip_at)
+        for segment_id in profile.segments:
+            self.sizes[segment_id] = self.sizes.get(segment_id, 0) + 1
 
     def restore(
         self, segments: Segments, aggregates: tuple[Aggregate, ...], sizes: Mapping[str, int], profiles: int
@@ -341,17 +368,6 @@ class Sequencer:
                     opened = open_event(self._vault, record, offset)
                     if opened is not None:
                         yield opened[0]
-
-    def _ask_everybody(self, at: Instant) -> list[Change]:
-        changes: list[Change] = []
-        self.sizes = {segment.id: 0 for segment in self.segments.all()}
-        for profile in self._everybody():
-            changes += self.segments.classify_all(profile, max(profile.last_seen, at), self._settings.profiles)
-            self.live.touch(profile.id)
-            self.timers.note(profile.id, profile.next_flip_at)
-            for segment_id in profile.segments:
-                self.sizes[segment_id] = self.sizes.get(segment_id, 0) + 1
-        return changes
 
     def _everybody(self) -> Iterator[Profile]:
         for profile_id in self.live.ids():

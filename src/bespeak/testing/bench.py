@@ -27,6 +27,7 @@ from bespeak.engine import Definition, Engine
 from bespeak.errors import InvalidInput
 from bespeak.privacy import Key
 from bespeak.settings import Settings
+from bespeak.sources import import_in_turn
 from bespeak.stores import MemorySettings, SqliteSettings
 from bespeak.testing.bench_erase import erase_cost, seal_cost
 from bespeak.testing.bench_http import ingest_by_http
@@ -153,11 +154,10 @@ async def _imported() -> Result:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=folder, store=SqliteSettings())
         engine, key = await _engine(settings, items=500)
-        bodies = list(_bodies(EVENTS * 2, size=500))
+        bodies = list(_bodies(EVENTS * 2, size=1_500))
         parsed = [engine.parse(body, key=key) for body in bodies]
         began = time.perf_counter()
-        for one in parsed:
-            await engine.import_events(one.events)
+        await import_in_turn(engine, (one.events for one in parsed))
         took = time.perf_counter() - began
         await engine.close()
     events = sum(len(one.events) for one in parsed)
