@@ -384,7 +384,8 @@ def test_digests_of_an_hour_that_is_over_are_sorted_and_still_found(path):
     wait_until(lambda: store._reader.execute("SELECT count(*) FROM seen WHERE part = 0").fetchone() == (1,))
     absent = [digest(number) for number in range(200_000, 200_200)]
     assert store.seen([*digests, *absent]) == frozenset(digests)
-    assert {hour: len(data) for hour, data in store.seen_since(0, limit=1_000_000).items()} == {7: 16 * len(digests), 8: 16}
+    packed = store.seen_since(0, limit=1_000_000)
+    assert {hour: len(data) for hour, data in packed.items()} == {7: 16 * len(digests), 8: 16}
     store.close()
     again = SqliteStore(path)
     assert again.seen([*digests, *absent]) == frozenset(digests)

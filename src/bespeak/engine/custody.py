@@ -9,9 +9,10 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import msgspec
 
 from bespeak.clock import format_time
-from bespeak.engine.ledger import Cutting, Ledger
+from bespeak.engine.ledger import Ledger
 from bespeak.engine.quarantine import about
 from bespeak.engine.records import ErasureRecord, without
+from bespeak.engine.recovery import Cutting
 from bespeak.engine.vault import Erased
 from bespeak.engine.writer import Entry
 from bespeak.errors import NotFound
@@ -95,6 +96,7 @@ class Custody(Ledger):
     async def _erase(self, any_id: str) -> ErasureReceipt:
         self._open_writer()
         await self._on_disk()
+        await self._released()
         writer = self._open_writer()
         self._end_cut()
         self.sequencer.ask()
@@ -107,7 +109,7 @@ class Custody(Ledger):
             self.sequencer.forget(profile)
         names = tuple(sorted(document.id for document in documents))
         goes = about(self.vault, ids, numbers)
-        cut = self._begin_cut(models=True, forgotten=ids)
+        cut = self._cut(models=True, forgotten=ids)
         self.sequencer.live.cut()
         cutting = Cutting(writer, asyncio.get_running_loop().create_future(), cut)
         self._pending[cutting.future] = cut.changing

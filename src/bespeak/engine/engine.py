@@ -14,16 +14,15 @@ from bespeak.clock import DAY, HOUR, Instant
 from bespeak.decide import DecideRequest, Decision
 from bespeak.engine import keyring
 from bespeak.engine.answers import EventResult, Receipt, profile_answer
-from bespeak.engine.custody import LATE, Custody
+from bespeak.engine.custody import LATE
 from bespeak.engine.dedupe import digests_of
-from bespeak.engine.definitions import Applied, Definition, DefinitionKind
+from bespeak.engine.defining import ASKED_AT_ONCE, Defining
 from bespeak.engine.feed import Live, Subscription
-from bespeak.engine.ledger import ASKED_AT_ONCE
 from bespeak.engine.pages import OWN
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
-from bespeak.engine.records import DefinitionRecord, ItemsRecord, Record, SealedRecord, seal_event, subject_of
-from bespeak.engine.writer import Entry, Writer
-from bespeak.errors import Conflict, NotFound, StoreError, Unavailable
+from bespeak.engine.records import ItemsRecord, Record, SealedRecord, seal_event, subject_of
+from bespeak.engine.writer import Entry
+from bespeak.errors import Conflict, NotFound, Unavailable
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
 from bespeak.ids import ProfileId
 from bespeak.privacy import Key, KeyKind, Refused, consent_only, repeats
@@ -40,10 +39,16 @@ IMPORTED = "import"
 TAKEN_AT_ONCE = 250
 """Events of an import that are taken before others have their turn: some ten milliseconds."""
 
+LATER_MAX = 10_000
+"""Records of decisions that wait while events are held back."""
+
+RECORDED_AT_ONCE = 50
+"""Of these, how many are taken in before others have their turn: some ten milliseconds."""
+
 JOINS_PEOPLE = "two known people are joined only with the secret key: a userSignature proves userId, not previousId"
 
 
-class Engine(Custody):
+class Engine(Defining):
     """A running bespeak.
 
     Make one with `Engine.open`, then `await start()`; `await close()` drains it.
@@ -81,6 +86,7 @@ class Engine(Custody):
 
     async def track(self, parsed: Parsed, key: Key) -> tuple[EventResult, ...]:
         """Take events in and wait until they are on disk. Results stand in the order of the body."""
+        await self._released()
         receipt = self.accept(parsed, key)
         await receipt.durable
         return receipt.results
@@ -98,14 +104,17 @@ class Engine(Custody):
         """
         self._importing += 1
         results: list[EventResult] = []
+        commits: list[asyncio.Future[None]] = []
         try:
             async with self._import_turn:
                 for start in range(0, len(events), TAKEN_AT_ONCE):
-                    if start:
-                        await asyncio.sleep(0)  # others have their turn between
+                    await asyncio.sleep(0)  # others have their turn between
+                    await self._released()
                     some = events[start : start + TAKEN_AT_ONCE]
                     results += self._take_all(some, (), IMPORTED, trusted=True, imported=True)
-            await self._on_disk()
+                    commits.append(self._durable())
+            for commit in commits:
+                await asyncio.shield(commit)
         finally:
             self._importing -= 1
         statuses = [result.status for result in results]
@@ -121,6 +130,8 @@ class Engine(Custody):
         imported: bool = False,
     ) -> list[EventResult]:
         writer = self._open_writer()
+        if self._held is not None:
+            raise Unavailable("history is being counted for a new definition", retry_after=1)
         now = self.clock.now()
         digests = digests_of(events)
         here = self._dedupe.known(digests, ever=imported)
@@ -221,18 +232,36 @@ class Engine(Custody):
         if not decision.personalized:
             self.metrics.add("bespeak_decisions_default_total")
         self._publish(answer.changes)
-        if answer.event is not None and (self._writer is None or not self._writer.ready):
-            self.metrics.add("bespeak_decisions_unrecorded_total")  # the page has its answer; memory must not grow
-        elif answer.event is not None and self._writer is not None:
-            records: list[Record] = []
-            with self._all_or_none():
-                self._take(answer.event, records, trusted=True, imported=False)
-            self._queue(self._writer, answer.event.received, records)
+        if answer.event is not None:
+            self._record(answer.event)
         if self._feed.watched:
             self._feed.push(
                 Live("decision", decision.at, answer.profile, ", ".join(decision.slots), {"reason": decision.reason})
             )
         return decision
+
+    def _record(self, event: Event) -> None:
+        """Take in the record of a decision, now or when events are not held back any more, if there is room for it."""
+        writer, held = self._writer, self._held
+        if writer is None or not writer.ready or (held is not None and len(self._later) >= LATER_MAX):
+            self.metrics.add("bespeak_decisions_unrecorded_total")  # the page has its answer; memory must not grow
+        elif held is not None:
+            if not self._later:
+                held.add_done_callback(lambda _: self._record_later())
+            self._later.append(event)
+        else:
+            records: list[Record] = []
+            with self._all_or_none():
+                self._take(event, records, trusted=True, imported=False)
+            self._queue(writer, event.received, records)
+
+    def _record_later(self) -> None:
+        """Record some of the decisions that were made meanwhile, and the rest a turn of the loop later."""
+        some, self._later = self._later[:RECORDED_AT_ONCE], self._later[RECORDED_AT_ONCE:]
+        for event in some:
+            self._record(event)
+        if self._later and self._held is None:
+            asyncio.get_running_loop().call_soon(self._record_later)
 
     # -- what is known
 
@@ -318,78 +347,6 @@ class Engine(Custody):
             self._queue(writer, now, [record])
         await self._on_disk()
         return len(put) + len(removed)
-
-    async def apply(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:
-        """Put definitions in force, all or none; unchanged ones keep their version.
-
-        Raises
-        ------
-        DefinitionError
-            One is not well formed; nothing was changed.
-        """
-        async with self._changing:
-            return await self._apply_all(definitions)
-
-    async def _apply_all(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:
-        results: list[Applied] = []
-        changes: list[Definition] = []
-        for definition in definitions:
-            held = self.registry.get(definition.kind, definition.id)
-            if held is not None and held.body == definition.body:
-                results.append(Applied(definition.kind, definition.id, held.version, "unchanged"))
-                continue
-            version = self.registry.next_version(definition.kind, definition.id)
-            changes.append(msgspec.structs.replace(definition, version=version))
-            results.append(Applied(definition.kind, definition.id, version, "created" if held is None else "updated"))
-        self.registry.with_changes(changes)
-        await self._define([(one.kind, one.id, one.version, one.body) for one in changes])
-        return tuple(results)
-
-    async def delete(self, kind: DefinitionKind, definition_id: str) -> Applied:
-        """Take a definition out of force; its versions stay readable."""
-        async with self._changing:
-            if self.registry.get(kind, definition_id) is None:
-                raise NotFound(f"there is no {kind} {definition_id!r}")
-            self.registry.with_changes((), [(kind, definition_id)])
-            version = self.registry.next_version(kind, definition_id)
-            await self._define([(kind, definition_id, version, None)])
-        return Applied(kind, definition_id, version, "deleted")
-
-    async def _define(self, changes: list[tuple[DefinitionKind, str, int, dict[str, Any] | None]]) -> None:
-        if not changes:
-            return
-        writer = self._open_writer()
-        await self._on_disk()  # a newly declared aggregate reads history from the log, so all of it must be there
-        now = self.clock.now()
-        records: list[Record] = []
-        with self._all_or_none():
-            for kind, definition_id, version, body in changes:
-                records.append(DefinitionRecord(kind, definition_id, version, body, now))
-                self._offset += 1
-                self._note(records[-1])
-            self.registry.compile()
-            site = self.registry.site
-            self.sequencer.begin(site.segments, site.aggregates, upto=self._offset, at=now)
-        self._queue(writer, now, records)
-        await asyncio.shield(asyncio.ensure_future(self._ask_everybody(writer)))
-        await self._on_disk()
-        await self._settle(self.checkpoint())
-
-    async def _ask_everybody(self, writer: Writer) -> None:
-        """Ask everybody about new definitions, a few at a time, so that events and pages have their turn between."""
-        more = True
-        while more:
-            try:
-                more = self.sequencer.ask(ASKED_AT_ONCE)
-            except Exception:
-                writer.fail(StoreError("new definitions could not be asked about everybody"))
-                raise
-            self._publish(self.sequencer.moved())
-            await asyncio.sleep(0)
-
-    def definitions(self, kind: DefinitionKind) -> tuple[Definition, ...]:
-        """Return the definitions of a kind that are in force, ordered by id."""
-        return self.registry.all(kind)
 
     async def create_key(self, kind: KeyKind, name: str) -> tuple[Key, str]:
         """Make a key; the token is shown once and kept nowhere.

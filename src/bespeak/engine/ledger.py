@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from random import Random
 from typing import Self, assert_never
-
-import msgspec
 
 from bespeak.catalog import Catalog, Item
 from bespeak.clock import HOUR, SECOND, Clock, Instant, SystemClock
 from bespeak.engine import keyring
 from bespeak.engine.dedupe import Dedupe
-from bespeak.engine.feed import Feed, Live
+from bespeak.engine.feed import Feed
 from bespeak.engine.metrics import Metrics
 from bespeak.engine.models import Models
 from bespeak.engine.opening import open_store, place_of_keys
@@ -35,8 +33,9 @@ from bespeak.engine.records import (
     encode,
     open_event,
 )
-from bespeak.engine.recovery import Cut, checkpoint, recover
-from bespeak.engine.sequencer import Sequencer, Taken
+from bespeak.engine.recovery import Cut, Cutting, checkpoint, recover
+from bespeak.engine.sequencer import Sequencer
+from bespeak.engine.shown import Shown
 from bespeak.engine.site import Registry
 from bespeak.engine.vault import Vault
 from bespeak.engine.writer import Entry, Writer
@@ -67,9 +66,6 @@ FLIPS_A_TICK = 5_000
 CUT_AT_ONCE = 200
 """Profiles whose rows of a checkpoint are made before others have their turn: some ten milliseconds."""
 
-ASKED_AT_ONCE = 200
-"""Profiles that new definitions are asked about before others have their turn: some ten milliseconds."""
-
 PROBE_SECONDS = 2
 """How soon the disk is tried again after a failed commit, when no event comes that would try it."""
 
@@ -77,15 +73,7 @@ UNDO_SECONDS = 1.0
 """How soon a store that could not be read after a failed commit is asked again."""
 
 
-class Cutting(msgspec.Struct, frozen=True, eq=False):
-    """A checkpoint that is being made, who writes it, and what waits for it."""
-
-    writer: Writer
-    future: asyncio.Future[None]
-    cut: Cut
-
-
-class Ledger:
+class Ledger(Shown):
     """The state of a running bespeak, and its durability."""
 
     def __init__(
@@ -119,6 +107,8 @@ class Ledger:
         self._offset: int = 0
         self._items: dict[str, Item | None] = {}
         self._quarantined = 0
+        self._held: asyncio.Future[None] | None = None
+        self._later: list[Event] = []
         self._importing = 0
         self._import_turn = asyncio.Lock()
         self._pending: dict[asyncio.Future[None], frozenset[ProfileId]] = {}
@@ -227,9 +217,7 @@ class Ledger:
         if not records and not rejected:
             return
         row = self._row(now, records) if records else None
-        self._put(
-            writer, Entry(asyncio.get_running_loop().create_future(), row=row, seen=seen, rejected=rejected)
-        )
+        self._put(writer, Entry(asyncio.get_running_loop().create_future(), row=row, seen=seen, rejected=rejected))
 
     def _row(self, now: Instant, records: list[Record]) -> LogRow:
         return LogRow(self._offset - len(records) + 1, len(records), now, encode(records))
@@ -258,6 +246,11 @@ class Ledger:
     async def _on_disk(self) -> None:
         """Wait for the newest commit; whoever stops waiting takes nobody else's answer away."""
         await asyncio.shield(self._durable())
+
+    async def _released(self) -> None:
+        """Wait until events are not held back."""
+        while self._held is not None:
+            await asyncio.shield(self._held)
 
     def _open_writer(self) -> Writer:
         if self._writer is None:
@@ -380,7 +373,7 @@ class Ledger:
         self._end_cut()
         now = self.clock.now()
         models = models or abs(now - self._models_written) > self.settings.engine.models_seconds * SECOND
-        cut = self._begin_cut(models=models)
+        cut = self._cut(models=models)
         if not cut.changed:
             self._shrink()
             return None
@@ -392,7 +385,7 @@ class Ledger:
         self._cut_some(cutting)
         return asyncio.shield(future)
 
-    def _begin_cut(self, *, models: bool, forgotten: Iterable[ProfileId] = ()) -> Cut:
+    def _cut(self, *, models: bool, forgotten: Iterable[ProfileId] = ()) -> Cut:
         """Begin a cut as of now; everybody has been asked anew by then, whom new definitions leave to ask."""
         self.sequencer.ask()
         cut = checkpoint(
@@ -408,12 +401,12 @@ class Ledger:
         self._items = {}
         return cut
 
-    def _cut_some(self, cutting: Cutting, most: int | None = CUT_AT_ONCE) -> None:
+    def _cut_some(self, cutting: Cutting, *, whole: bool = False) -> None:
         """Make some rows of a checkpoint; the rest a turn of the loop later, and in the end the checkpoint itself."""
         if self._cutting is not cutting:
             return  # it came to its end, or was undone
         try:
-            more = self.sequencer.live.cut(most)
+            more = self.sequencer.live.cut(None if whole else CUT_AT_ONCE)
         except Exception:
             cutting.writer.fail(StoreError("a checkpoint could not be made"))
             raise
@@ -427,7 +420,7 @@ class Ledger:
     def _end_cut(self) -> None:
         """Bring the checkpoint that is being made to its end."""
         if self._cutting is not None:
-            self._cut_some(self._cutting, None)
+            self._cut_some(self._cutting, whole=True)
 
     def _put_cut(self, cutting: Cutting, entry: Entry) -> None:
         self._put(cutting.writer, entry)
@@ -509,38 +502,3 @@ class Ledger:
         self.store.close()
         if self.lock is not None:
             self.lock.release()
-
-    # -- showing
-
-    def _show(self, event: Event, taken: Taken) -> None:
-        if taken.profile is not None:
-            self._feed.push(Live("event", event.time, taken.profile, event.name, {"type": event.type}))
-
-    def _publish(self, changes: tuple[Change, ...]) -> None:
-        if not changes:
-            return
-        self.metrics.add("bespeak_segment_changes_total", len(changes))
-        if self._feed.watched:
-            for change in changes:
-                detail = {"entered": change.entered, "why": change.why}
-                self._feed.push(Live("segment", change.at, change.profile, change.segment, detail))
-
-    def segment_sizes(self) -> dict[str, int]:
-        """Return how many members each segment has now."""
-        return {segment.id: self.sequencer.sizes.get(segment.id, 0) for segment in self.registry.site.segments.all()}
-
-    def _gauges(self) -> Mapping[str, float]:
-        sizes = {f'bespeak_segment_members{{segment="{one}"}}': size for one, size in self.segment_sizes().items()}
-        return {
-            "bespeak_profiles": self.sequencer.profiles,
-            "bespeak_items": self.catalog_size(),
-            "bespeak_log_offset": self._offset,
-            "bespeak_profiles_live": len(self.sequencer.live),
-            "bespeak_quarantine": min(self._quarantined, self.settings.store.rejected_max),
-            "bespeak_queue_bytes": 0 if self._writer is None else self._writer.waiting_bytes,
-            **sizes,
-        }
-
-    def catalog_size(self) -> int:
-        """Return how many items the catalog holds."""
-        return len(self.catalog)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable, Iterable, Mapping
 
@@ -14,6 +15,7 @@ from bespeak.engine.records import Record, decode
 from bespeak.engine.sequencer import Sequencer
 from bespeak.engine.site import Registry
 from bespeak.engine.vault import ALIAS, STORE, Vault
+from bespeak.engine.writer import Writer
 from bespeak.ids import ProfileId
 from bespeak.stores import Checkpoint, Document, Product, ProfileRow, Store
 
@@ -57,6 +59,14 @@ class Cut(msgspec.Struct, frozen=True):
     def with_rows(self, rows: tuple[ProfileRow, ...]) -> Checkpoint:
         """Return the whole checkpoint."""
         return msgspec.structs.replace(self.checkpoint, profiles=rows)
+
+
+class Cutting(msgspec.Struct, frozen=True, eq=False):
+    """A checkpoint that is being made, who writes it, and what waits for it."""
+
+    writer: Writer
+    future: asyncio.Future[None]
+    cut: Cut
 
 
 def checkpoint(

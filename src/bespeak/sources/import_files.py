@@ -25,7 +25,10 @@ class ImportInto(Protocol):
     """What an import needs of the engine."""
 
     def import_events(self, events: Sequence[Event]) -> Coroutine[Any, Any, tuple[int, int, int]]:
-        """Keep events, behind those of the call before; return how many were accepted, known already, and refused for lack of consent."""
+        """Keep events, behind those of the call before.
+
+        Returns how many were accepted, known already, and refused for lack of consent.
+        """
         ...
 
     async def put_items(self, items: Sequence[Item]) -> int:

@@ -137,4 +137,8 @@ def _wal_bytes(commit: Commit) -> int:
     rows = 2 + len(commit.documents) + len(commit.rejected)
     if commit.checkpoint is not None:
         rows += len(commit.checkpoint.profiles) + len(commit.checkpoint.aliases)
-    return rows * PAGE_SIZE + sum(len(row.payload) for row in commit.rows) + 2 * sum(len(packed) for packed, _ in commit.seen)
+    return (
+        rows * PAGE_SIZE
+        + sum(len(row.payload) for row in commit.rows)
+        + 2 * sum(len(packed) for packed, _ in commit.seen)
+    )

@@ -130,9 +130,12 @@ def check_digests_load_packed_by_hour(make: StoreMaker) -> None:
         equal("from hour 10", unpacked(store, 10), {})
         equal("from hour -1", set(unpacked(store, -1)), {7, 8, 9})
         store.commit(Commit(seen=((digest(6) + digest(7), 9), (digest(8) + digest(9), -1))))
-        equal("packed in one", store.seen([digest(each) for each in range(6, 10)]), frozenset(map(digest, range(6, 10))))
+        equal(
+            "packed in one", store.seen([digest(each) for each in range(6, 10)]), frozenset(map(digest, range(6, 10)))
+        )
         equal("the newest three", unpacked(store, 0, limit=3), {9: {digest(5), digest(6), digest(7)}})
-        equal("the newest four", {hour: len(each) for hour, each in unpacked(store, 0, limit=4).items()}, {8: 1, 9: 3})
+        four = unpacked(store, 0, limit=4)
+        equal("the newest four", {hour: len(each) for hour, each in four.items()}, {8: 1, 9: 3})
 
 
 def check_forgetting_spares_what_has_no_age(make: StoreMaker) -> None:
