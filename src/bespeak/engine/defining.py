@@ -17,10 +17,10 @@ from bespeak.engine.site import Site
 from bespeak.engine.writer import Writer
 from bespeak.errors import NotFound, StoreError
 
-ASKED_AT_ONCE = 200
+ASKED_AT_ONCE = 100
 """People who are asked about a definition before others have their turn: some ten milliseconds."""
 
-READ_AT_ONCE = 500
+READ_AT_ONCE = 250
 """Records of the log that are read before others have their turn: some ten milliseconds."""
 
 
@@ -49,7 +49,7 @@ class Defining(Custody):
             version = self.registry.next_version(definition.kind, definition.id)
             changes.append(msgspec.structs.replace(definition, version=version))
             results.append(Applied(definition.kind, definition.id, version, "created" if held is None else "updated"))
-        site = self.registry.with_changes(changes)
+        site = await asyncio.to_thread(self.registry.with_changes, tuple(changes))
         await self._define([(one.kind, one.id, one.version, one.body) for one in changes], site)
         return tuple(results)
 
@@ -58,7 +58,7 @@ class Defining(Custody):
         async with self._changing:
             if self.registry.get(kind, definition_id) is None:
                 raise NotFound(f"there is no {kind} {definition_id!r}")
-            site = self.registry.with_changes((), [(kind, definition_id)])
+            site = await asyncio.to_thread(self.registry.with_changes, (), ((kind, definition_id),))
             version = self.registry.next_version(kind, definition_id)
             await self._define([(kind, definition_id, version, None)], site)
         return Applied(kind, definition_id, version, "deleted")
@@ -75,9 +75,8 @@ class Defining(Custody):
                     records.append(DefinitionRecord(kind, definition_id, version, body, now))
                     self._offset += 1
                     self._note(records[-1])
-                self.registry.compile()
-                in_force = self.registry.site
-                self.sequencer.begin(in_force.segments, in_force.aggregates, backfill, at=now)
+                self.registry.site = site
+                self.sequencer.begin(site.segments, site.aggregates, backfill, at=now)
             self._queue(writer, now, records)
             durable = self._durable()
         await asyncio.shield(asyncio.ensure_future(self._ask_everybody(writer)))

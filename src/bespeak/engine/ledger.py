@@ -63,7 +63,7 @@ TICK_SECONDS = 0.1
 FLIPS_A_TICK = 5_000
 """Profiles whose due flips are worked through in one go, so that nobody waits long; the rest follow a tick later."""
 
-CUT_AT_ONCE = 200
+CUT_AT_ONCE = 100
 """Profiles whose rows of a checkpoint are made before others have their turn: some ten milliseconds."""
 
 PROBE_SECONDS = 2
