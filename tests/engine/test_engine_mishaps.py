@@ -159,7 +159,7 @@ def test_messages_of_one_busy_hour_stay_within_the_bound_and_are_found_on_disk()
     hour = START // HOUR
     for name in names:
         assert not dedupe.has(name)
-        dedupe.add(name, hour)
+        dedupe.add((name,), hour)
     dedupe.shrink(0)
     assert len(dedupe) == 5_000, "none of them is on disk yet"
     mark = dedupe.mark()
@@ -172,5 +172,5 @@ def test_messages_of_one_busy_hour_stay_within_the_bound_and_are_found_on_disk()
     assert len(again) <= 1_000
     assert all(again.has(name) for name in names)
     assert not again.has(digest("site", "another"))
-    again.add(digest("site", "tomorrow"), hour + 25)
+    again.add((digest("site", "tomorrow"),), hour + 25)
     assert len(again) == 1

@@ -72,7 +72,7 @@ async def test_all_clicks_of_a_shop_import_and_its_segments_equal_pandas(data: P
         for month, day in ((4, 1), (5, 12), (6, 30), (7, 15), (8, 10)):
             members = days[(days["month"] == month) & (days["day"] == day)].index
             noon = parse_time(f"2008-{month:02d}-{day:02d}T12:00:00")
-            assert engine.segment_count("busy_days", at=noon) == len(busy & set(members))
+            assert await engine.segment_count("busy_days", at=noon) == len(busy & set(members))
         assert engine.segment_sizes()["busy_days"] == 0, "a day's window was left long ago"
         _one_more_click_changes_the_page(engine, key, clicks)
     finally:

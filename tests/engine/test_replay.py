@@ -140,8 +140,9 @@ async def test_the_first_difference_is_named_with_both_values() -> None:
     profile.counts[name] += 1
     profile.first_seen -= DAY
     engine.sequencer.live.touch(profile.id)
-    rows, _ = engine.sequencer.live.changed()
-    tampered(store, profiles=rows)
+    engine.sequencer.live.begin_cut()
+    engine.sequencer.live.cut()
+    tampered(store, profiles=engine.sequencer.live.rows())
     found = replay(SETTINGS, store, clock=clock).difference
     assert found is not None
     assert (found.kind, found.id, found.field) == ("profile", profile.id, f"counts.{name}")

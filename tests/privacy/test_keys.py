@@ -101,3 +101,11 @@ def test_a_key_reads_back_as_it_was_kept(key):
 def test_bytes_that_are_no_key_are_refused(data):
     with pytest.raises(InvalidInput, match="bytes of a key"):
         decode_key(data)
+
+
+@pytest.mark.parametrize("name", ["bespeak", "import", " Import ", "local"])
+def test_a_key_may_not_have_the_name_of_what_marks_other_events(name):
+    with pytest.raises(InvalidInput, match="marked with") as refused:
+        make_key("write", name, at=0, token_bytes=bytes)
+    assert "choose another name" in refused.value.message
+    assert make_key("write", "importer", at=0, token_bytes=bytes)[0].name == "importer"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bespeak.privacy.envelope import Binding, DataKey, SealBroken, open_, seal, seal_under
-from bespeak.privacy.sealing import Field, Sealer, key_number
+from bespeak.privacy.sealing import Field, Sealer, key_number, nonces
 
 EVENT = Field("event")
 
@@ -57,3 +57,18 @@ def test_what_is_not_sealed_under_a_key_is_refused(sealed: bytes) -> None:
     """Else whoever can write to the disk could put plain bytes in the place of sealed ones."""
     with pytest.raises(SealBroken, match="version 1"):
         key_number(sealed)
+
+
+def test_nonces_are_drawn_many_at_a_time_and_each_is_given_once() -> None:
+    drawn: list[bytes] = []
+
+    def random(size: int) -> bytes:
+        drawn.append(os.urandom(size))
+        return drawn[-1]
+
+    source = nonces(random)
+    given = [next(source) for _ in range(1_000)]
+    assert {len(nonce) for nonce in given} == {12}
+    assert len(set(given)) == 1_000
+    assert b"".join(drawn).startswith(b"".join(given))
+    assert len(drawn) < 10

@@ -69,7 +69,7 @@ async def run(
     StoreLocked
         Another demo uses the directory.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)  # noqa: ASYNC240 - nothing else runs yet
     settings = _settings(data_dir, host, port)
     start = filling.history_start(SystemClock().now())
     state = load_state(data_dir, State(seed=seed, people=size[0], items=size[1], history_start=start))

@@ -12,6 +12,7 @@ from bespeak.clock import format_time
 from bespeak.engine.ledger import Ledger
 from bespeak.engine.quarantine import about
 from bespeak.engine.records import ErasureRecord, without
+from bespeak.engine.recovery import Cutting
 from bespeak.engine.vault import Erased
 from bespeak.engine.writer import Entry
 from bespeak.errors import NotFound
@@ -95,7 +96,10 @@ class Custody(Ledger):
     async def _erase(self, any_id: str) -> ErasureReceipt:
         self._open_writer()
         await self._on_disk()
+        await self._released()
         writer = self._open_writer()
+        self._end_cut()
+        self.sequencer.ask()
         profile, ids = self._person(any_id)
         now = self.clock.now()
         self._offset += 1
@@ -105,16 +109,19 @@ class Custody(Ledger):
             self.sequencer.forget(profile)
         names = tuple(sorted(document.id for document in documents))
         goes = about(self.vault, ids, numbers)
-        pending = frozenset(self.sequencer.live.dirty)
         cut = self._cut(models=True, forgotten=ids)
+        self.sequencer.live.cut()
+        cutting = Cutting(writer, asyncio.get_running_loop().create_future(), cut)
+        self._pending[cutting.future] = cut.changing
         entry = Entry(
-            asyncio.get_running_loop().create_future(),
+            cutting.future,
             row=self._row(now, [ErasureRecord(names, now)]),
             documents=(*cut.documents, *documents),
-            checkpoint=cut.checkpoint,
+            checkpoint=cut.with_rows(self.sequencer.live.rows()),
             forget=Forget(keys=numbers, rejected=goes),
         )
-        await self._put_cut(writer, entry, cut, pending)
+        self._put_cut(cutting, entry)
+        await cutting.future
         self.vault.destroyed(numbers)
         self.metrics.add("bespeak_erasures_total")
         before = self._quarantined

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from hashlib import blake2b
 
 from bespeak.clock import HOUR, Instant
-from bespeak.engine.sieve import Sieve
+from bespeak.engine.sieve import DIGEST_BYTES, Sieve
+from bespeak.events import Event
 from bespeak.stores import Store
 
 WINDOW_HOURS = 24
@@ -14,6 +16,20 @@ PARTS = 8
 
 PAGE_ROWS = 64
 """Rows of digests read from the store at once, each of at most some hundreds."""
+
+
+def digests_of(events: Iterable[Event]) -> list[bytes]:
+    """Return the digest of each event: what `ids.digest` makes of its source and message id."""
+    heads: dict[str, bytes] = {}
+    found: list[bytes] = []
+    for event in events:
+        head = heads.get(event.source)
+        if head is None:
+            source = event.source.encode()
+            head = heads[event.source] = len(source).to_bytes(4, "big") + source
+        name = event.message_id.encode()
+        found.append(blake2b(head + len(name).to_bytes(4, "big") + name, digest_size=DIGEST_BYTES).digest())
+    return found
 
 
 class Dedupe:
@@ -66,28 +82,39 @@ class Dedupe:
         """Whether the digests of before the start are all in the sieve."""
         return self._page is None
 
+    def known(self, digests: Collection[bytes], *, ever: bool = False) -> set[bytes]:
+        """Return those of the digests that were here within the window.
+
+        Parameters
+        ----------
+        ever
+            Ask the store too, also for those whose age is not kept: that is what an import compares with.
+        """
+        found: set[bytes] = set()
+        for _, part in self._parts:
+            if not part.isdisjoint(digests):
+                found |= part.intersection(digests)
+        asked = [digest for digest in digests if digest not in found]
+        if not ever and self._page is None:
+            sieves = [sieve for _, sieve in self._sieves]
+            asked = [digest for digest in asked if any(sieve.may_hold(digest) for sieve in sieves)] if sieves else []
+        return found | self._store.seen(asked) if asked else found
+
     def has(self, digest: bytes) -> bool:
         """Say whether the message was here within the window."""
-        for _, digests in self._parts:
-            if digest in digests:
-                return True
-        if self._page is None and not any(sieve.may_hold(digest) for _, sieve in self._sieves):
-            return False
-        return bool(self._store.seen((digest,)))
+        return bool(self.known((digest,)))
 
-    def on_disk(self, digests: Iterable[bytes]) -> frozenset[bytes]:
-        """Return those that were ever stored and not forgotten; for imports, whose digests have no age."""
-        return self._store.seen(digests)
-
-    def add(self, digest: bytes, hour: int) -> None:
-        """Note a message; the caller gives it to the store with the same commit as the event."""
+    def add(self, digests: Collection[bytes], hour: int) -> None:
+        """Note messages; the caller gives them to the store with the same commit as the events."""
+        if not digests:
+            return
         if not self._parts or self._parts[-1][0] != hour or len(self._parts[-1][1]) >= self._full:
             self._expire(hour)
             self._parts.append((hour, set()))
-        digests = self._parts[-1][1]
-        before = len(digests)
-        digests.add(digest)
-        self._size += len(digests) - before
+        part = self._parts[-1][1]
+        before = len(part)
+        part.update(digests)
+        self._size += len(part) - before
 
     def mark(self) -> int:
         """Return what `shrink` may drop once everything noted so far is durable: the parts that are full."""

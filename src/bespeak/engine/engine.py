@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -13,17 +14,18 @@ from bespeak.clock import DAY, HOUR, Instant
 from bespeak.decide import DecideRequest, Decision
 from bespeak.engine import keyring
 from bespeak.engine.answers import EventResult, Receipt, profile_answer
-from bespeak.engine.custody import LATE, Custody
-from bespeak.engine.definitions import Applied, Definition, DefinitionKind
+from bespeak.engine.custody import LATE
+from bespeak.engine.dedupe import digests_of
+from bespeak.engine.defining import ASKED_AT_ONCE, Defining
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.pages import OWN
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
-from bespeak.engine.records import DefinitionRecord, ItemsRecord, Record, SealedRecord, seal_event, subject_of
+from bespeak.engine.records import ItemsRecord, Record, SealedRecord, seal_event, subject_of
 from bespeak.engine.writer import Entry
 from bespeak.errors import Conflict, NotFound, Unavailable
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
-from bespeak.ids import ProfileId, digest
-from bespeak.privacy import Key, KeyKind, Refused, consent_only
+from bespeak.ids import ProfileId
+from bespeak.privacy import Key, KeyKind, Refused, consent_only, repeats
 from bespeak.profiles import Profile, Resolved, Unresolved, View
 from bespeak.stores import Document, Rejected
 
@@ -31,10 +33,22 @@ TIME_MIN: Instant = -719_000 * DAY
 TIME_MAX: Instant = 2_932_000 * DAY
 """What happened lies between these: other instants cannot be written as text."""
 
+IMPORTED = "import"
+"""The source of what was turned away of an import."""
+
+TAKEN_AT_ONCE = 250
+"""Events of an import that are taken before others have their turn: some ten milliseconds."""
+
+LATER_MAX = 10_000
+"""Records of decisions that wait while events are held back."""
+
+RECORDED_AT_ONCE = 50
+"""Of these, how many are taken in before others have their turn: some ten milliseconds."""
+
 JOINS_PEOPLE = "two known people are joined only with the secret key: a userSignature proves userId, not previousId"
 
 
-class Engine(Custody):
+class Engine(Defining):
     """A running bespeak.
 
     Make one with `Engine.open`, then `await start()`; `await close()` drains it.
@@ -63,6 +77,8 @@ class Engine(Custody):
             The store is not writable or too much waits for it; nothing was taken.
         """
         taken = self._take_all(parsed.events, parsed.rejected, key.name, trusted=key.kind == "secret")
+        if not parsed.rejected:
+            return Receipt(tuple(taken), self._durable())
         results = dict(zip(parsed.indexes, taken, strict=True))
         for rejection in parsed.rejected:
             results[rejection.index] = EventResult("rejected", rejection.message_id, sentence(rejection))
@@ -70,6 +86,7 @@ class Engine(Custody):
 
     async def track(self, parsed: Parsed, key: Key) -> tuple[EventResult, ...]:
         """Take events in and wait until they are on disk. Results stand in the order of the body."""
+        await self._released()
         receipt = self.accept(parsed, key)
         await receipt.durable
         return receipt.results
@@ -77,15 +94,27 @@ class Engine(Custody):
     async def import_events(self, events: Sequence[Event]) -> tuple[int, int, int]:
         """Take history in: the ids are kept without an age, so that an import may be repeated.
 
+        Calls at the same time are taken one behind the other, so that history keeps its order; each waits for the disk
+        by itself.
+
         Returns
         -------
         How many were accepted, were there before, and were refused: by consent, or since they cannot be kept (those
         are in the quarantine).
         """
         self._importing += 1
+        results: list[EventResult] = []
+        commits: list[asyncio.Future[None]] = []
         try:
-            results = self._take_all(events, (), "import", trusted=True, imported=True)
-            await self._on_disk()
+            async with self._import_turn:
+                for start in range(0, len(events), TAKEN_AT_ONCE):
+                    await asyncio.sleep(0)  # others have their turn between
+                    await self._released()
+                    some = events[start : start + TAKEN_AT_ONCE]
+                    results += self._take_all(some, (), IMPORTED, trusted=True, imported=True)
+                    commits.append(self._durable())
+            for commit in commits:
+                await asyncio.shield(commit)
         finally:
             self._importing -= 1
         statuses = [result.status for result in results]
@@ -101,33 +130,37 @@ class Engine(Custody):
         imported: bool = False,
     ) -> list[EventResult]:
         writer = self._open_writer()
+        if self._held is not None:
+            raise Unavailable("history is being counted for a new definition", retry_after=1)
         now = self.clock.now()
-        hour = -1 if imported else now // HOUR
-        digests = [digest(event.source, event.message_id) for event in events]
-        stored = self._dedupe.on_disk(digests) if imported else frozenset[bytes]()
+        digests = digests_of(events)
+        here = self._dedupe.known(digests, ever=imported)
         records: list[Record] = []
-        seen: list[tuple[bytes, int]] = []
+        taken: list[bytes] = []
         results: list[EventResult] = []
         kept_out = [seal_rejected(self.vault, one, source, now) for one in rejected]
         with self._all_or_none():
             for event, name in zip(events, digests, strict=True):
-                if name in stored or self._dedupe.has(name):
+                if name in here:
                     results.append(EventResult("duplicate", event.message_id))
                     continue
                 result = self._take(event, records, trusted=trusted, imported=imported)
+                results.append(result)
                 if result.status == "ok":
-                    self._dedupe.add(name, now // HOUR)
-                    seen.append((name, hour))
+                    here.add(name)
+                    taken.append(name)
                 elif result.status == "rejected":
                     kept_out.append(seal_turned_away(self.vault, event, result.reason or "", source, now))
-                results.append(result)
+        self._dedupe.add(taken, now // HOUR)
+        seen = ((b"".join(taken), -1 if imported else now // HOUR),) if taken else ()
         self._queue(writer, now, records, seen, tuple(kept_out))
         self._quarantined += len(kept_out)
-        self._count(results, rejected)
+        self._count(results, len(taken), len(rejected))
         return results
 
     def _take(self, event: Event, records: list[Record], *, trusted: bool, imported: bool) -> EventResult:
-        if not trusted and event.type == "alias" and self.sequencer.joins_people(event):
+        sequencer = self.sequencer
+        if not trusted and event.type == "alias" and sequencer.joins_people(event):
             return EventResult("rejected", event.message_id, JOINS_PEOPLE)
         if not TIME_MIN <= event.time < TIME_MAX:
             return EventResult("rejected", event.message_id, "time: expected microseconds since 1970, years 1 to 9996")
@@ -136,37 +169,43 @@ class Engine(Custody):
             if spared is None:
                 return EventResult("refused", event.message_id, LATE)
             event = spared
-        resolved = self.sequencer.whose(event)
+        resolved = sequencer.whose(event)
         if isinstance(resolved, Unresolved):
             return EventResult("rejected", event.message_id, resolved.reason)
-        admission = self.sequencer.admit(event, resolved)
+        joined = sequencer.joined(event, resolved)
+        admission = sequencer.admit(event, resolved, joined)
         if isinstance(admission, Refused):
-            said = consent_only(event)
-            if said is not None:
-                self._log(self._sealed(said, resolved, imported=imported), said, resolved, records)
+            self._hear(event, resolved, joined, records, imported=imported)
             return EventResult("refused", event.message_id, admission.reason)
         try:
-            sealed = self._sealed(event, resolved, imported=imported)
+            record = self._sealed(event, resolved, joined, imported=imported)
         except OverflowError:
             return EventResult("rejected", event.message_id, "a number is larger than 64 bits hold")
-        self._log(sealed, event, resolved, records)
+        self._log(record, event, resolved, joined, records)
         return EventResult("ok", event.message_id)
 
-    def _sealed(self, event: Event, resolved: Resolved, *, imported: bool) -> tuple[SealedRecord, ProfileId]:
-        """Return an event as the log keeps it, and the profile that it joins."""
-        joined = self.sequencer.joined(event, resolved)
-        return seal_event(self.vault, event, subject_of(event, resolved), joined, imported=imported), joined
+    def _hear(
+        self, event: Event, resolved: Resolved, joined: ProfileId, records: list[Record], *, imported: bool
+    ) -> None:
+        """Keep what a refused event says about consent, unless that was heard a moment before."""
+        said = consent_only(event)
+        if said is not None and not repeats(said, self.sequencer.consent(resolved, joined)):
+            joined = self.sequencer.joined(said, resolved)
+            self._log(self._sealed(said, resolved, joined, imported=imported), said, resolved, joined, records)
+
+    def _sealed(self, event: Event, resolved: Resolved, joined: ProfileId, *, imported: bool) -> SealedRecord:
+        return seal_event(self.vault, event, subject_of(event, resolved), joined, imported=imported)
 
     def _log(
-        self, sealed: tuple[SealedRecord, ProfileId], event: Event, resolved: Resolved, records: list[Record]
+        self, record: SealedRecord, event: Event, resolved: Resolved, joined: ProfileId, records: list[Record]
     ) -> None:
-        record, joined = sealed
         self._offset += 1
         records.append(record)
         taken = self.sequencer.take(event, resolved, imported=record.imported, joined=joined)
-        if event.source != OWN:
+        if self._feed.watched and event.source != OWN:
             self._show(event, taken)
-        self._publish(taken.changes)
+        if taken.changes:
+            self._publish(taken.changes)
 
     # -- the path of a page
 
@@ -193,18 +232,36 @@ class Engine(Custody):
         if not decision.personalized:
             self.metrics.add("bespeak_decisions_default_total")
         self._publish(answer.changes)
-        if answer.event is not None and (self._writer is None or not self._writer.ready):
-            self.metrics.add("bespeak_decisions_unrecorded_total")  # the page has its answer; memory must not grow
-        elif answer.event is not None and self._writer is not None:
-            records: list[Record] = []
-            with self._all_or_none():
-                self._take(answer.event, records, trusted=True, imported=False)
-            self._queue(self._writer, answer.event.received, records)
+        if answer.event is not None:
+            self._record(answer.event)
         if self._feed.watched:
             self._feed.push(
                 Live("decision", decision.at, answer.profile, ", ".join(decision.slots), {"reason": decision.reason})
             )
         return decision
+
+    def _record(self, event: Event) -> None:
+        """Take in the record of a decision, now or when events are not held back any more, if there is room for it."""
+        writer, held = self._writer, self._held
+        if writer is None or not writer.ready or (held is not None and len(self._later) >= LATER_MAX):
+            self.metrics.add("bespeak_decisions_unrecorded_total")  # the page has its answer; memory must not grow
+        elif held is not None:
+            if not self._later:
+                held.add_done_callback(lambda _: self._record_later())
+            self._later.append(event)
+        else:
+            records: list[Record] = []
+            with self._all_or_none():
+                self._take(event, records, trusted=True, imported=False)
+            self._queue(writer, event.received, records)
+
+    def _record_later(self) -> None:
+        """Record some of the decisions that were made meanwhile, and the rest a turn of the loop later."""
+        some, self._later = self._later[:RECORDED_AT_ONCE], self._later[RECORDED_AT_ONCE:]
+        for event in some:
+            self._record(event)
+        if self._later and self._held is None:
+            asyncio.get_running_loop().call_soon(self._record_later)
 
     # -- what is known
 
@@ -236,13 +293,16 @@ class Engine(Custody):
             }
         return answer
 
-    def segment_count(self, segment_id: str, *, at: Instant) -> int:
-        """Count who would be in a segment as of `at`, from every profile."""
+    async def segment_count(self, segment_id: str, *, at: Instant) -> int:
+        """Count who would be in a segment as of `at`, from every profile; events and pages have their turn between."""
         if self.registry.site.segments.get(segment_id) is None:
             known = ", ".join(segment.id for segment in self.registry.site.segments.all()) or "none"
             raise NotFound(f"there is no segment {segment_id!r}; there are: {known}")
-        profiles = self.sequencer.live.all()
-        return self.registry.site.segments.members_at(segment_id, profiles, at, self.settings.profiles)
+        segments, profiles, count = self.registry.site.segments, self.sequencer.live.all(), 0
+        while some := list(islice(profiles, ASKED_AT_ONCE)):
+            count += segments.members_at(segment_id, iter(some), at, self.settings.profiles)
+            await asyncio.sleep(0)
+        return count
 
     def profiles(self) -> Iterator[Profile]:
         """Yield every profile; read only."""
@@ -288,64 +348,6 @@ class Engine(Custody):
         await self._on_disk()
         return len(put) + len(removed)
 
-    async def apply(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:
-        """Put definitions in force, all or none; unchanged ones keep their version.
-
-        Raises
-        ------
-        DefinitionError
-            One is not well formed; nothing was changed.
-        """
-        async with self._changing:
-            return await self._apply_all(definitions)
-
-    async def _apply_all(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:
-        results: list[Applied] = []
-        changes: list[Definition] = []
-        for definition in definitions:
-            held = self.registry.get(definition.kind, definition.id)
-            if held is not None and held.body == definition.body:
-                results.append(Applied(definition.kind, definition.id, held.version, "unchanged"))
-                continue
-            version = self.registry.next_version(definition.kind, definition.id)
-            changes.append(msgspec.structs.replace(definition, version=version))
-            results.append(Applied(definition.kind, definition.id, version, "created" if held is None else "updated"))
-        self.registry.with_changes(changes)
-        await self._define([(one.kind, one.id, one.version, one.body) for one in changes])
-        return tuple(results)
-
-    async def delete(self, kind: DefinitionKind, definition_id: str) -> Applied:
-        """Take a definition out of force; its versions stay readable."""
-        async with self._changing:
-            if self.registry.get(kind, definition_id) is None:
-                raise NotFound(f"there is no {kind} {definition_id!r}")
-            self.registry.with_changes((), [(kind, definition_id)])
-            version = self.registry.next_version(kind, definition_id)
-            await self._define([(kind, definition_id, version, None)])
-        return Applied(kind, definition_id, version, "deleted")
-
-    async def _define(self, changes: list[tuple[DefinitionKind, str, int, dict[str, Any] | None]]) -> None:
-        if not changes:
-            return
-        writer = self._open_writer()
-        await self._on_disk()  # a newly declared aggregate reads history from the log, so all of it must be there
-        now = self.clock.now()
-        records: list[Record] = []
-        with self._all_or_none():
-            for kind, definition_id, version, body in changes:
-                records.append(DefinitionRecord(kind, definition_id, version, body, now))
-                self._offset += 1
-                self._note(records[-1])
-            changes_made = self._in_force(now, self._offset)
-        self._queue(writer, now, records)
-        self._publish(changes_made)
-        await self._on_disk()
-        await self._settle(self.checkpoint())
-
-    def definitions(self, kind: DefinitionKind) -> tuple[Definition, ...]:
-        """Return the definitions of a kind that are in force, ordered by id."""
-        return self.registry.all(kind)
-
     async def create_key(self, kind: KeyKind, name: str) -> tuple[Key, str]:
         """Make a key; the token is shown once and kept nowhere.
 
@@ -384,9 +386,10 @@ class Engine(Custody):
         """Return the key of a token; None when nobody issued it or it was revoked."""
         return self._keys.find(token)
 
-    def _count(self, results: Sequence[EventResult], rejected: Sequence[Rejection]) -> None:
-        names = {"ok": "accepted", "duplicate": "duplicate", "refused": "refused", "rejected": "rejected"}
-        for result in results:
-            self.metrics.add(f"bespeak_events_{names[result.status]}_total")
-        if rejected:
-            self.metrics.add("bespeak_events_rejected_total", len(rejected))
+    def _count(self, results: Sequence[EventResult], ok: int, rejected: int) -> None:
+        self.metrics.add("bespeak_events_accepted_total", ok)
+        if ok < len(results) or rejected:
+            statuses = [result.status for result in results]
+            self.metrics.add("bespeak_events_duplicate_total", statuses.count("duplicate"))
+            self.metrics.add("bespeak_events_refused_total", statuses.count("refused"))
+            self.metrics.add("bespeak_events_rejected_total", statuses.count("rejected") + rejected)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from random import Random
 from typing import Self, assert_never
@@ -18,7 +18,7 @@ from bespeak.catalog import Catalog, Item
 from bespeak.clock import HOUR, SECOND, Clock, Instant, SystemClock
 from bespeak.engine import keyring
 from bespeak.engine.dedupe import Dedupe
-from bespeak.engine.feed import Feed, Live
+from bespeak.engine.feed import Feed
 from bespeak.engine.metrics import Metrics
 from bespeak.engine.models import Models
 from bespeak.engine.opening import open_store, place_of_keys
@@ -33,8 +33,9 @@ from bespeak.engine.records import (
     encode,
     open_event,
 )
-from bespeak.engine.recovery import Cut, checkpoint, recover
-from bespeak.engine.sequencer import Sequencer, Taken
+from bespeak.engine.recovery import Cut, Cutting, checkpoint, recover
+from bespeak.engine.sequencer import Sequencer
+from bespeak.engine.shown import Shown
 from bespeak.engine.site import Registry
 from bespeak.engine.vault import Vault
 from bespeak.engine.writer import Entry, Writer
@@ -65,6 +66,9 @@ FLIPS_AT_ONCE = 200
 PAUSE_SECONDS = 0.005
 """The pause while more flips are due, in which events and questions come to their turn."""
 
+CUT_AT_ONCE = 100
+"""Profiles whose rows of a checkpoint are made before others have their turn: some ten milliseconds."""
+
 PROBE_SECONDS = 2
 """How soon the disk is tried again after a failed commit, when no event comes that would try it."""
 
@@ -72,7 +76,7 @@ UNDO_SECONDS = 1.0
 """How soon a store that could not be read after a failed commit is asked again."""
 
 
-class Ledger:
+class Ledger(Shown):
     """The state of a running bespeak, and its durability."""
 
     def __init__(
@@ -106,8 +110,12 @@ class Ledger:
         self._offset: int = 0
         self._items: dict[str, Item | None] = {}
         self._quarantined = 0
+        self._held: asyncio.Future[None] | None = None
+        self._later: list[Event] = []
         self._importing = 0
+        self._import_turn = asyncio.Lock()
         self._pending: dict[asyncio.Future[None], frozenset[ProfileId]] = {}
+        self._cutting: Cutting | None = None
         self._changing = asyncio.Lock()
         self._undoing = False
         self._probe_at = 0.0
@@ -206,15 +214,13 @@ class Ledger:
         writer: Writer,
         now: Instant,
         records: list[Record],
-        seen: Iterable[tuple[bytes, int]] = (),
+        seen: tuple[tuple[bytes, int], ...] = (),
         rejected: tuple[Rejected, ...] = (),
     ) -> None:
         if not records and not rejected:
             return
         row = self._row(now, records) if records else None
-        self._put(
-            writer, Entry(asyncio.get_running_loop().create_future(), row=row, seen=tuple(seen), rejected=rejected)
-        )
+        self._put(writer, Entry(asyncio.get_running_loop().create_future(), row=row, seen=seen, rejected=rejected))
 
     def _row(self, now: Instant, records: list[Record]) -> LogRow:
         return LogRow(self._offset - len(records) + 1, len(records), now, encode(records))
@@ -243,6 +249,11 @@ class Ledger:
     async def _on_disk(self) -> None:
         """Wait for the newest commit; whoever stops waiting takes nobody else's answer away."""
         await asyncio.shield(self._durable())
+
+    async def _released(self) -> None:
+        """Wait until events are not held back."""
+        while self._held is not None:
+            await asyncio.shield(self._held)
 
     def _open_writer(self) -> Writer:
         if self._writer is None:
@@ -320,6 +331,10 @@ class Ledger:
         now = self.clock.now()
         self._items.clear()
         self._pending.clear()
+        if self._cutting is not None:
+            self._cutting.future.set_exception(StoreError("the checkpoint was undone with what it would hold"))
+            self._cutting.future.exception()  # seen: nobody need wait for it
+            self._cutting = None
         self.vault.load()
         self.sequencer.timers.clear()
         recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self._apply_row)
@@ -357,20 +372,25 @@ class Ledger:
         """Queue a consistent cut of everything folded so far; None when nothing changed, or nothing can be written."""
         if self._writer is None or not self._writer.ready:
             return None
+        self._end_cut()
         now = self.clock.now()
         models = models or abs(now - self._models_written) > self.settings.engine.models_seconds * SECOND
-        pending = frozenset(self.sequencer.live.dirty)
         cut = self._cut(models=models)
         if not cut.changed:
             self._shrink()
             return None
         if models:
             self._models_written = now
-        entry = Entry(asyncio.get_running_loop().create_future(), documents=cut.documents, checkpoint=cut.checkpoint)
-        return asyncio.shield(self._put_cut(self._writer, entry, cut, pending))
+        future = asyncio.get_running_loop().create_future()
+        self._pending[future] = cut.changing
+        self._cutting = cutting = Cutting(self._writer, future, cut)
+        self._cut_some(cutting)
+        return asyncio.shield(future)
 
     def _cut(self, *, models: bool, forgotten: Iterable[ProfileId] = ()) -> Cut:
-        return checkpoint(
+        """Begin a cut as of now; everybody has been asked anew by then, whom new definitions leave to ask."""
+        self.sequencer.ask()
+        cut = checkpoint(
             self.sequencer,
             self.registry,
             self.models,
@@ -380,14 +400,34 @@ class Ledger:
             models_due=models,
             forgotten=forgotten,
         )
-
-    def _put_cut(self, writer: Writer, entry: Entry, cut: Cut, pending: frozenset[ProfileId]) -> asyncio.Future[None]:
         self._items = {}
-        future = self._put(writer, entry)
-        self._pending[future] = pending
-        mark, aliases = self._dedupe.mark(), self.sequencer.aliases.mark()
-        future.add_done_callback(lambda done: self._written(done, cut.removed, aliases, mark))
-        return future
+        return cut
+
+    def _cut_some(self, cutting: Cutting, *, whole: bool = False) -> None:
+        """Make some rows of a checkpoint; the rest a turn of the loop later, and in the end the checkpoint itself."""
+        if self._cutting is not cutting:
+            return  # it came to its end, or was undone
+        try:
+            more = self.sequencer.live.cut(None if whole else CUT_AT_ONCE)
+        except Exception:
+            cutting.writer.fail(StoreError("a checkpoint could not be made"))
+            raise
+        if more:
+            asyncio.get_running_loop().call_soon(self._cut_some, cutting)
+            return
+        self._cutting = None
+        rows = cutting.cut.with_rows(self.sequencer.live.rows())
+        self._put_cut(cutting, Entry(cutting.future, documents=cutting.cut.documents, checkpoint=rows))
+
+    def _end_cut(self) -> None:
+        """Bring the checkpoint that is being made to its end."""
+        if self._cutting is not None:
+            self._cut_some(self._cutting, whole=True)
+
+    def _put_cut(self, cutting: Cutting, entry: Entry) -> None:
+        self._put(cutting.writer, entry)
+        mark, cut = self._dedupe.mark(), cutting.cut
+        cutting.future.add_done_callback(lambda done: self._written(done, cut, mark))
 
     async def checkpoint_now(self) -> int:
         """Write a consistent cut, wait until it is on disk, and return the offset that it includes.
@@ -402,19 +442,13 @@ class Ledger:
         await (self._on_disk() if written is None else written)
         return self.store.checkpoint_offset()
 
-    def _written(
-        self,
-        done: asyncio.Future[None],
-        removed: tuple[ProfileId, ...],
-        aliases: int,
-        mark: int,
-    ) -> None:
+    def _written(self, done: asyncio.Future[None], cut: Cut, mark: int) -> None:
         if self._pending.pop(done, None) is None or done.exception() is not None:
             return
         self.metrics.add("bespeak_checkpoints_total")
         self._dedupe.shrink(mark)
-        self.sequencer.live.written(removed)
-        self.sequencer.aliases.written(aliases)
+        self.sequencer.live.written(cut.removed)
+        self.sequencer.aliases.written(cut.aliases)
         self._shrink()
 
     def _shrink(self) -> None:
@@ -460,7 +494,7 @@ class Ledger:
         if not self._importing:
             self._publish(self.sequencer.advance(now, most=FLIPS_AT_ONCE))
         due = min(due, now + self._every)  # a clock that was set back puts nothing off
-        if now < due or self._pending:
+        if now < due or self._pending or self.sequencer.live.owing:
             return due
         self.checkpoint()
         return now + self._every
@@ -478,38 +512,3 @@ class Ledger:
         self.store.close()
         if self.lock is not None:
             self.lock.release()
-
-    # -- showing
-
-    def _show(self, event: Event, taken: Taken) -> None:
-        if self._feed.watched and taken.profile is not None:
-            self._feed.push(Live("event", event.time, taken.profile, event.name, {"type": event.type}))
-
-    def _publish(self, changes: tuple[Change, ...]) -> None:
-        if not changes:
-            return
-        self.metrics.add("bespeak_segment_changes_total", len(changes))
-        if self._feed.watched:
-            for change in changes:
-                detail = {"entered": change.entered, "why": change.why}
-                self._feed.push(Live("segment", change.at, change.profile, change.segment, detail))
-
-    def segment_sizes(self) -> dict[str, int]:
-        """Return how many members each segment has now."""
-        return {segment.id: self.sequencer.sizes.get(segment.id, 0) for segment in self.registry.site.segments.all()}
-
-    def _gauges(self) -> Mapping[str, float]:
-        sizes = {f'bespeak_segment_members{{segment="{one}"}}': size for one, size in self.segment_sizes().items()}
-        return {
-            "bespeak_profiles": self.sequencer.profiles,
-            "bespeak_items": self.catalog_size(),
-            "bespeak_log_offset": self._offset,
-            "bespeak_profiles_live": len(self.sequencer.live),
-            "bespeak_quarantine": min(self._quarantined, self.settings.store.rejected_max),
-            "bespeak_queue_bytes": 0 if self._writer is None else self._writer.waiting_bytes,
-            **sizes,
-        }
-
-    def catalog_size(self) -> int:
-        """Return how many items the catalog holds."""
-        return len(self.catalog)

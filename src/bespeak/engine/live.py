@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -31,6 +32,10 @@ class LiveTable:
 
     In the store a profile stands under `vault.name` of its id, so that no identifier is on disk in clear.
 
+    Two kinds of work on everybody are done a few at a time, between events, and yet as of one moment: the rows of a
+    checkpoint (`begin_cut`), and new definitions (`owe`). Who is asked for before their turn has it then: whatever
+    changes a profile has it from `get`, so nobody is changed before the work was done on them.
+
     Parameters
     ----------
     bound
@@ -44,12 +49,29 @@ class LiveTable:
         self._profiles: dict[ProfileId, Profile] = {}
         self.dirty: set[ProfileId] = set()
         self.removed: set[ProfileId] = set()
+        self._uncut: set[ProfileId] = set()
+        self._rows: list[ProfileRow] = []
+        self._owed: set[ProfileId] = set()
+        self._pay: Callable[[Profile], None] | None = None
+        self._waiting: Iterator[None] = iter(())
 
     def get(self, profile_id: ProfileId) -> Profile | None:
         """Return a profile, from RAM or the store."""
+        profile = self._profiles.get(profile_id)
+        if profile is None:
+            return self._waken(profile_id)
+        if self._uncut and profile_id in self._uncut:
+            self._cut_one(profile)
+        if self._owed and profile_id in self._owed:
+            self._settle(profile)
+        return profile
+
+    def _waken(self, profile_id: ProfileId) -> Profile | None:
+        self._owed.discard(profile_id)
         profile = self.find(profile_id)
         if profile is not None:
             self._profiles[profile_id] = profile
+            self._settle(profile)  # while anything is owed, what is changed stays in RAM: so this one had no turn yet
         return profile
 
     def find(self, profile_id: ProfileId) -> Profile | None:
@@ -94,12 +116,67 @@ class LiveTable:
         self.dirty.discard(profile_id)
         self.removed.add(profile_id)
 
-    def changed(self) -> tuple[tuple[ProfileRow, ...], tuple[ProfileId, ...]]:
-        """Return the rows changed since the last call, and the ids removed and not yet `written`, for a checkpoint."""
-        rows = tuple(self._sealed(self._profiles[profile_id]) for profile_id in self.dirty)
-        removed = tuple(self.removed)
-        self.dirty.clear()
-        return rows, removed
+    # -- a checkpoint's rows, as of one moment
+
+    def begin_cut(self) -> tuple[ProfileId, ...]:
+        """Begin to make the rows of all that changed since the last time; returns the ids removed and not `written`."""
+        self._uncut, self.dirty = self.dirty, set()
+        self._rows = []
+        return tuple(self.removed)
+
+    def cut(self, most: int | None = None) -> bool:
+        """Make at most `most` rows (None: all that are left), and say whether more are left."""
+        for profile_id in list(itertools.islice(self._uncut, most)):
+            self._cut_one(self._profiles[profile_id])
+        return bool(self._uncut)
+
+    def rows(self) -> tuple[ProfileRow, ...]:
+        """Return the rows of a cut that has come to its end."""
+        rows, self._rows = tuple(self._rows), []
+        return rows
+
+    def _cut_one(self, profile: Profile) -> None:
+        self._rows.append(self._sealed(profile))
+        self._uncut.discard(profile.id)
+
+    # -- new definitions, as of one moment
+
+    def owe(self, pay: Callable[[Profile], None]) -> None:
+        """From now on, do `pay` for everybody who is known now: when they are asked for, or `settle` comes to them."""
+        self._pay = pay
+        self._owed = set(self._profiles)
+        self._waiting = self._everybody_once()
+
+    @property
+    def owing(self) -> bool:
+        """Whether somebody had no turn yet."""
+        return self._pay is not None
+
+    def settle(self, most: int | None = None) -> bool:
+        """Give at most `most` people their turn (None: all who are left), and say whether more are left."""
+        done = sum(1 for _ in itertools.islice(self._waiting, most))
+        if most is None or done < most:
+            self._pay = None
+            self._owed = set()
+        return self.owing
+
+    def _settle(self, profile: Profile) -> None:
+        self._owed.discard(profile.id)
+        if self._pay is not None:
+            self._pay(profile)
+
+    def _everybody_once(self) -> Iterator[None]:
+        """Give each their turn, one a step: those in RAM, then those who rest in the store."""
+        awake = {self._vault.name(profile_id) for profile_id in self.removed}
+        for profile_id in list(self._owed):
+            awake.add(self._vault.name(profile_id))
+            self.get(profile_id)
+            yield
+        for row in self._store.profiles():
+            resting = None if row.id in awake else self._opened(row)
+            if resting is not None and resting.id not in self._profiles:
+                self.get(resting.id)
+            yield
 
     def written(self, removed: tuple[ProfileId, ...]) -> None:
         """Forget the removals that a checkpoint has made durable."""
@@ -110,7 +187,8 @@ class LiveTable:
         excess = len(self._profiles) - self._bound
         if excess <= 0:
             return
-        for profile_id in [one for one in self._profiles if one not in self.dirty and one not in pending][:excess]:
+        stay = self.dirty | self._uncut | pending
+        for profile_id in [one for one in self._profiles if one not in stay][:excess]:
             del self._profiles[profile_id]
 
     def clear(self) -> None:
@@ -118,23 +196,23 @@ class LiveTable:
         self._profiles.clear()
         self.dirty.clear()
         self.removed.clear()
+        self._uncut, self._rows = set(), []
+        self._owed, self._pay, self._waiting = set(), None, iter(())
 
     def ids(self) -> tuple[ProfileId, ...]:
         """Return the id of every profile, in RAM or in the store."""
-        return (*self._profiles, *(profile.id for profile in self._resting()))
+        return tuple(profile.id for profile in self.all())
 
     def all(self) -> Iterator[Profile]:
-        """Yield every profile, live state first and the rest from the store."""
-        yield from list(self._profiles.values())
-        yield from self._resting()
-
-    def _resting(self) -> Iterator[Profile]:
-        """Yield the profiles that are in the store only."""
-        awake = {self._vault.name(profile_id) for profile_id in (*self._profiles, *self.removed)}
+        """Yield every profile, live state first and the rest from the store; others may change meanwhile."""
+        awake = {self._vault.name(profile_id) for profile_id in self.removed}
+        for profile in list(self._profiles.values()):
+            awake.add(self._vault.name(profile.id))
+            yield profile
         for row in self._store.profiles():
-            profile = None if row.id in awake else self._opened(row)
-            if profile is not None:
-                yield profile
+            resting = None if row.id in awake else self._opened(row)
+            if resting is not None:
+                yield resting
 
     def _sealed(self, profile: Profile) -> ProfileRow:
         flip = profile.next_flip_at

@@ -24,7 +24,7 @@ def open_store(settings: Settings, address: str | None) -> tuple[Store, StoreLoc
             return MemoryStore(settings.store), None
         case SqliteSettings():
             directory = Path(settings.data_dir)
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = StoreLock.acquire(directory, address)
             try:
                 return SqliteStore(directory / settings.store.path, settings.store), lock

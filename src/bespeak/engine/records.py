@@ -23,12 +23,19 @@ from bespeak.profiles import Resolved
 from bespeak.stores import LogRow, is_gap
 
 
-class Inside(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What stands in the envelope of an event: everything but its arrival.
+class Logged(Event, array_like=True, frozen=True, kw_only=True, gc=False):
+    """An event as it stands in its envelope, so that reading the log makes events at once.
 
-    `joined` is the profile that the event took into its own; empty when none. It is kept, not worked out again, since
-    it depended on whom else the log spoke of, and somebody in it may have been erased since.
+    `received` is 0 there, since it stands beside the envelope. `joined` is the profile that the event took into its
+    own; empty when none. It is kept, not worked out again, since it depended on whom else the log spoke of, and
+    somebody in it may have been erased since.
     """
+
+    joined: ProfileId = ""
+
+
+class Inside(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What stood in the envelope of an event before `Logged` did: read, and written no more."""
 
     type: EventType
     name: str
@@ -111,9 +118,13 @@ class ErasureRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="rec
 Record = SealedRecord | EventRecord | DefinitionRecord | ItemsRecord | ErasureRecord
 
 _encoder = msgspec.msgpack.Encoder()
+_logged = msgspec.msgpack.Decoder(Logged)
 _inside = msgspec.msgpack.Decoder(Inside)
 _private = msgspec.msgpack.Decoder(Private)
 _records = msgspec.msgpack.Decoder(tuple[Record, ...])
+
+_LOGGED = 0x90 + len(Logged.__struct_fields__)
+"""The first byte of a `Logged` in msgpack: an array of so many. An `Inside` has one fewer."""
 
 
 def subject_of(event: Event, resolved: Resolved) -> ProfileId:
@@ -129,23 +140,30 @@ def subject_of(event: Event, resolved: Resolved) -> ProfileId:
 
 def seal_event(vault: Vault, event: Event, subject: ProfileId, joined: ProfileId, *, imported: bool) -> SealedRecord:
     """Put an event into the form that the log keeps."""
-    inside = Inside(
-        event.type,
-        event.name,
-        event.message_id,
-        event.time,
-        event.user_id,
-        event.anonymous_id,
-        event.previous_id,
-        event.group_id,
-        event.properties,
-        event.context,
-        event.source,
-        event.signed,
-        event.original_time,
-        joined,
+    return SealedRecord(event.received, imported, vault.seal(subject, EVENT, inside_of(event, joined)))
+
+
+def inside_of(event: Event, joined: ProfileId) -> bytes:
+    """Return what stands in the envelope of an event: the fields of `Logged`, in their order."""
+    return _encoder.encode(
+        (
+            event.type,
+            event.name,
+            event.message_id,
+            event.time,
+            0,
+            event.user_id,
+            event.anonymous_id,
+            event.previous_id,
+            event.group_id,
+            event.properties,
+            event.context,
+            event.source,
+            event.signed,
+            event.original_time,
+            joined,
+        )
     )
-    return SealedRecord(event.received, imported, vault.seal(subject, EVENT, _encoder.encode(inside)))
 
 
 def open_event(vault: Vault, record: SealedRecord | EventRecord, offset: int) -> tuple[Event, ProfileId | None] | None:
@@ -162,24 +180,14 @@ def open_event(vault: Vault, record: SealedRecord | EventRecord, offset: int) ->
     data = vault.open(record.private, EVENT)
     if data is None:
         return None
-    inside = _inside.decode(data)
-    event = Event(
-        type=inside.type,
-        name=inside.name,
-        message_id=inside.message_id,
-        time=inside.time,
-        received=record.received,
-        user_id=inside.user_id,
-        anonymous_id=inside.anonymous_id,
-        previous_id=inside.previous_id,
-        group_id=inside.group_id,
-        properties=inside.properties,
-        context=inside.context,
-        source=inside.source,
-        signed=inside.signed,
-        original_time=inside.original_time,
-    )
-    return event, inside.joined
+    logged = _logged.decode(data) if data[0] == _LOGGED else _from_inside(_inside.decode(data))
+    msgspec.structs.force_setattr(logged, "received", record.received)
+    return logged, logged.joined
+
+
+def _from_inside(inside: Inside) -> Logged:
+    fields: dict[str, Any] = msgspec.structs.asdict(inside)
+    return Logged(received=0, **fields)
 
 
 def _open_plain(vault: Vault, record: EventRecord, offset: int) -> Event | None:

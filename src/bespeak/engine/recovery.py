@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
@@ -14,8 +15,9 @@ from bespeak.engine.records import Record, decode
 from bespeak.engine.sequencer import Sequencer
 from bespeak.engine.site import Registry
 from bespeak.engine.vault import Vault
+from bespeak.engine.writer import Writer
 from bespeak.ids import ProfileId
-from bespeak.stores import Checkpoint, Document, Product, Store
+from bespeak.stores import Checkpoint, Document, Product, ProfileRow, Store
 
 STATE = "state"
 
@@ -32,15 +34,40 @@ class Totals(msgspec.Struct, frozen=True):
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """One checkpoint, with the documents that are true as of it, and the profiles that are not in it any more.
+    """One checkpoint but for its profiles' rows, which the live table makes: `with_rows` puts them in.
 
-    `changed` says whether anything has, since the one before.
+    Parameters
+    ----------
+    documents
+        Those that are true as of it.
+    removed
+        Profiles that are not in it any more.
+    changing
+        Profiles whose rows it will have.
+    changed
+        Whether anything has, since the one before.
+    aliases
+        What the table of aliases is told once it is durable.
     """
 
     checkpoint: Checkpoint
     documents: tuple[Document, ...]
     removed: tuple[ProfileId, ...]
+    changing: frozenset[ProfileId]
     changed: bool
+    aliases: int
+
+    def with_rows(self, rows: tuple[ProfileRow, ...]) -> Checkpoint:
+        """Return the whole checkpoint."""
+        return msgspec.structs.replace(self.checkpoint, profiles=rows)
+
+
+class Cutting(msgspec.Struct, frozen=True, eq=False):
+    """A checkpoint that is being made, who writes it, and what waits for it."""
+
+    writer: Writer
+    future: asyncio.Future[None]
+    cut: Cut
 
 
 def checkpoint(
@@ -54,7 +81,7 @@ def checkpoint(
     models_due: bool,
     forgotten: Iterable[ProfileId] = (),
 ) -> Cut:
-    """Gather what changed since the last checkpoint.
+    """Gather what changed since the last checkpoint; the rows of profiles are begun, and the live table's to end.
 
     Parameters
     ----------
@@ -67,20 +94,20 @@ def checkpoint(
     """
     documents = (*registry.changed(), *(_item_document(item_id, item, offset) for item_id, item in items.items()))
     aliases = sequencer.aliases.changed()
-    rows, removed = sequencer.live.changed()
+    changing = frozenset(sequencer.live.dirty)
+    removed = sequencer.live.begin_cut()
     products = models.products(offset, full=models_due)
-    changed = bool(rows or removed or aliases or documents or products)
+    changed = bool(changing or removed or aliases or documents or products)
     totals = Totals(sequencer.profiles, sequencer.sizes, sealed=True)
     old, sequencer.plain = sequencer.plain, ()
     cut = Checkpoint(
         offset=offset,
-        profiles=rows,
         removed=(*(vault.name(profile_id) for profile_id in removed), *old),
         aliases={vault.name(alias): seal_alias(vault, alias, profile_id) for alias, profile_id in aliases.items()},
         unaliased=(*(vault.name(alias) for alias in forgotten), *old),
         products=(Product(STATE, offset, msgspec.msgpack.encode(totals)), *products),
     )
-    return Cut(cut, documents, removed, changed)
+    return Cut(cut, documents, removed, changing, changed, sequencer.aliases.mark())
 
 
 def recover(
@@ -97,6 +124,7 @@ def recover(
     totals = msgspec.msgpack.decode(held.data, type=Totals) if held is not None else Totals()
     sequencer.live.clear()
     sequencer.aliases.clear()
+    sequencer.moved()
     sequencer.plain = ()
     if not totals.sealed:
         _adopt(store, sequencer)

@@ -7,7 +7,7 @@ Everything here runs on one thread, and is a function of the log.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
@@ -16,9 +16,9 @@ from bespeak.clock import Instant
 from bespeak.conditions import Aggregate
 from bespeak.conditions.aggregates import Feeds
 from bespeak.engine.aliases import Aliases
+from bespeak.engine.backfill import Backfill
 from bespeak.engine.live import LiveTable
 from bespeak.engine.models import Models
-from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
 from bespeak.engine.timers import Timers
 from bespeak.engine.vault import Vault
 from bespeak.errors import StoreError
@@ -36,44 +36,12 @@ from bespeak.profiles import (
     fold,
     joins,
     merge,
-    names_of,
     resolve,
     within_bounds,
 )
 from bespeak.segments import Change, Segments
 from bespeak.settings import Settings
 from bespeak.stores import Store
-
-
-class Newest:
-    """The newest event time of everybody, at each place of the log: two ids are one from the event that names both."""
-
-    def __init__(self) -> None:
-        self._parent: dict[ProfileId, ProfileId] = {}
-        self._time: dict[ProfileId, Instant] = {}
-
-    def of(self, names: Sequence[ProfileId]) -> Instant:
-        """Return the newest time of whom the names mean; from now on they mean one."""
-        roots = {self._root(name) for name in names}
-        root = min(roots)
-        time = max(self._time.pop(one, 0) for one in roots)
-        for one in roots - {root}:
-            self._parent[one] = root
-        self._time[root] = time
-        return time
-
-    def note(self, names: Sequence[ProfileId], time: Instant) -> None:
-        """Take in the time of an event about them."""
-        root = self._root(names[0])
-        self._time[root] = max(time, self._time.get(root, 0))
-
-    def _root(self, name: ProfileId) -> ProfileId:
-        root = name
-        while (above := self._parent.get(root)) is not None:
-            root = above
-        while name != root:
-            self._parent[name], name = root, self._parent[name]
-        return root
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -112,6 +80,7 @@ class Sequencer:
         self.segments = Segments()
         self.sizes: dict[str, int] = {}
         self.profiles = 0
+        self._moved: list[Change] = []
         self._feeds = Feeds(())
         self._folding = Folding(self._feeds, catalog.item, settings.profiles)
 
@@ -121,9 +90,9 @@ class Sequencer:
         """Look up whose event it is."""
         return resolve(event, self.aliases, self._settings.identity, signed=event.signed)
 
-    def admit(self, event: Event, resolved: Resolved) -> Admitted | Refused:
-        """Ask consent, as it stands now, whether the event may be kept."""
-        return admit(event, self._consent(event, resolved), self._settings.privacy)
+    def admit(self, event: Event, resolved: Resolved, joined: ProfileId) -> Admitted | Refused:
+        """Ask consent, as it stands now, whether an event may be kept that joins a profile with its own (or none)."""
+        return admit(event, self.consent(resolved, joined), self._settings.privacy)
 
     def joins_people(self, event: Event) -> bool:
         """Say whether an `alias` would make two known people one."""
@@ -150,11 +119,10 @@ class Sequencer:
         other = self.live.get(join.other) or Profile(id=join.other)
         return join.other if within_bounds(into, other, identity) else ""
 
-    def _consent(self, event: Event, resolved: Resolved) -> Mapping[Purpose, Choice]:
+    def consent(self, resolved: Resolved, joined: ProfileId) -> Mapping[Purpose, Choice]:
         """Return the choices of whom the event is about, and of the device that it would join: the newer of each."""
         profile = self.live.get(resolved.profile)
         held = profile.consent if profile is not None else {}
-        joined = self.joined(event, resolved)
         other = self.live.get(joined) if joined else None
         if other is None or not other.consent:
             return held
@@ -241,24 +209,56 @@ class Sequencer:
     def define(
         self, segments: Segments, aggregates: tuple[Aggregate, ...], *, upto: int, at: Instant
     ) -> tuple[Change, ...]:
-        """Put new definitions in force: history counts in what they newly declare, and everybody is asked again.
+        """Put new definitions in force and ask everybody at once, as `begin` and `ask` do a few at a time."""
+        backfill = self.backfill(aggregates, upto=upto)
+        backfill.read()
+        self.begin(segments, aggregates, backfill, at=at)
+        self.ask()
+        return self.moved()
 
-        What was due by `at` flips first, under the definitions that it was due under.
+    def backfill(self, aggregates: tuple[Aggregate, ...], *, upto: int) -> Backfill:
+        """Return what counts history in the aggregates that are not declared yet.
 
         Parameters
         ----------
         upto
-            The log's offset up to which history is read; all of it is durable.
+            The log's offset up to which history is read; all of it is durable, and all of it is folded.
         """
-        changes = [change for profile in self._everybody() for change in self.advance_profile(profile, at)]
-        held = self._feeds
+        new = Feeds(aggregates).beyond(self._feeds)
+        return Backfill(self._store, self._vault, self, new, upto=upto, delay=self._settings.profiles.delay)
+
+    def begin(self, segments: Segments, aggregates: tuple[Aggregate, ...], backfill: Backfill, *, at: Instant) -> None:
+        """Put new definitions in force: everybody is asked again, with what history has counted.
+
+        What was due by `at` flips first, under the definitions that it was due under. Who is asked when changes
+        nothing: each is asked as of `at`, in `ask` or before anything else happens to them, whichever comes first.
+        """
+        self.ask()  # under the definitions so far, should there be anybody left
+        before = self.segments
         self.segments = segments
         self._set_feeds(aggregates)
-        new = self._feeds.beyond(held)
-        if new.keys:
-            self._backfill(new, upto)
-        changes += self._ask_everybody(at)
-        return tuple(changes)
+        self.sizes = {segment.id: 0 for segment in segments.all()}
+        self.live.owe(lambda profile: self._ask_one(profile, before, backfill, at))
+
+    def ask(self, most: int | None = None) -> bool:
+        """Ask at most `most` people anew (None: all who are left), and say whether more are left."""
+        return self.live.settle(most)
+
+    def moved(self) -> tuple[Change, ...]:
+        """Return who moved where by being asked anew, since the last call."""
+        moved, self._moved = tuple(self._moved), []
+        return moved
+
+    def _ask_one(self, profile: Profile, before: Segments, backfill: Backfill, at: Instant) -> None:
+        settings = self._settings.profiles
+        backfill.give(profile)
+        if profile.next_flip_at <= at:
+            self._moved += before.advance(profile, at, settings)
+        self._moved += self.segments.classify_all(profile, max(profile.last_seen, at), settings)
+        self.live.touch(profile.id)
+        self.timers.note(profile.id, profile.next_flip_at)
+        for segment_id in profile.segments:
+            self.sizes[segment_id] = self.sizes.get(segment_id, 0) + 1
 
     def restore(
         self, segments: Segments, aggregates: tuple[Aggregate, ...], sizes: Mapping[str, int], profiles: int
@@ -315,47 +315,3 @@ class Sequencer:
     def _count(self, changes: tuple[Change, ...]) -> None:
         for change in changes:
             self.sizes[change.segment] = self.sizes.get(change.segment, 0) + (1 if change.entered else -1)
-
-    def _backfill(self, feeds: Feeds, upto: int) -> None:
-        for profile in self._everybody():
-            for name in feeds.keys:
-                profile.aggregates.pop(name, None)
-        newest = Newest()
-        delay = self._settings.profiles.delay
-        for event in self._events(upto):
-            resolved = self.whose(event)
-            held = self.live.get(resolved.profile) if isinstance(resolved, Resolved) else None
-            if held is None:
-                continue
-            names = [name for name in names_of(event) if canonical(name, self.aliases) == held.id]
-            feeds.update(held.aggregates, event, newest=newest.of(names), delay=delay)
-            self.live.touch(held.id)
-            if event.name not in SILENT:
-                newest.note(names, event.time)
-
-    def _events(self, upto: int) -> Iterator[Event]:
-        for row in self._store.read(0):
-            for offset, record in decode(row, after=0):
-                if offset > upto:
-                    return
-                if isinstance(record, SealedRecord | EventRecord):
-                    opened = open_event(self._vault, record, offset)
-                    if opened is not None:
-                        yield opened[0]
-
-    def _ask_everybody(self, at: Instant) -> list[Change]:
-        changes: list[Change] = []
-        self.sizes = {segment.id: 0 for segment in self.segments.all()}
-        for profile in self._everybody():
-            changes += self.segments.classify_all(profile, max(profile.last_seen, at), self._settings.profiles)
-            self.live.touch(profile.id)
-            self.timers.note(profile.id, profile.next_flip_at)
-            for segment_id in profile.segments:
-                self.sizes[segment_id] = self.sizes.get(segment_id, 0) + 1
-        return changes
-
-    def _everybody(self) -> Iterator[Profile]:
-        for profile_id in self.live.ids():
-            profile = self.live.get(profile_id)
-            if profile is not None:
-                yield profile

@@ -26,7 +26,7 @@ from bespeak.privacy.masters import (
     encode_masters,
     make_masters,
 )
-from bespeak.privacy.sealing import Field, Sealer, key_number
+from bespeak.privacy.sealing import KEY_HEAD_BYTES, Field, Sealer, head_of, key_number, nonces
 from bespeak.stores import Document, Store, WrappedKey
 
 STORE = "store"
@@ -69,7 +69,8 @@ class Vault:
         self.place = place
         self._random = random
         self._subjects = Cache[str, Sealer](bound)
-        self._numbers = Cache[int, Sealer](bound)
+        self._heads = Cache[bytes, Sealer](bound)
+        self._nonces = nonces(random)
         self._pending: dict[bytes, tuple[Sealer, WrappedKey]] = {}
         self._made: list[WrappedKey] = []
         self._gone: set[int] = set()
@@ -82,7 +83,7 @@ class Vault:
 
     def seal(self, subject: str, field: Field, data: bytes) -> bytes:
         """Put data into an envelope under the key of a subject, which is made if it has none."""
-        return self.sealer(subject).seal(field, data)
+        return self.sealer(subject).seal_with(next(self._nonces), field, data)
 
     def sealer(self, subject: str) -> Sealer:
         """Return the key of a subject at work; it is made if there is none."""
@@ -98,10 +99,7 @@ class Vault:
         KeyMissing
             There never was such a key in this store.
         """
-        number = key_number(sealed)
-        sealer = self._numbers.get(number)
-        if sealer is None:
-            sealer = self._opener(number)
+        sealer = self._heads.get(sealed[:KEY_HEAD_BYTES]) or self._opener(key_number(sealed))
         return None if sealer is None else sealer.open(field, sealed)
 
     def name(self, subject: str) -> str:
@@ -117,7 +115,7 @@ class Vault:
             held = self._store.key_of(name)
             sealer = self._make(name) if held is None or held.number in self._gone else self._unwrapped(held)
         self._subjects.put(subject, sealer)
-        self._numbers.put(sealer.number, sealer)
+        self._heads.put(head_of(sealer.number), sealer)
         return sealer
 
     def _make(self, name: bytes) -> Sealer:
@@ -141,7 +139,7 @@ class Vault:
         if not held.wrapped:
             return None
         sealer = self._unwrapped(held)
-        self._numbers.put(number, sealer)
+        self._heads.put(head_of(number), sealer)
         return sealer
 
     def _unwrapped(self, key: WrappedKey) -> Sealer:
@@ -174,7 +172,7 @@ class Vault:
         """
         self.masters = self._read()
         self._subjects.clear()
-        self._numbers.clear()
+        self._heads.clear()
         self._pending.clear()
         self._made.clear()
         self._gone.clear()
@@ -226,7 +224,7 @@ class Vault:
             held, pending = self._store.key_of(name), self._pending.pop(name, None)
             found = [key.number for key in (held, pending and pending[1]) if key is not None]
             for number in found:
-                self._numbers.drop(number)
+                self._heads.drop(head_of(number))
             self._subjects.drop(subject)
             numbers += found
             self._erased[name] = erased

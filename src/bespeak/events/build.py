@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, cast
 
 import msgspec
 
@@ -99,11 +99,15 @@ def build(message: Message[Any], arrival: Arrival, shared: Shared, index: int) -
     if user_id is None and anonymous_id is None:
         _reject("no_user_anon_id", "userId", "a userId or an anonymousId that names somebody", "neither", message)
     time, original_time = _time(message, arrival, shared)
-    context, signature = _context(message, shared)
+    context, signature = message.context or {}, None
+    if shared is not NOTHING_SHARED or message.integrations or message.user_signature or _SIGNATURE in context:
+        context, signature = _context(message, shared)
+    found = message.message_id
+    is_plain = isinstance(found, str) and 0 < len(found) <= limits.message_id_length
     return Event(
         type=kind,
         name=_name(message, limits) if kind == "track" else NAMES[kind],
-        message_id=_message_id(message, arrival, index),
+        message_id=cast("str", found) if is_plain else _message_id(message, arrival, index),
         time=time,
         received=arrival.received,
         user_id=user_id,

@@ -16,6 +16,7 @@ from bespeak.privacy.consent import (
     consent_choices,
     consent_only,
     may,
+    repeats,
 )
 from bespeak.privacy.keys import Key, KeyKind, decode_key, digest_token, encode_key, make_key, sign, verify
 
@@ -41,6 +42,7 @@ __all__ = [
     "make_key",
     "may",
     "purpose_of",
+    "repeats",
     "sign",
     "verify",
 ]

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, cast
 
 import msgspec
 
-from bespeak.clock import Instant
+from bespeak.clock import MINUTE, Duration, Instant
 from bespeak.errors import SettingsError
 from bespeak.events.event import Event
 from bespeak.events.vocabulary import CONSENT_UPDATED
@@ -34,6 +34,9 @@ CATEGORIES_MAX = 50
 
 CATEGORY_LENGTH_MAX = 100
 """Characters of a category's name; a longer one is not read."""
+
+REPEATED_WITHIN: Duration = MINUTE
+"""How long what a person has said about consent need not be kept again."""
 
 
 class Choice(msgspec.Struct, frozen=True, array_like=True):
@@ -164,6 +167,28 @@ def consent_only(event: Event) -> Event | None:
         source=event.source,
         signed=event.signed,
         original_time=event.original_time,
+    )
+
+
+def repeats(event: Event, consent: Mapping[Purpose, Choice]) -> bool:
+    """Say whether an event says about consent only what is held already, said at most a minute before (or later).
+
+    A page that goes on sending after a 'no' would else have it kept with every event. Not for longer than a minute: a
+    'yes' from between two times 'no', on its way for long, must find the second one.
+
+    Examples
+    --------
+    >>> context = {"consent": {"categoryPreferences": {"personalization": False}}}
+    >>> event = Event(type="track", name="Product Viewed", message_id="m2", time=5, received=5, context=context)
+    >>> repeats(event, {"personalization": Choice(False, 4, "m1")}), repeats(event, {})
+    (True, False)
+    """
+    choices = consent_choices(event)
+    return bool(choices) and all(
+        (held := consent.get(name)) is not None
+        and held.granted == choice.granted
+        and choice.time - held.time < REPEATED_WITHIN
+        for name, choice in choices
     )
 
 

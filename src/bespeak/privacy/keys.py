@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias, get_args
 
 import msgspec
@@ -69,6 +69,14 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Key)
 
 
+RESERVED: Mapping[str, str] = {
+    "bespeak": "the server writes itself",
+    "import": "come from an import",
+    "local": "come from whoever can read the data directory",
+}
+"""Names that no key may have, and whose they are: the name of a key stands in each of its events."""
+
+
 def make_key(kind: KeyKind, name: str, *, at: Instant, token_bytes: Callable[[int], bytes]) -> tuple[Key, str]:
     """Make a key and its token; the token is shown once and kept nowhere.
 
@@ -80,7 +88,7 @@ def make_key(kind: KeyKind, name: str, *, at: Instant, token_bytes: Callable[[in
     Raises
     ------
     InvalidInput
-        The kind is neither `write` nor `secret`, or the name is empty or longer than 100 characters.
+        The kind is neither `write` nor `secret`, or the name is empty, longer than 100 characters, or reserved.
 
     Examples
     --------
@@ -92,6 +100,11 @@ def make_key(kind: KeyKind, name: str, *, at: Instant, token_bytes: Callable[[in
         raise InvalidInput(f"key kind: expected 'write' or 'secret', got {kind!r}")
     if not 1 <= len(name.strip()) <= NAME_LENGTH_MAX:
         raise InvalidInput(f"key name: expected 1 to {NAME_LENGTH_MAX} characters, got {len(name.strip())}")
+    if name.strip().lower() in RESERVED:
+        raise InvalidInput(
+            f"key name: {name.strip()!r} is what events are marked with that {RESERVED[name.strip().lower()]};"
+            " choose another name"
+        )
     token = PREFIXES[kind] + _text(token_bytes(TOKEN_BYTES))
     key = Key(
         id="key_" + _text(token_bytes(ID_BYTES)),

@@ -12,6 +12,7 @@ import base64
 import hmac
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -53,7 +54,7 @@ class Masters(msgspec.Struct, frozen=True):
 
     def name_of(self, subject: str) -> bytes:
         """Return the pseudonym of a subject, 16 bytes: HMAC-SHA256, cut. Nobody else can make it, or take it back."""
-        return hmac.digest(base64.b64decode(self.index), subject.encode(), "sha256")[:SUBJECT_BYTES]
+        return hmac.digest(_secret_of(self.index), subject.encode(), "sha256")[:SUBJECT_BYTES]
 
     def wrap(self, secret: bytes, *, number: int, subject: bytes, random: Callable[[int], bytes] = os.urandom) -> bytes:
         """Return a data key's secret, wrapped under the current version; 64 bytes."""
@@ -199,6 +200,11 @@ def decode_masters(data: bytes) -> Masters:
 def version_of(wrapped: bytes) -> int:
     """Return the version of the master key that wrapped a data key."""
     return int.from_bytes(wrapped[:_VERSION_BYTES], "big")
+
+
+@lru_cache(maxsize=8)
+def _secret_of(text: str) -> bytes:
+    return base64.b64decode(text)
 
 
 def _text(raw: bytes) -> str:

@@ -8,7 +8,7 @@ certain, but has to survive a crash, a restored backup and a commit that was und
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from bespeak.privacy.envelope import (
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _NONCE_AT: Final = 1 + KEY_ID_BYTES
+
+_DRAWN: Final = 256
+"""Nonces drawn at a time."""
+
+KEY_HEAD_BYTES: Final = _NONCE_AT
+"""The first bytes of an envelope, which are the same for all that one key has sealed."""
 
 
 class Field:
@@ -60,17 +66,20 @@ class Sealer:
     7
     """
 
-    __slots__ = ("_aead", "_bound", "_head", "number")
+    __slots__ = ("_aead", "_bound", "_broken", "_head", "number")
 
     def __init__(self, number: int, secret: bytes, *, tenant: str, subject: str) -> None:
         self.number = number
-        self._aead = _aead(secret)
-        self._head = bytes([AES_256_GCM]) + number.to_bytes(KEY_ID_BYTES, "big")
+        self._aead, self._broken = _aead(secret)
+        self._head = head_of(number)
         self._bound = Binding(tenant, subject, "").encode()[:-4]
 
     def seal(self, field: Field, data: bytes, *, random: Callable[[int], bytes] = os.urandom) -> bytes:
         """Put data into a version 1 envelope."""
-        nonce = random(NONCE_BYTES)
+        return self.seal_with(random(NONCE_BYTES), field, data)
+
+    def seal_with(self, nonce: bytes, field: Field, data: bytes) -> bytes:
+        """Put data into a version 1 envelope, with 12 random bytes that serve nothing else."""
         header = self._head + nonce
         return header + self._aead.encrypt(nonce, data, header + self._bound + field.bound)
 
@@ -82,15 +91,29 @@ class Sealer:
         SealBroken
             The bytes, the field or the subject are not those that it was sealed with.
         """
-        from cryptography.exceptions import InvalidTag
-
         header = sealed[:HEADER_BYTES]
         try:
             return self._aead.decrypt(header[_NONCE_AT:], sealed[HEADER_BYTES:], header + self._bound + field.bound)
-        except InvalidTag:
+        except self._broken:
             raise SealBroken(
                 f"envelope of {field.name!r}: its tag does not fit; it was changed, or belongs to another subject",
             ) from None
+
+
+def head_of(number: int) -> bytes:
+    """Return the first `KEY_HEAD_BYTES` of every envelope that the key of this number has sealed."""
+    return bytes([AES_256_GCM]) + number.to_bytes(KEY_ID_BYTES, "big")
+
+
+def nonces(random: Callable[[int], bytes]) -> Iterator[bytes]:
+    """Yield nonces without end, drawn many at a time: asking the kernel for each takes as long as encrypting.
+
+    They are for one process and one thread: a process that is forked must not go on with its parent's.
+    """
+    while True:
+        drawn = random(_DRAWN * NONCE_BYTES)
+        for at in range(0, len(drawn), NONCE_BYTES):
+            yield drawn[at : at + NONCE_BYTES]
 
 
 def key_number(sealed: bytes) -> int:
@@ -107,8 +130,10 @@ def key_number(sealed: bytes) -> int:
     return int.from_bytes(sealed[1:_NONCE_AT], "big")
 
 
-def _aead(secret: bytes) -> AESGCM:
+def _aead(secret: bytes) -> tuple[AESGCM, type[Exception]]:
+    """Return the cipher of a key, and what it raises when a tag does not fit."""
     # Imported here because it takes 50 to 100 ms, which `import bespeak` need not wait for.
+    from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    return AESGCM(secret)
+    return AESGCM(secret), InvalidTag

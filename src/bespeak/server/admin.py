@@ -169,7 +169,7 @@ def _definitions(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
     async def count(segment_id: Id, at: At = None) -> Response:
         """Counted anew over every profile, as of `at`."""
         moment = _instant(at)
-        return _json(Count(engine.segment_count(segment_id, at=engine.clock.now() if moment is None else moment)))
+        return _json(Count(await engine.segment_count(segment_id, at=engine.clock.now() if moment is None else moment)))
 
     for kind in KINDS:
         _definitions_of(router, engine, bodies, kind)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Generator, Sequence
@@ -18,6 +17,7 @@ from starlette.routing import BaseRoute
 from bespeak.engine import Engine
 from bespeak.errors import SettingsError
 from bespeak.server.app import create_app
+from bespeak.server.collecting import keep_aside, put_aside
 from bespeak.server.health import Draining
 from bespeak.server.local import announce, withdraw
 from bespeak.server.opening import Opening
@@ -148,6 +148,7 @@ async def _run(
 ) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     waiting = asyncio.create_task(stopping.wait())
+    collecting = asyncio.create_task(keep_aside())
     try:
         while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn offers no event for it
             await asyncio.sleep(0.01)
@@ -158,12 +159,12 @@ async def _run(
         draining.begun = True
         server.should_exit = True
         waiting.cancel()
+        collecting.cancel()
         await serving
 
 
 async def _begin(engine: Engine, address: str, started: Started | None) -> None:
-    gc.collect()
-    gc.freeze()  # what was loaded at the start stays; the collector need not look at it again
+    put_aside(everything=True)
     if started is not None:
         await started(engine, address)
 

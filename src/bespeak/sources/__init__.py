@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from bespeak.sources.import_files import ImportInto, Progress, Summary, import_files
+from bespeak.sources.import_files import ImportInto, Progress, Summary, import_files, import_in_turn
 from bespeak.sources.import_map import ImportMap, Section
 from bespeak.sources.limits import ImportLimits
 from bespeak.sources.load_map import load_map, parse_map, shipped_maps
@@ -25,6 +25,7 @@ __all__ = [
     "Section",
     "Summary",
     "import_files",
+    "import_in_turn",
     "load_map",
     "parse_map",
     "plan_import",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -23,8 +24,11 @@ T = TypeVar("T")
 class ImportInto(Protocol):
     """What an import needs of the engine."""
 
-    async def import_events(self, events: Sequence[Event]) -> tuple[int, int, int]:
-        """Keep events; return how many were accepted, known already, and refused for lack of consent."""
+    def import_events(self, events: Sequence[Event]) -> Coroutine[Any, Any, tuple[int, int, int]]:
+        """Keep events, behind those of the call before.
+
+        Returns how many were accepted, known already, and refused for lack of consent.
+        """
         ...
 
     async def put_items(self, items: Sequence[Item]) -> int:
@@ -111,11 +115,11 @@ async def import_files(
         await asyncio.sleep(0)
     new_rows = await _put(into, plan.items(), batch, progress)
     new_items = new_rows + await _put(into, plan.described(), batch, progress)
-    accepted = duplicate = refused = 0
-    for done, some in _batches(plan.events(), batch):
-        counted = await into.import_events(some)
-        accepted, duplicate, refused = accepted + counted[0], duplicate + counted[1], refused + counted[2]
-        progress(Progress("importing", done, plan.records))
+    accepted, duplicate, refused = await import_in_turn(
+        into,
+        (some for _, some in _batches(plan.events(), batch)),
+        lambda done: progress(Progress("importing", done, plan.records)),
+    )
     return Summary(
         read=sum(plan.read.values()),
         accepted=accepted + new_rows,
@@ -125,6 +129,53 @@ async def import_files(
         targets=dict(plan.read),
         items=new_items,
     )
+
+
+async def import_in_turn(
+    into: ImportInto, batches: Iterable[Sequence[Event]], told: Callable[[int], None] = lambda _: None
+) -> tuple[int, int, int]:
+    """Import batches in their order: while one is on its way to the disk, the next is taken in.
+
+    Parameters
+    ----------
+    told
+        Called with the events that are durable so far, after each batch.
+
+    Returns
+    -------
+    How many were accepted, known already, and refused.
+
+    Raises
+    ------
+    Unavailable
+        A batch could not be kept; those before it are kept.
+    """
+    counted = [0, 0, 0]
+    done = 0
+    waiting: deque[tuple[int, asyncio.Task[tuple[int, int, int]]]] = deque()
+
+    async def finish_oldest() -> None:
+        nonlocal done
+        size, task = waiting[0]
+        for place, count in enumerate(await task):
+            counted[place] += count
+        waiting.popleft()
+        done += size
+        told(done)
+
+    try:
+        for batch in batches:
+            waiting.append((len(batch), asyncio.create_task(into.import_events(batch))))
+            await asyncio.sleep(0)  # it begins at once, so that batches are taken in their order
+            if len(waiting) > 1:
+                await finish_oldest()
+        while waiting:
+            await finish_oldest()
+    finally:
+        for _, task in waiting:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
+    return counted[0], counted[1], counted[2]
 
 
 async def _put(into: ImportInto, items: Sequence[Item], batch: int, progress: Callable[[Progress], None]) -> int:

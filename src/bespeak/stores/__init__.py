@@ -27,6 +27,7 @@ from bespeak.stores.store import (
     Store,
     WrappedKey,
 )
+from bespeak.stores.verify import split_digests
 
 __all__ = [
     "Advance",
@@ -56,5 +57,6 @@ __all__ = [
     "put_in_place",
     "read_owner",
     "repair_file",
+    "split_digests",
     "verify_file",
 ]

@@ -24,7 +24,7 @@ from bespeak.stores.store import (
     SeenPage,
     WrappedKey,
 )
-from bespeak.stores.verify import AGELESS, SUBJECT_BYTES, follows, verify
+from bespeak.stores.verify import AGELESS, SUBJECT_BYTES, follows, split_digests, verify
 
 
 class MemoryStore:
@@ -66,8 +66,8 @@ class MemoryStore:
             self._check_versions(commit.documents)
             self._rows.extend(commit.rows)
             self._last = last
-            for digest, hour in commit.seen:
-                self._hours.setdefault(hour, set()).add(digest)
+            for packed, hour in commit.seen:
+                self._hours.setdefault(hour, set()).update(split_digests(packed))
             for document in commit.documents:
                 self._add_document(document)
             self._rejected.extend(commit.rejected)

@@ -15,6 +15,9 @@ _chained = struct.Struct("<Iqqq")
 START_CRC = 0
 """What the first row is chained to."""
 
+ROWS_AT_ONCE = 32
+"""Rows written by one statement: each statement gives the interpreter away, and has to wait until it comes back."""
+
 
 def chain(previous: int, row: LogRow) -> int:
     """Return the CRC-32 of a row, over the CRC of the row before it and everything in this one."""
@@ -27,7 +30,11 @@ def append(writer: sqlite3.Connection, rows: Sequence[LogRow], crc: int) -> int:
     for row in rows:
         crc = chain(crc, row)
         values.append((row.first, row.count, row.received, crc, row.payload))
-    writer.executemany("INSERT INTO log (first, count, received, crc, payload) VALUES (?, ?, ?, ?, ?)", values)
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        some = values[start : start + ROWS_AT_ONCE]
+        places = ", ".join(["(?, ?, ?, ?, ?)"] * len(some))
+        insert = f"INSERT INTO log (first, count, received, crc, payload) VALUES {places}"  # noqa: S608
+        writer.execute(insert, [value for each in some for value in each])
     return crc
 
 

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from bespeak.stores.store import SeenPage
-from bespeak.stores.verify import AGELESS, DIGEST_BYTES
+from bespeak.stores.verify import AGELESS, DIGEST_BYTES, split_digests
 
 ROW_DIGESTS = 500
 """Digests in a sorted row: 8,000 bytes, one page."""
@@ -24,6 +24,9 @@ PART_MIN = 4_096
 
 DROP_ROWS = 10_000
 """Loose rows dropped in one transaction; about 10 ms."""
+
+AT_ONCE = 500
+"""Digests written or looked for by one statement."""
 
 _PARTS = """
     WITH RECURSIVE parts(part) AS (
@@ -45,11 +48,17 @@ def add(writer: sqlite3.Connection, seen: Sequence[tuple[bytes, int]]) -> None:
         hours.setdefault(hour, []).append(digest)
     ageless = hours.pop(AGELESS, ())
     if ageless:
-        # Sorted, so that neighbours in the tree are written together.
-        rows = ((digest,) for digest in sorted(ageless))
-        writer.executemany("INSERT OR IGNORE INTO seen_ageless VALUES (?)", rows)
+        _add_ageless(writer, sorted(split_digests(b"".join(ageless))))
     for hour, digests in hours.items():
         writer.execute("INSERT INTO seen (hour, part, data) VALUES (?, 0, ?)", (hour, b"".join(digests)))
+
+
+def _add_ageless(writer: sqlite3.Connection, digests: list[bytes]) -> None:
+    """Write digests that are sorted, so that neighbours in the tree are written together."""
+    for start in range(0, len(digests), AT_ONCE):
+        some = digests[start : start + AT_ONCE]
+        places = ", ".join(["(?)"] * len(some))
+        writer.execute(f"INSERT OR IGNORE INTO seen_ageless VALUES {places}", some)  # noqa: S608
 
 
 def page(reader: sqlite3.Connection, hour: int, *, after: int, rows: int) -> SeenPage:
@@ -72,7 +81,7 @@ def sort_loose(reader: sqlite3.Connection, hour: int) -> tuple[int, int, list[by
     """Return the newest loose row of an hour, how many loose digests it has, and these sorted in rows of one page."""
     query = "SELECT row, data FROM seen WHERE hour = ? AND part = 0 ORDER BY row"
     loose = reader.execute(query, (hour,)).fetchall()
-    digests = sorted(digest for _, data in loose for digest in _split(data))
+    digests = sorted(digest for _, data in loose for digest in split_digests(data))
     rows = [b"".join(digests[at : at + ROW_DIGESTS]) for at in range(0, len(digests), ROW_DIGESTS)]
     return (loose[-1][0] if loose else 0), len(digests), rows
 
@@ -111,29 +120,32 @@ class Lookup:
     def find(self, reader: sqlite3.Connection, digests: Iterable[bytes]) -> frozenset[bytes]:
         """Return those of the digests that are kept; inside a read transaction."""
         self._load(reader)
+        asked = set(digests)
+        found = asked & self._loose
+        left = list(asked - found)
+        for start in range(0, len(left), AT_ONCE):
+            some = left[start : start + AT_ONCE]
+            places = ", ".join("?" * len(some))
+            query = f"SELECT digest FROM seen_ageless WHERE digest IN ({places})"  # noqa: S608
+            found.update(digest for (digest,) in reader.execute(query, some))
         parts = [part for (part,) in reader.execute(_PARTS)]
-        return frozenset(digest for digest in digests if self._is_seen(reader, parts, digest))
+        if parts:
+            found.update(digest for digest in asked - found if _in_parts(reader, parts, digest))
+        return frozenset(found)
 
     def _load(self, reader: sqlite3.Connection) -> None:
         query = "SELECT row, data FROM seen WHERE part = 0 AND row > ? ORDER BY row"
         for row, data in reader.execute(query, (self._loaded,)):
-            self._loose.update(_split(data))
+            self._loose.update(split_digests(data))
             self._loaded = row
 
-    def _is_seen(self, reader: sqlite3.Connection, parts: Iterable[int], digest: bytes) -> bool:
-        if digest in self._loose:
-            return True
-        if reader.execute("SELECT 1 FROM seen_ageless WHERE digest = ?", (digest,)).fetchone():
-            return True
-        for part in parts:
-            row = reader.execute(_IN_PART, (part, digest)).fetchone()
-            if row and _holds(row[0], digest):
-                return True
-        return False
 
-
-def _split(data: bytes) -> list[bytes]:
-    return [data[at : at + DIGEST_BYTES] for at in range(0, len(data), DIGEST_BYTES)]
+def _in_parts(reader: sqlite3.Connection, parts: Iterable[int], digest: bytes) -> bool:
+    for part in parts:
+        row = reader.execute(_IN_PART, (part, digest)).fetchone()
+        if row and _holds(row[0], digest):
+            return True
+    return False
 
 
 def _holds(data: bytes, digest: bytes) -> bool:

@@ -13,7 +13,7 @@ from bespeak.stores import sqlite_seen
 from bespeak.stores.settings import SqliteSettings
 from bespeak.stores.sqlite_file import PAGE_SIZE
 from bespeak.stores.store import Commit
-from bespeak.stores.verify import AGELESS
+from bespeak.stores.verify import AGELESS, DIGEST_BYTES
 
 _log = logging.getLogger(__name__)
 
@@ -60,9 +60,9 @@ class Upkeep:
     def note(self, commit: Commit) -> None:
         """Count what a commit has added, and wake the thread when it is enough; called while no other commit runs."""
         self._wal_bytes += _wal_bytes(commit)
-        for _, hour in commit.seen:
+        for packed, hour in commit.seen:
             if hour != AGELESS:
-                self._loose[hour] = self._loose.get(hour, 0) + 1
+                self._loose[hour] = self._loose.get(hour, 0) + len(packed) // DIGEST_BYTES
         if self._wal_bytes >= self._settings.wal_kib * 1024 or self._hours_to_sort():
             self._wake.set()
 
@@ -137,4 +137,8 @@ def _wal_bytes(commit: Commit) -> int:
     rows = 2 + len(commit.documents) + len(commit.rejected)
     if commit.checkpoint is not None:
         rows += len(commit.checkpoint.profiles) + len(commit.checkpoint.aliases)
-    return rows * PAGE_SIZE + sum(len(row.payload) for row in commit.rows) + 32 * len(commit.seen)
+    return (
+        rows * PAGE_SIZE
+        + sum(len(row.payload) for row in commit.rows)
+        + 2 * sum(len(packed) for packed, _ in commit.seen)
+    )

@@ -134,8 +134,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     rows
         Log rows, in order; the first continues the log without a gap.
     seen
-        16-byte dedupe digests of the events in `rows`, with the hour (Unix hours) of their arrival;
-        hour -1 keeps the digest without an age (imported rows).
+        16-byte dedupe digests of the events in `rows`, one or many packed behind each other, with the hour (Unix
+        hours) of their arrival; hour -1 keeps digests without an age (imported rows).
     keys
         New keys, or known ones wrapped anew; a key that was destroyed stays destroyed.
     forget

@@ -11,6 +11,11 @@ AGELESS = -1
 """The hour of digests that are kept without an age."""
 
 
+def split_digests(packed: bytes) -> list[bytes]:
+    """Return the digests that were packed into one."""
+    return [packed[at : at + DIGEST_BYTES] for at in range(0, len(packed), DIGEST_BYTES)]
+
+
 def verify(commit: Commit, *, last: int, checkpoint: int) -> int:
     """Return the last offset of the log once the commit is in.
 
@@ -30,8 +35,11 @@ def verify(commit: Commit, *, last: int, checkpoint: int) -> int:
     for row in commit.rows:
         last = _follow(row, last)
     for digest, hour in commit.seen:
-        if len(digest) != DIGEST_BYTES or hour < AGELESS:
-            raise StoreError(f"seen: expected {DIGEST_BYTES} bytes and an hour, got {len(digest)} bytes, hour {hour}")
+        if not digest or len(digest) % DIGEST_BYTES or hour < AGELESS:
+            raise StoreError(
+                f"seen: expected {DIGEST_BYTES} bytes for each digest, and an hour,"
+                f" got {len(digest)} bytes, hour {hour}"
+            )
     for each in commit.keys:
         if each.number < 1 or len(each.subject) != SUBJECT_BYTES or not each.wrapped:
             raise StoreError(

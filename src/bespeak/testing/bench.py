@@ -22,15 +22,17 @@ import msgspec
 import numpy as np
 
 from bespeak.catalog import Item
-from bespeak.clock import DAY, MINUTE, SECOND, ManualClock
+from bespeak.clock import DAY, SECOND, ManualClock, SystemClock
 from bespeak.decide import DecideRequest, SlotRequest
 from bespeak.engine import Definition, Engine
 from bespeak.errors import InvalidInput
 from bespeak.privacy import Key
 from bespeak.settings import Settings
+from bespeak.sources import import_in_turn
 from bespeak.stores import MemorySettings, SqliteSettings
 from bespeak.testing.bench_erase import erase_cost, seal_cost
 from bespeak.testing.bench_http import ingest_by_http
+from bespeak.testing.bench_parts import Part, parts
 from bespeak.testing.bench_replay import replay_rates
 from bespeak.testing.bench_start import start_cost
 
@@ -160,11 +162,10 @@ async def _imported() -> Result:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=folder, store=SqliteSettings())
         engine, key = await _engine(settings, items=500)
-        bodies = list(_bodies(EVENTS * 2, size=500))
+        bodies = list(_bodies(EVENTS * 2, size=1_500))
         parsed = [engine.parse(body, key=key) for body in bodies]
         began = time.perf_counter()
-        for one in parsed:
-            await engine.import_events(one.events)
+        await import_in_turn(engine, (one.events for one in parsed))
         took = time.perf_counter() - began
         await engine.close()
     events = sum(len(one.events) for one in parsed)
@@ -187,7 +188,7 @@ def replayed() -> Result:
 def ingest() -> Result:
     """Events a second by HTTP in batches of 20, each acknowledged after it is on disk, with 100 live segments."""
     with tempfile.TemporaryDirectory() as folder:
-        bodies = list(_bodies(EVENTS * 2))
+        bodies = recent_bodies(EVENTS * 2)
         rate = asyncio.run(ingest_by_http(Path(folder), definitions(), bodies, BATCH))
         floor = _append_floor(Path(folder) / "floor", bodies)
     return Result("ingest", round(rate), "events/s", round(floor), round(floor / rate, 1))
@@ -205,6 +206,11 @@ def _append_floor(path: Path, bodies: list[bytes]) -> float:
             file.flush()
             os.fsync(file.fileno())
     return len(bodies) * BATCH / (time.perf_counter() - began)
+
+
+def ingest_parts() -> tuple[Part, ...]:
+    """Return where the time of an event goes on its way in by HTTP, in CPU microseconds."""
+    return parts(definitions(), recent_bodies(EVENTS * 2), BATCH, SystemClock().now())
 
 
 def seal() -> Result:
@@ -289,7 +295,12 @@ def item(place: int) -> Item:
     )
 
 
-def _events(count: int, items: int) -> Iterator[dict[str, Any]]:
+def recent_bodies(count: int) -> list[bytes]:
+    """Return requests whose events end now, one a second: what a server with a clock of its own takes for live."""
+    return list(_bodies(count, start=SystemClock().now() - count * SECOND))
+
+
+def _events(count: int, items: int, start: int) -> Iterator[dict[str, Any]]:
     rng = Random(7)
     names = ("Product Viewed",) * 7 + ("Page Viewed", "Product Added", "Order Completed")
     for place in range(count):
@@ -299,7 +310,7 @@ def _events(count: int, items: int) -> Iterator[dict[str, Any]]:
             "event": names[rng.randrange(len(names))],
             "anonymousId": f"device-{rng.randrange(PEOPLE)}",
             "messageId": f"bench-{place}",
-            "timestamp": _stamp(START + place * MINUTE // 60),
+            "timestamp": _stamp(start + place * SECOND),
             "properties": {"product_id": f"item-{item}", "price": item % 200, "category": f"category-{item % 40}"},
             "context": {"page": {"path": f"/p/{item}"}, "userAgent": "Mozilla/5.0 (X11; Linux x86_64)"},
         }
@@ -309,8 +320,8 @@ def _stamp(at: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at // SECOND)) + f".{at // 1_000 % 1_000:03d}Z"
 
 
-def _bodies(count: int, *, size: int = BATCH, items: int = 500) -> Iterator[bytes]:
-    events = _events(count, items)
+def _bodies(count: int, *, size: int = BATCH, items: int = 500, start: int = START) -> Iterator[bytes]:
+    events = _events(count, items, start)
     while batch := list(islice(events, size)):
         yield msgspec.json.encode({"batch": batch})
 

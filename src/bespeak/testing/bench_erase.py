@@ -11,10 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
-import msgspec
-
 from bespeak.engine import Engine
-from bespeak.engine.records import Inside, seal_event, subject_of
+from bespeak.engine.records import inside_of, seal_event, subject_of
 from bespeak.events import Event
 from bespeak.privacy import Key, envelope
 from bespeak.profiles import Resolved
@@ -22,8 +20,6 @@ from bespeak.settings import Settings
 
 ERASED = 50
 """People erased, one after the other."""
-
-_encoder = msgspec.msgpack.Encoder()
 
 
 def seal_cost(engine: Engine, events: Iterable[Event]) -> tuple[float, float]:
@@ -41,7 +37,7 @@ def seal_cost(engine: Engine, events: Iterable[Event]) -> tuple[float, float]:
 
     began = time.process_time()
     for event, _ in work:
-        envelope.seal(_encoder.encode(_inside(event)))
+        envelope.seal(inside_of(event, ""))
     return took, time.process_time() - began
 
 
@@ -84,22 +80,3 @@ def _sync_floor(path: Path) -> float:
             os.fsync(file.fileno())
             times.append(time.perf_counter() - began)
     return median(times)
-
-
-def _inside(event: Event) -> Inside:
-    return Inside(
-        event.type,
-        event.name,
-        event.message_id,
-        event.time,
-        event.user_id,
-        event.anonymous_id,
-        event.previous_id,
-        event.group_id,
-        event.properties,
-        event.context,
-        event.source,
-        event.signed,
-        event.original_time,
-        "",
-    )

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bespeak.engine import Definition, Engine
@@ -36,9 +36,8 @@ async def ingest_by_http(folder: Path, definitions: tuple[Definition, ...], bodi
     )
     try:
         host, port = await address(folder)
-        queue = iter(bodies)
         began = time.perf_counter()
-        await asyncio.gather(*(_send(host, port, token, queue) for _ in range(CONNECTIONS)))
+        await send(host, port, token, bodies)
         took = time.perf_counter() - began
     finally:
         process.send_signal(signal.SIGTERM)
@@ -60,10 +59,20 @@ async def address(folder: Path) -> tuple[str, int]:
     for _ in range(round(START_SECONDS * 20)):
         owner = read_owner(folder)
         if owner:
-            host, _, port = owner.removeprefix("http://").rpartition(":")
-            return host, int(port)
+            return _parts(owner)
         await asyncio.sleep(0.05)
     raise Unavailable(f"the server did not start within {START_SECONDS:.0f} s")
+
+
+def _parts(url: str) -> tuple[str, int]:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    return host, int(port)
+
+
+async def send(host: str, port: int, token: str, bodies: Iterable[bytes]) -> None:
+    """Send every body, over as many connections as a small site has, and wait for every answer."""
+    queue = iter(bodies)
+    await asyncio.gather(*(_send(host, port, token, queue) for _ in range(CONNECTIONS)))
 
 
 async def _send(host: str, port: int, token: str, bodies: Iterator[bytes]) -> None:
@@ -88,3 +97,13 @@ async def _send(host: str, port: int, token: str, bodies: Iterator[bytes]) -> No
         await reader.readexactly(length)
     writer.close()
     await writer.wait_closed()
+
+
+def _main(url: str, token: str, path: str) -> None:
+    """Send the bodies of a file, one a line: a client in a process of its own."""
+    host, port = _parts(url)
+    asyncio.run(send(host, port, token, Path(path).read_bytes().split(b"\n")))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -129,6 +129,11 @@ def check_digests_load_packed_page_by_page(make: StoreMaker) -> None:
         equal("from hour 8", unpacked(store, 8), frozenset({digest(2), digest(4), digest(5)}))
         equal("from hour 10", unpacked(store, 10), frozenset[bytes]())
         equal("from hour -1", unpacked(store, -1), frozenset(digest(number) for number in (1, 2, 4, 5)))
+        store.commit(Commit(seen=((digest(6) + digest(7), 9), (digest(8) + digest(9), -1))))
+        equal(
+            "packed in one", store.seen([digest(each) for each in range(6, 10)]), frozenset(map(digest, range(6, 10)))
+        )
+        equal("from hour 9", unpacked(store, 9), frozenset(map(digest, (5, 6, 7))))
 
 
 def check_forgetting_spares_what_has_no_age(make: StoreMaker) -> None:

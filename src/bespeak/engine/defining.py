@@ -1,0 +1,122 @@
+"""New definitions: history counted in what they declare, logged, and everybody asked, while the rest goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from bespeak.engine.backfill import Backfill
+from bespeak.engine.custody import Custody
+from bespeak.engine.definitions import Applied, Definition, DefinitionKind
+from bespeak.engine.records import DefinitionRecord, Record
+from bespeak.engine.site import Site
+from bespeak.engine.writer import Writer
+from bespeak.errors import NotFound, StoreError
+
+ASKED_AT_ONCE = 100
+"""People who are asked about a definition before others have their turn: some ten milliseconds."""
+
+READ_AT_ONCE = 250
+"""Records of the log that are read before others have their turn: some ten milliseconds."""
+
+
+class Defining(Custody):
+    """A ledger whose definitions can be changed."""
+
+    async def apply(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:
+        """Put definitions in force, all or none; unchanged ones keep their version.
+
+        Raises
+        ------
+        DefinitionError
+            One is not well formed; nothing was changed.
+        """
+        async with self._changing:
+            return await self._apply_all(definitions)
+
+    async def _apply_all(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:
+        results: list[Applied] = []
+        changes: list[Definition] = []
+        for definition in definitions:
+            held = self.registry.get(definition.kind, definition.id)
+            if held is not None and held.body == definition.body:
+                results.append(Applied(definition.kind, definition.id, held.version, "unchanged"))
+                continue
+            version = self.registry.next_version(definition.kind, definition.id)
+            changes.append(msgspec.structs.replace(definition, version=version))
+            results.append(Applied(definition.kind, definition.id, version, "created" if held is None else "updated"))
+        site = await asyncio.to_thread(self.registry.with_changes, tuple(changes))
+        await self._define([(one.kind, one.id, one.version, one.body) for one in changes], site)
+        return tuple(results)
+
+    async def delete(self, kind: DefinitionKind, definition_id: str) -> Applied:
+        """Take a definition out of force; its versions stay readable."""
+        async with self._changing:
+            if self.registry.get(kind, definition_id) is None:
+                raise NotFound(f"there is no {kind} {definition_id!r}")
+            site = await asyncio.to_thread(self.registry.with_changes, (), ((kind, definition_id),))
+            version = self.registry.next_version(kind, definition_id)
+            await self._define([(kind, definition_id, version, None)], site)
+        return Applied(kind, definition_id, version, "deleted")
+
+    async def _define(self, changes: list[tuple[DefinitionKind, str, int, dict[str, Any] | None]], site: Site) -> None:
+        if not changes:
+            return
+        writer = self._open_writer()
+        async with self._history_counted(site) as backfill:
+            now = self.clock.now()
+            records: list[Record] = []
+            with self._all_or_none():
+                for kind, definition_id, version, body in changes:
+                    records.append(DefinitionRecord(kind, definition_id, version, body, now))
+                    self._offset += 1
+                    self._note(records[-1])
+                self.registry.site = site
+                self.sequencer.begin(site.segments, site.aggregates, backfill, at=now)
+            self._queue(writer, now, records)
+            durable = self._durable()
+        await asyncio.shield(asyncio.ensure_future(self._ask_everybody(writer)))
+        await asyncio.shield(durable)
+        await self._settle(self.checkpoint())
+
+    @asynccontextmanager
+    async def _history_counted(self, site: Site) -> AsyncGenerator[Backfill]:
+        """Count history in what a site newly declares, while events are held back and pages are answered.
+
+        Nobody may join anybody while history is read, and what it is read up to must be on disk and folded. The
+        definitions so far serve meanwhile; those who send wait until it is done.
+        """
+        if not self.sequencer.backfill(site.aggregates, upto=self._offset).has_work:
+            await self._on_disk()
+            yield self.sequencer.backfill(site.aggregates, upto=0)
+            return
+        self._held = asyncio.get_running_loop().create_future()
+        try:
+            await self._on_disk()
+            backfill = self.sequencer.backfill(site.aggregates, upto=self._offset)
+            while backfill.read(READ_AT_ONCE):  # noqa: ASYNC110  not a wait: others have their turn
+                await asyncio.sleep(0)
+            yield backfill
+        finally:
+            held, self._held = self._held, None
+            held.set_result(None)
+
+    async def _ask_everybody(self, writer: Writer) -> None:
+        """Ask everybody about new definitions, a few at a time, so that events and pages have their turn between."""
+        more = True
+        while more:
+            try:
+                more = self.sequencer.ask(ASKED_AT_ONCE)
+            except Exception:
+                writer.fail(StoreError("new definitions could not be asked about everybody"))
+                raise
+            self._publish(self.sequencer.moved())
+            await asyncio.sleep(0)
+
+    def definitions(self, kind: DefinitionKind) -> tuple[Definition, ...]:
+        """Return the definitions of a kind that are in force, ordered by id."""
+        return self.registry.all(kind)

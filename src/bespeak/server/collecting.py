@@ -1,0 +1,37 @@
+"""The garbage collector, kept from looking at everything again and again.
+
+A full collection looks at every object there is: with tens of thousands of profiles in RAM that takes some tenths of a
+second, in which nobody is answered, and it comes the more often the more events do. What has lived for some seconds is
+therefore put aside, where no collection looks at it; it goes as ever when nothing refers to it any more. Only what
+refers to itself in a circle needs the collector, and for that all is looked at once an hour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+PUT_ASIDE_SECONDS = 10.0
+"""How often what has lived so long is put aside."""
+
+ALL_EVERY = 360
+"""After how many times everything is looked at: once an hour."""
+
+
+def put_aside(*, everything: bool) -> None:
+    """Collect young garbage (all garbage, if `everything`) and put aside what is left."""
+    if everything:
+        gc.unfreeze()
+        gc.collect()
+    else:
+        gc.collect(1)
+    gc.freeze()
+
+
+async def keep_aside() -> None:
+    """Put aside what lives, for as long as it runs."""
+    times = 0
+    while True:
+        await asyncio.sleep(PUT_ASIDE_SECONDS)
+        times += 1
+        put_aside(everything=times % ALL_EVERY == 0)

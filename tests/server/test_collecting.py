@@ -1,0 +1,46 @@
+"""What lives long is put aside from the garbage collector, and goes all the same."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from bespeak.server.collecting import put_aside
+
+
+class Thing:
+    """Something that can be watched as it goes."""
+
+    other: Thing | None = None
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+
+
+def test_what_is_put_aside_goes_when_nothing_refers_to_it() -> None:
+    thing = Thing()
+    watched = weakref.ref(thing)
+    put_aside(everything=False)
+    assert gc.get_freeze_count() > 0
+    assert not any(each is thing for each in gc.get_objects())
+    del thing
+    assert watched() is None
+
+
+def test_circles_that_were_put_aside_go_when_everything_is_looked_at() -> None:
+    thing = Thing()
+    thing.other = Thing()
+    thing.other.other = thing
+    watched = weakref.ref(thing)
+    put_aside(everything=False)
+    del thing
+    put_aside(everything=False)
+    assert watched() is not None
+    put_aside(everything=True)
+    assert watched() is None
