@@ -114,7 +114,7 @@ def _serve(parser: ArgumentParser) -> None:
 def _demo(parser: ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="start, prove that every address answers, stop")
     parser.add_argument("--port", type=int, help="port (default: 8000, or the next free one)")
-    parser.add_argument("--seed", type=int, default=0, help="which town (0)")
+    parser.add_argument("--seed", type=int, help="which town (7)")
 
 
 def _keys_create(parser: ArgumentParser) -> None:
@@ -122,6 +122,21 @@ def _keys_create(parser: ArgumentParser) -> None:
         "--kind", choices=("write", "secret"), required=True, help="write: public, sends; secret: everything"
     )
     parser.add_argument("--name", default=None, help="what it is for; the source of its events (default: the kind)")
+    parser.add_argument(
+        "--scope", action="append", metavar="SCOPE", help="what it may, given once or more (default: all its kind may)"
+    )
+    parser.add_argument("--expires", metavar="TIME", help="how long it works from now, such as 90d (default: no end)")
+
+
+def _keys_rotate(parser: ArgumentParser) -> None:
+    _key_id(parser)
+    parser.add_argument(
+        "--overlap",
+        default="24h",
+        metavar="TIME",
+        help="how long the old token goes on working; none: it ends now (24h)",
+    )
+    parser.add_argument("--expires", metavar="TIME", help="how long the key works from now (default: as before)")
 
 
 def _key_id(parser: ArgumentParser) -> None:
@@ -291,7 +306,7 @@ VERBS = (
 GROUPS = (
     Group(
         "keys",
-        "make, list and revoke keys; change the master key",
+        "make, list, rotate and revoke keys; change the master key",
         None,
         (
             Verb(
@@ -302,6 +317,13 @@ GROUPS = (
                 _keys_create,
             ),
             Verb("list", "list the keys, without their tokens", "bespeak keys list", "keys:list_keys", _nothing),
+            Verb(
+                "rotate",
+                "give a key a new token; the old one works on for a while",
+                "bespeak keys rotate key_2c4xvs7a --overlap 24h",
+                "keys:rotate",
+                _keys_rotate,
+            ),
             Verb("revoke", "end a key at once", "bespeak keys revoke key_2c4xvs7a", "keys:revoke", _key_id),
             Verb(
                 "rotate-master",

@@ -359,12 +359,13 @@ class Ledger:
         models = models or abs(now - self._models_written) > self.settings.engine.models_seconds * SECOND
         pending = frozenset(self.sequencer.live.dirty)
         cut = self._cut(models=models)
-        if not cut.changed:
+        documents = (*cut.documents, *self._keys.unwritten())
+        if not cut.changed and not documents:
             self._shrink()
             return None
         if models:
             self._models_written = now
-        entry = Entry(asyncio.get_running_loop().create_future(), documents=cut.documents, checkpoint=cut.checkpoint)
+        entry = Entry(asyncio.get_running_loop().create_future(), documents=documents, checkpoint=cut.checkpoint)
         return asyncio.shield(self._put_cut(self._writer, entry, cut, pending))
 
     def _cut(self, *, models: bool, forgotten: Iterable[ProfileId] = ()) -> Cut:
