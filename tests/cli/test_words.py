@@ -6,11 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bespeak.cli import main
+from bespeak import demo
+from bespeak.cli import main, serving
 from bespeak.cli.words import GROUPS, VERBS, build_parser, every_verb
+from bespeak.demo import SEED
 
 SRC = Path(__file__).resolve().parents[2] / "src"
 EXAMPLES = [(f"bespeak {verb.name}", verb) for verb in VERBS] + [
@@ -45,6 +48,23 @@ def test_wrong_words_are_two_and_a_usage(words: list[str], capsys: pytest.Captur
         main(words)
     assert left.value.code == 2
     assert "usage: bespeak" in capsys.readouterr().err
+
+
+def test_the_demo_shows_the_town_that_its_own_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["demo", "--help"])
+    assert f"which town ({SEED})" in capsys.readouterr().out
+    seeds: list[int] = []
+
+    async def run(**given: Any) -> int:
+        seeds.append(given["seed"])
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "run", run)
+        patch.setattr(serving, "log_to", print)
+        assert [main(["demo"]), main(["demo", "--seed", "0"])] == [0, 0]
+    assert seeds == [SEED, 0]
 
 
 @pytest.mark.parametrize("program", ["import bespeak", "from bespeak.cli.words import build_parser; build_parser()"])
