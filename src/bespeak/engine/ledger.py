@@ -175,7 +175,11 @@ class Ledger:
     async def start(self) -> None:
         """Begin to write and to keep time."""
         self._writer = Writer(
-            self.store, asyncio.get_running_loop(), self._undo, queue_bytes=self.settings.engine.queue_bytes
+            self.store,
+            asyncio.get_running_loop(),
+            self._undo,
+            queue_bytes=self.settings.engine.queue_bytes,
+            took=self.metrics.commits.observe,
         )
         self._publish(self.sequencer.advance(self.clock.now()))
         self._task = asyncio.create_task(self._keep_time(), name="bespeak-time")

@@ -74,7 +74,7 @@ def create_app(
     _documentation(app)
     app.router.routes.extend(routes)
     _errors(app)
-    return Front(app, hot, engine.settings.server, patient=frozenset(ingest))
+    return Front(app, hot, engine.settings.server, patient=frozenset(ingest), took=engine.metrics.request)
 
 
 def _documentation(app: FastAPI) -> None:
