@@ -32,14 +32,14 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     Parameters
     ----------
     scopes
-        What it may; left out: everything that its kind may.
+        What it may, as in `ShownKey`; left out: everything that its kind may.
     expires_in
         How long it works, such as `90d`; left out: until it is revoked.
     """
 
     kind: KeyKind
     name: str = "default"
-    scopes: tuple[Scope, ...] | None = None
+    scopes: tuple[str, ...] | None = None
     expires_in: str | None = None
 
 
