@@ -25,11 +25,6 @@ START = 1_780_000_000 * SECOND // HOUR * HOUR
 QUIET = Settings(store=MemorySettings(), engine=EngineSettings(checkpoint_seconds=3600, models_seconds=3600))
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Kept(MemoryStore):
     """A memory store that an engine does not close, and that can fail."""
 

@@ -63,7 +63,7 @@ def restore(arguments: Namespace) -> int:
         lacks = not _opens(fresh, brought or there)
         if brought is not None and there not in {None, brought} and not arguments.force:
             raise Conflict(f"there is another key file at {place.path}; keep it, then replace it with --force")
-        if brought not in {None, there}:
+        if brought is not None and brought != there:
             KeyFile(directory / KEY_AWAITING).write(brought)
 
     shown = _Progress()

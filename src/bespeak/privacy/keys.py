@@ -349,12 +349,12 @@ def _signing_secret(kind: KeyKind, token_bytes: Callable[[int], bytes]) -> str |
 
 def _scopes(kind: KeyKind, given: Sequence[str]) -> tuple[Scope, ...]:
     """Check scopes and bring them into the order of `SCOPES`, each once."""
-    can = tuple(scope for scope in SCOPES if kind == "secret" or scope in WRITE_SCOPES)
+    can: dict[str, Scope] = {scope: scope for scope in SCOPES if kind == "secret" or scope in WRITE_SCOPES}
     wrong = next((scope for scope in given if scope not in can), None)
     if wrong is not None or not given:
         found = "none" if wrong is None else repr(wrong)
         raise InvalidInput(f"scope: expected one or more of {', '.join(can)} for a {kind} key, got {found}")
-    return tuple(scope for scope in can if scope in given)
+    return tuple(scope for name, scope in can.items() if name in given)
 
 
 def _without_secret(former: Former) -> Former:
