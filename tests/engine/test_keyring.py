@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bespeak.clock import DAY, HOUR, SECOND, ManualClock
-from bespeak.engine import Engine
+from bespeak.engine import Engine, issuing
 from bespeak.engine.issuing import LAST
 from bespeak.errors import Conflict, NotFound, StoreError
 from bespeak.privacy import Key, digest_token, encode_key, make_key, sign
@@ -192,6 +192,16 @@ async def test_a_caller_who_goes_away_leaves_a_rotation_that_is_whole() -> None:
         with pytest.raises(Conflict, match="was revoked"):  # waits until the one before is done
             await engine.rotate_key(key.id, overlap=0)
         assert engine.key(old) is None
+
+
+async def test_there_is_a_bound_on_keys_and_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(issuing, "KEYS_MAX", 2)
+    async with running(ManualClock(START)) as engine:
+        first, _ = await engine.create_key("write", "one")
+        await engine.create_key("write", "two")
+        with pytest.raises(Conflict, match="keys rotate"):
+            await engine.create_key("write", "three")
+        await engine.rotate_key(first.id, overlap=HOUR)
 
 
 async def test_a_token_whose_memory_has_gone_opens_nothing() -> None:

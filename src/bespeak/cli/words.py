@@ -21,6 +21,12 @@ EPILOG = """examples:
 A running server is asked; without one, the store is opened. Exit codes: 0 done, 1 it did not work, 2 wrong usage.
 """
 
+SCOPES = (
+    "events, decide, profiles:read, profiles:erase, definitions:read, definitions:write, catalog:read, catalog:write,"
+    " keys, ops"
+)
+"""Those of `bespeak.privacy`, in words: its import would cost every command its start."""
+
 
 class Verb(NamedTuple):
     """One verb: what it does, how it looks in use, the options it takes, and `module:function` that runs it."""
@@ -123,7 +129,10 @@ def _keys_create(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--name", default=None, help="what it is for; the source of its events (default: the kind)")
     parser.add_argument(
-        "--scope", action="append", metavar="SCOPE", help="what it may, given once or more (default: all its kind may)"
+        "--scope",
+        action="append",
+        metavar="SCOPE",
+        help="what it may (default: all that its kind may); once or more of: " + SCOPES,
     )
     parser.add_argument("--expires", metavar="TIME", help="how long it works from now, such as 90d (default: no end)")
 

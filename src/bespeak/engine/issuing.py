@@ -14,6 +14,9 @@ from bespeak.engine.writer import Entry
 from bespeak.errors import Conflict, NotFound
 from bespeak.privacy import Key, KeyKind
 
+KEYS_MAX = 10_000
+"""Keys that were ever made, those that have ended included: all of them are in RAM."""
+
 LAST = (
     "this was the last secret key in force: only commands on this machine may change anything now;"
     " `bespeak keys create --kind secret` makes another"
@@ -44,7 +47,7 @@ class Issuing(Custody):
         Raises
         ------
         Conflict
-            A key of this name is in use: events and duplicates are told apart by it.
+            A key of this name is in use: events and duplicates are told apart by it. Or there are 10,000 keys.
         InvalidInput
             Kind, name or scopes are none that a key can have.
         """
@@ -54,6 +57,8 @@ class Issuing(Custody):
         self, kind: KeyKind, name: str, scopes: Sequence[str] | None, expires: Instant | None
     ) -> tuple[Key, str]:
         async with self._changing:
+            if len(self._keys.all()) >= KEYS_MAX:
+                raise Conflict(f"there are {KEYS_MAX:,} keys; give one of them a new token with `bespeak keys rotate`")
             if any(key.name == name and key.revoked is None for key in self._keys.all()):
                 raise Conflict(f"a key named {name!r} is in use; choose another --name, or revoke that one first")
             key, token = keyring.new_key(kind, name, self.clock.now(), scopes=scopes, expires=expires)

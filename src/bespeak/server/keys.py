@@ -190,9 +190,10 @@ def _overlap(text: str) -> Duration:
 
 
 def _duration(text: str, field: str) -> Duration:
+    """Read a duration of a body, naming the field where it is none."""
     expected = f"a duration such as 24h or 90d, of at most {format_duration(EXPIRES_MAX)}"
     try:
-        found = parse_duration(text[:40])
+        found = parse_duration(text) if len(text) <= 40 else 0
     except InvalidInput:
         found = 0
     if not 0 < found <= EXPIRES_MAX:
