@@ -174,13 +174,8 @@ class Ledger:
 
     async def start(self) -> None:
         """Begin to write and to keep time."""
-        self._writer = Writer(
-            self.store,
-            asyncio.get_running_loop(),
-            self._undo,
-            queue_bytes=self.settings.engine.queue_bytes,
-            took=self.metrics.commits.observe,
-        )
+        most, took = self.settings.engine.queue_bytes, self.metrics.commits.observe
+        self._writer = Writer(self.store, asyncio.get_running_loop(), self._undo, queue_bytes=most, took=took)
         self._publish(self.sequencer.advance(self.clock.now()))
         self._task = asyncio.create_task(self._keep_time(), name="bespeak-time")
 
