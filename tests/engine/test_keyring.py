@@ -155,15 +155,18 @@ async def test_what_was_noted_of_the_use_of_keys_outlives_a_commit_that_failed()
     async with running(clock, store) as engine:
         key, token = await engine.create_key("secret", "backend")
         engine.key(token)
+        await engine.checkpoint_now()
+        clock.advance(HOUR)
+        engine.key(token)
         store.failing = True
         with pytest.raises(StoreError):
             await engine.checkpoint_now()
         store.failing = False
         await asyncio.sleep(0)
-        assert engine.last_used(key.digest) == START
+        assert engine.last_used(key.digest) == START + HOUR
         await engine.checkpoint_now()
     async with running(clock, store) as engine:
-        assert engine.last_used(key.digest) == START
+        assert engine.last_used(key.digest) == START + HOUR
 
 
 async def test_a_rotation_that_could_not_be_written_changed_nothing() -> None:
