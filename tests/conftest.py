@@ -15,6 +15,11 @@ settings.register_profile("all", deadline=None, max_examples=400, print_blob=Tru
 settings.load_profile("bespeak")
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", default=False, help="run what is slow, too")
 

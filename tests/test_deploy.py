@@ -52,6 +52,16 @@ def test_the_image_is_built_in_two_stages_and_runs_as_nobody_in_particular() -> 
     assert not [rest for name, rest in final if name == "RUN" and "pip" in rest]
 
 
+def test_the_image_stops_as_the_server_does_and_writes_to_its_volume_alone() -> None:
+    assert of("STOPSIGNAL") == ["SIGTERM"]
+    assert of("VOLUME") == ["/data"]
+    assert "BESPEAK__DATA_DIR=/data" in " ".join(of("ENV"))
+    assert "PYTHONDONTWRITEBYTECODE=1" in " ".join(of("ENV")), "the rest may be read only"
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    assert "--read-only" in page
+    assert "@sha256:" in page, "and how the base image is pinned"
+
+
 def test_what_the_image_installs_is_checked_by_hash_and_comes_from_no_named_place() -> None:
     installs = [rest for rest in of("RUN") if "pip install" in rest]
     assert len(installs) == 2
@@ -113,6 +123,16 @@ def test_the_unit_lets_the_server_drain_and_gives_it_nothing_that_it_does_not_ne
     assert found["ProtectSystem"] == ["strict"]
     assert found["CapabilityBoundingSet"] == [""]
     assert found["User"] != ["root"]
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not on this machine")
+    here = tmp_path / UNIT.name
+    here.write_text(UNIT.read_text().replace("/opt/bespeak/bin/bespeak", "/bin/true"))  # which need not be installed
+    done = subprocess.run([analyze, "verify", here], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_systemd_calls_the_unit_safe() -> None:

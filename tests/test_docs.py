@@ -22,6 +22,7 @@ from bespeak.cli.words import every_verb
 from bespeak.engine import Engine, definitions_in
 from bespeak.engine.site import build
 from bespeak.events import event, vocabulary
+from bespeak.privacy import SCOPES
 from bespeak.server import create_app
 from bespeak.settings import Settings, each_setting
 from bespeak.stores import MemorySettings
@@ -126,6 +127,10 @@ def test_every_endpoint_is_documented() -> None:
     assert "/v1/decide" in paths
     pages = "\n".join(page.read_text() for page in PAGES)
     assert [path for path in paths if path not in pages] == []
+
+
+def test_every_scope_is_documented() -> None:
+    assert undocumented(list(SCOPES)) == []
 
 
 def test_every_verb_of_the_command_line_is_documented() -> None:

@@ -28,6 +28,13 @@ def test_without_a_file_and_an_environment_every_setting_has_its_default() -> No
     assert load_settings(None, {}) == Settings()
 
 
+@pytest.mark.parametrize("proxy", ["*", "proxy.example", "10.0.0.0/33", ""])
+def test_a_proxy_that_is_no_address_is_refused(proxy: str, tmp_path: Path) -> None:
+    said = refusal(written(tmp_path, f'[server]\ntrusted_proxies = ["::1", "10.1.2.3/8", "{proxy}"]\n'), {})
+    assert "server.trusted_proxies: expected an address or a network" in said
+    assert repr(proxy) in said
+
+
 def test_names_that_are_not_ours_are_left_alone() -> None:
     assert load_settings(None, {"PATH": "/bin", "BESPEAK_DATA": "x", "BESPEAKER__X": "y"}) == Settings()
 

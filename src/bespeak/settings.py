@@ -20,6 +20,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 
@@ -121,6 +122,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise ValueError(
                     f"server.cors_origins: expected '*' or an origin such as https://shop.example, got {origin!r}"
                 )
+        for proxy in self.trusted_proxies:
+            try:
+                ip_network(proxy, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f"server.trusted_proxies: expected an address or a network such as 10.0.0.0/8, got {proxy!r}"
+                ) from None
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

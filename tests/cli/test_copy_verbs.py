@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from bespeak.cli import copies, upkeep
+
 pytestmark = pytest.mark.server
 
 
@@ -69,14 +71,19 @@ def test_what_is_no_backup_is_not_restored(project: Any, tmp_path: Path) -> None
     assert [each.name for each in empty.iterdir()] == ["bespeak.lock"], "nothing is left behind"
 
 
-def test_a_restore_says_that_it_lacks_the_key_and_takes_none_of_another_store(folder: Any, tmp_path: Path) -> None:
-    folder.run("init")
+def visited(folder: Any, visitor: str, *words: str) -> None:
+    """Import one visit."""
     (folder.path / "map.yaml").write_text(
         "name: clicks\nsections:\n  - target: events\n    anonymous_id: visitor\n    event: {value: Product Viewed}\n"
         '    time: {column: at, format: "%Y-%m-%d"}\n'
     )
-    (folder.path / "clicks.csv").write_text("visitor,at\nada,2026-03-01\n")
-    folder.run("import", "clicks.csv", "--map", "map.yaml")
+    (folder.path / "clicks.csv").write_text(f"visitor,at\n{visitor},2026-03-01\n")
+    folder.run("import", "clicks.csv", "--map", "map.yaml", *words)
+
+
+def test_a_restore_says_that_it_lacks_the_key_and_takes_none_of_another_store(folder: Any, tmp_path: Path) -> None:
+    folder.run("init")
+    visited(folder, "ada")
     source, key = str(tmp_path / "monday.db"), str(folder.path / ".bespeak" / "master.key")
     assert "master.key" in folder.run("backup", source).stdout
 
@@ -101,3 +108,74 @@ def test_a_restore_says_that_it_lacks_the_key_and_takes_none_of_another_store(fo
 def test_a_place_that_is_no_place_is_named(project: Any, tmp_path: Path) -> None:
     assert "no such folder" in project.run("backup", str(tmp_path / "none" / "x.db"), code=1).stderr
     assert "is a folder" in project.run("backup", str(tmp_path), code=1).stderr
+
+
+class PowerFails(Exception):
+    """The process ends here, as far as the files can tell."""
+
+
+def fail(*_: object) -> None:
+    raise PowerFails
+
+
+@pytest.mark.parametrize("cut_off", ["before the store is replaced", "after the store was replaced"])
+@pytest.mark.parametrize("rotated", [False, True], ids=["another store", "a rotation since"])
+def test_a_restore_that_is_cut_off_leaves_a_store_that_opens(
+    folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_off: str, *, rotated: bool
+) -> None:
+    folder.run("init")
+    visited(folder, "ada")
+    source, key, saved = tmp_path / "monday.db", folder.path / ".bespeak" / "master.key", tmp_path / "master.key"
+    folder.run("backup", str(source))
+    shutil.copyfile(key, saved)
+    there = folder.path / ".bespeak" if rotated else tmp_path / "there"
+    if rotated:
+        folder.run("keys", "rotate-master")
+    visited(folder, "bob", "--data", str(there))
+    words = ("restore", str(source), "--data", str(there), "--force", "--key", str(saved))
+    before = cut_off == "before the store is replaced"
+    with monkeypatch.context() as patch:
+        if before:
+            patch.setattr(Path, "replace", _all_but_the_store(Path.replace))
+        else:
+            patch.setattr(copies, "put_key_in_force", fail)
+        with pytest.raises(PowerFails):
+            folder.run(*words)
+    profile = folder.json("profile", "bob" if before else "ada", "--data", str(there))
+    assert profile["counts"] == {"Product Viewed": 1}
+    assert folder.json("replay", "--data", str(there))["equal"] is True
+    assert not [each.name for each in there.iterdir() if each.name.startswith("master.key.")]
+    assert ((there / "master.key").read_bytes() == saved.read_bytes()) is not before
+    folder.run(*words)
+    assert folder.json("profile", "ada", "--data", str(there))["counts"] == {"Product Viewed": 1}
+
+
+def _all_but_the_store(replace: Any) -> Any:
+    def replacing(self: Path, target: Path) -> Path:
+        if Path(target).name == "bespeak.db":
+            raise PowerFails
+        found: Path = replace(self, target)
+        return found
+
+    return replacing
+
+
+def test_a_replay_goes_on_though_the_master_key_changes_after_it_has_begun(
+    folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.run("init")
+    visited(folder, "ada")
+    opened: list[Path] = []
+
+    class Rotated(upkeep.SqliteSnapshot):
+        def __init__(self, path: Path, *more: Any) -> None:
+            super().__init__(path, *more)
+            opened.append(path)
+            if len(opened) == 1:
+                with monkeypatch.context() as patch:
+                    patch.undo()
+                    folder.run("keys", "rotate-master")
+
+    monkeypatch.setattr(upkeep, "SqliteSnapshot", Rotated)
+    assert folder.json("replay")["equal"] is True
+    assert len(opened) == 2, "it looked at the store again"

@@ -6,11 +6,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bespeak.cli import main
+from bespeak import demo
+from bespeak.cli import main, serving, words
 from bespeak.cli.words import GROUPS, VERBS, build_parser, every_verb
+from bespeak.demo import SEED
+from bespeak.privacy import SCOPES
 
 SRC = Path(__file__).resolve().parents[2] / "src"
 EXAMPLES = [(f"bespeak {verb.name}", verb) for verb in VERBS] + [
@@ -38,13 +42,34 @@ def test_every_example_can_be_parsed_and_names_a_function_that_is_there(typed: s
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["dance"], ["keys"], ["keys", "create"], ["recommend"], ["serve", "--port", "x"]]
+    "wrong", [[], ["dance"], ["keys"], ["keys", "create"], ["recommend"], ["serve", "--port", "x"]]
 )
-def test_wrong_words_are_two_and_a_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_words_are_two_and_a_usage(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        main(words)
+        main(wrong)
     assert left.value.code == 2
     assert "usage: bespeak" in capsys.readouterr().err
+
+
+def test_the_help_names_every_scope() -> None:
+    assert words.SCOPES.split(", ") == list(SCOPES)
+
+
+def test_the_demo_shows_the_town_that_its_own_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["demo", "--help"])
+    assert f"which town ({SEED})" in capsys.readouterr().out
+    seeds: list[int] = []
+
+    async def run(**given: Any) -> int:
+        seeds.append(given["seed"])
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "run", run)
+        patch.setattr(serving, "log_to", print)
+        assert [main(["demo"]), main(["demo", "--seed", "0"])] == [0, 0]
+    assert seeds == [SEED, 0]
 
 
 @pytest.mark.parametrize("program", ["import bespeak", "from bespeak.cli.words import build_parser; build_parser()"])

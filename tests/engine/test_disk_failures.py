@@ -32,11 +32,6 @@ FANS = Definition(
 )
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def view(message_id: str, *, size: int = 0, **more: Any) -> dict[str, Any]:
     properties = {"product_id": "i1", "text": "x" * size}
     return {

@@ -32,11 +32,6 @@ FANS = Definition(
 EVER = Definition(kind="segments", id="ever", body={"id": "ever", "condition": 'count("Product Viewed") >= 2'})
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Failing(MemoryStore):
     """A memory store whose disk can be full."""
 

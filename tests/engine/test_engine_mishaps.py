@@ -29,11 +29,6 @@ START = 1_780_000_000 * SECOND
 IN_RAM = Settings(store=MemorySettings(), engine=EngineSettings(checkpoint_seconds=3_600, models_seconds=3_600))
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @asynccontextmanager
 async def running(settings: Settings = IN_RAM, store: Store | None = None) -> AsyncIterator[tuple[Engine, Key]]:
     engine = Engine.open(settings, clock=ManualClock(START), rng=Random(1), store=store)

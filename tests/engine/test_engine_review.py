@@ -33,11 +33,6 @@ NO_ORDER = 'not performed("Order Completed")'
 CONSENT_EVENT = "Segment Consent Preference Updated"
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @asynccontextmanager
 async def running(
     settings: Settings = IN_RAM, *, clock: ManualClock | None = None, store: Store | None = None

@@ -41,11 +41,6 @@ CONDITIONS = (
 LATE = (0, 0, SECOND, 40 * SECOND, 2 * MINUTE, 7 * MINUTE, 30 * HOUR)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Story:
     """One random story about a handful of people, told to an engine on disk."""
 

@@ -34,11 +34,6 @@ FANS = Definition(
 EVER = Definition(kind="segments", id="ever", body={"id": "ever", "condition": 'count("Product Viewed") >= 2'})
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @asynccontextmanager
 async def running(settings: Settings, clock: ManualClock, store: Store | None = None) -> AsyncIterator[Engine]:
     engine = Engine.open(settings, clock=clock, rng=Random(1), store=store)

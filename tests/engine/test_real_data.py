@@ -29,11 +29,6 @@ SEGMENTS = {
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def data() -> Path:
     folder = data_dir()
     if folder is None:

@@ -31,11 +31,6 @@ SEGMENTS = {
 }
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Kept(MemoryStore):
     """A memory store that an engine does not close."""
 

@@ -106,9 +106,11 @@ OWNERS = [
     ("GET", "/v1/keys"),
     ("POST", "/v1/keys"),
     ("DELETE", "/v1/keys/x"),
+    ("POST", "/v1/keys/x/rotate"),
     ("POST", "/v1/keys/rotate-master"),
     ("POST", "/v1/history"),
     ("GET", "/v1/rejected"),
+    ("POST", "/v1/checkpoint"),
 ]
 
 

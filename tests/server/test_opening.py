@@ -12,9 +12,10 @@ import pytest
 
 from bespeak.engine import Engine
 from bespeak.errors import StoreError
-from bespeak.server import address_of, listen, serve
+from bespeak.server import Draining, address_of, create_app, listen, serve
 from bespeak.server.opening import Opening
 from bespeak.settings import ServerSettings, Settings
+from bespeak.stores import MemorySettings
 
 pytestmark = pytest.mark.server
 
@@ -39,6 +40,20 @@ def test_a_server_that_still_opens_its_store_is_alive_and_not_ready(
     assert found["/health"].json()["service"] == "bespeak"
     assert found["/v1/batch"].json()["code"] == "unavailable"
     assert int(found["/v1/batch"].headers["retry-after"]) >= 1
+
+
+@pytest.mark.anyio
+async def test_a_server_that_was_told_to_stop_is_alive_and_not_ready() -> None:
+    engine, draining = Engine.open(Settings(store=MemorySettings())), Draining()
+    await engine.start()
+    transport = httpx.ASGITransport(create_app(engine, draining=draining))
+    async with httpx.AsyncClient(transport=transport, base_url="http://bespeak") as client:
+        assert (await client.get("/ready")).json() == {"status": "ready"}
+        draining.begun = True
+        refused = await client.get("/ready")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert (await client.get("/health")).status_code == 200
+    await engine.close()
 
 
 def test_whoever_comes_when_it_has_opened_is_left_to_the_server() -> None:

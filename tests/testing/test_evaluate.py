@@ -10,11 +10,6 @@ from bespeak.testing import evaluate
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_decisions_are_twice_as_good_as_popularity() -> None:
     lines: list[str] = []
     answer = await evaluate.run(seed=0, out=lines.append)

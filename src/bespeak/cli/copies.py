@@ -12,9 +12,10 @@ from bespeak.cli.client import settings_of
 from bespeak.cli.output import show
 from bespeak.cli.progress import Bar
 from bespeak.cli.upkeep import store_of
+from bespeak.engine.opening import KEY_AWAITING, opens, put_key_in_force
 from bespeak.errors import Conflict, InvalidInput, NotFound, StoreError
 from bespeak.privacy.envelope import KeyMissing, SealBroken
-from bespeak.privacy.masters import KEY_FILE, KeyFile, decode_masters
+from bespeak.privacy.masters import KEY_FILE, KeyFile
 from bespeak.stores import Checked, SqliteSettings, SqliteSnapshot, StoreLock, copy_file, put_in_place
 
 
@@ -62,6 +63,8 @@ def restore(arguments: Namespace) -> int:
         lacks = not _opens(fresh, brought or there)
         if brought is not None and there not in {None, brought} and not arguments.force:
             raise Conflict(f"there is another key file at {place.path}; keep it, then replace it with --force")
+        if brought is not None and brought != there:
+            KeyFile(directory / KEY_AWAITING).write(brought)
 
     shown = _Progress()
     with StoreLock.acquire(directory, None):
@@ -69,8 +72,8 @@ def restore(arguments: Namespace) -> int:
             raise Conflict(f"there is a store at {path}; back it up, then replace it with --force")
         try:
             checked = put_in_place(source, path, settings.store, shown, accept)
-            if brought is not None and brought != place.read():
-                place.write(brought)  # last: until the store is replaced, the one that was there needs its own
+            if brought is not None:
+                put_key_in_force(directory, brought)
         finally:
             shown.finish()
     text = f"{path}: {checked.records:,} records to offset {checked.last:,}, verified"
@@ -79,7 +82,7 @@ def restore(arguments: Namespace) -> int:
     return _told(arguments, path, checked, text, lacks_key=lacks)
 
 
-def _opens(path: Path, data: bytes | None) -> bool:
+def _opens(path: Path, key_file: bytes | None) -> bool:
     """Say whether the master keys are there that a store needs.
 
     Raises
@@ -88,19 +91,12 @@ def _opens(path: Path, data: bytes | None) -> bool:
         They are damaged, or those of another store.
     """
     with closing(SqliteSnapshot(path)) as store:
-        masters = None if data is None else decode_masters(data)
-        held = next(iter(store.each_key()), None)
-        if held is None:
-            return True
-        if masters is None:
-            return False
         try:
-            masters.unwrap(held.wrapped, number=held.number, subject=held.subject)
+            return opens(store, key_file)
         except (KeyMissing, SealBroken) as error:
             raise StoreError(
                 f"{error.message}: the master key is not that of the backup; name its {KEY_FILE} with --key"
             ) from error
-        return True
 
 
 class _Progress:

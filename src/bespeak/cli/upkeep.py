@@ -15,6 +15,7 @@ from bespeak.cli.output import show
 from bespeak.cli.progress import Bar
 from bespeak.clock import format_time
 from bespeak.errors import InvalidInput, NotFound
+from bespeak.privacy.envelope import KeyMissing
 from bespeak.settings import Settings
 from bespeak.stores import BadRow, Checked, SqliteSettings, SqliteSnapshot, StoreLock, repair_file, verify_file
 
@@ -64,9 +65,15 @@ def replay(arguments: Namespace) -> int:
     def watch(stage: str, done: int, total: int) -> None:
         bar.update(stage, done, total, "records" if stage == "replaying" else "profiles")
 
-    try:
+    def replayed() -> Replayed:
         with closing(SqliteSnapshot(path, store)) as snapshot:
-            found = replay_all(settings, snapshot, watch=watch)
+            return replay_all(settings, snapshot, watch=watch)
+
+    try:
+        try:
+            found = replayed()
+        except KeyMissing:  # the master key was changed between the snapshot and the look at its file: see it anew
+            found = replayed()
     finally:
         bar.finish()
     show(arguments, {"equal": found.equal, **msgspec.to_builtins(found)}, replayed_text(found))

@@ -21,6 +21,12 @@ EPILOG = """examples:
 A running server is asked; without one, the store is opened. Exit codes: 0 done, 1 it did not work, 2 wrong usage.
 """
 
+SCOPES = (
+    "events, decide, profiles:read, profiles:erase, definitions:read, definitions:write, catalog:read, catalog:write,"
+    " keys, ops"
+)
+"""Those of `bespeak.privacy`, in words: its import would cost every command its start."""
+
 
 class Verb(NamedTuple):
     """One verb: what it does, how it looks in use, the options it takes, and `module:function` that runs it."""
@@ -114,7 +120,7 @@ def _serve(parser: ArgumentParser) -> None:
 def _demo(parser: ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="start, prove that every address answers, stop")
     parser.add_argument("--port", type=int, help="port (default: 8000, or the next free one)")
-    parser.add_argument("--seed", type=int, default=0, help="which town (0)")
+    parser.add_argument("--seed", type=int, help="which town (7)")
 
 
 def _keys_create(parser: ArgumentParser) -> None:
@@ -122,6 +128,24 @@ def _keys_create(parser: ArgumentParser) -> None:
         "--kind", choices=("write", "secret"), required=True, help="write: public, sends; secret: everything"
     )
     parser.add_argument("--name", default=None, help="what it is for; the source of its events (default: the kind)")
+    parser.add_argument(
+        "--scope",
+        action="append",
+        metavar="SCOPE",
+        help="what it may (default: all that its kind may); once or more of: " + SCOPES,
+    )
+    parser.add_argument("--expires", metavar="TIME", help="how long it works from now, such as 90d (default: no end)")
+
+
+def _keys_rotate(parser: ArgumentParser) -> None:
+    _key_id(parser)
+    parser.add_argument(
+        "--overlap",
+        default="24h",
+        metavar="TIME",
+        help="how long the old token goes on working; none: it ends now (24h)",
+    )
+    parser.add_argument("--expires", metavar="TIME", help="how long the key works from now (default: as before)")
 
 
 def _key_id(parser: ArgumentParser) -> None:
@@ -291,7 +315,7 @@ VERBS = (
 GROUPS = (
     Group(
         "keys",
-        "make, list and revoke keys; change the master key",
+        "make, list, rotate and revoke keys; change the master key",
         None,
         (
             Verb(
@@ -302,6 +326,13 @@ GROUPS = (
                 _keys_create,
             ),
             Verb("list", "list the keys, without their tokens", "bespeak keys list", "keys:list_keys", _nothing),
+            Verb(
+                "rotate",
+                "give a key a new token; the old one works on for a while",
+                "bespeak keys rotate key_2c4xvs7a --overlap 24h",
+                "keys:rotate",
+                _keys_rotate,
+            ),
             Verb("revoke", "end a key at once", "bespeak keys revoke key_2c4xvs7a", "keys:revoke", _key_id),
             Verb(
                 "rotate-master",

@@ -5,12 +5,14 @@ from bespeak.engine.custody import ErasureReceipt, Rotation
 from bespeak.engine.definitions import KINDS, Applied, Definition, DefinitionKind, definitions_in
 from bespeak.engine.engine import Engine
 from bespeak.engine.feed import Live, Subscription
-from bespeak.engine.metrics import COUNTERS, GAUGES, Metrics
+from bespeak.engine.metrics import BOUNDS, COUNTERS, GAUGES, HISTOGRAMS, Histogram, Metrics
 from bespeak.engine.replay import Difference, Replayed, rebuild, replay
 
 __all__ = [
+    "BOUNDS",
     "COUNTERS",
     "GAUGES",
+    "HISTOGRAMS",
     "KINDS",
     "Applied",
     "Definition",
@@ -19,6 +21,7 @@ __all__ = [
     "Engine",
     "ErasureReceipt",
     "EventResult",
+    "Histogram",
     "Live",
     "Metrics",
     "Receipt",

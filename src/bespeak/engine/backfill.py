@@ -53,7 +53,11 @@ class Known(Protocol):
     """Who is who, while history is read."""
 
     live: LiveTable
-    aliases: Mapping[ProfileId, ProfileId]
+
+    @property
+    def aliases(self) -> Mapping[ProfileId, ProfileId]:
+        """Ids that resolve to another."""
+        ...
 
     def whose(self, event: Event) -> Resolved | Unresolved:
         """Look up whose event it is."""

@@ -91,7 +91,7 @@ class Custody(Ledger):
         StoreError
             It could not be made durable; nothing was erased.
         """
-        return await _to_its_end(self._erase(any_id))
+        return await to_its_end(self._erase(any_id))
 
     async def _erase(self, any_id: str) -> ErasureReceipt:
         self._open_writer()
@@ -147,7 +147,7 @@ class Custody(Ledger):
         StoreError
             A key or the key file could not be written; both versions stay in force.
         """
-        return await _to_its_end(self._rotate())
+        return await to_its_end(self._rotate())
 
     async def _rotate(self) -> Rotation:
         async with self._rotating:
@@ -206,7 +206,7 @@ class Custody(Ledger):
         return without(event, erased)
 
 
-async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """Wait for work that goes on to its end also when whoever waits for it has gone away."""
     return await asyncio.shield(asyncio.ensure_future(work))
 

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from bespeak.engine.backfill import Backfill
-from bespeak.engine.custody import Custody
 from bespeak.engine.definitions import Applied, Definition, DefinitionKind
+from bespeak.engine.issuing import Issuing
 from bespeak.engine.records import DefinitionRecord, Record
 from bespeak.engine.site import Site
 from bespeak.engine.writer import Writer
@@ -24,7 +24,7 @@ READ_AT_ONCE = 250
 """Records of the log that are read before others have their turn: some ten milliseconds."""
 
 
-class Defining(Custody):
+class Defining(Issuing):
     """A ledger whose definitions can be changed."""
 
     async def apply(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:

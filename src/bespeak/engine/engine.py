@@ -21,13 +21,12 @@ from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.pages import OWN
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
 from bespeak.engine.records import ItemsRecord, Record, SealedRecord, seal_event, subject_of
-from bespeak.engine.writer import Entry
-from bespeak.errors import Conflict, NotFound, Unavailable
+from bespeak.errors import NotFound, Unavailable
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
 from bespeak.ids import ProfileId
-from bespeak.privacy import Key, KeyKind, Refused, consent_only, repeats
+from bespeak.privacy import Key, Refused, consent_only, repeats
 from bespeak.profiles import Profile, Resolved, Unresolved, View
-from bespeak.stores import Document, Rejected
+from bespeak.stores import Rejected
 
 TIME_MIN: Instant = -719_000 * DAY
 TIME_MAX: Instant = 2_932_000 * DAY
@@ -58,12 +57,13 @@ class Engine(Defining):
 
     def parse(self, body: bytes, *, key: Key, kind: EventType | None = None) -> Parsed:
         """Read a request body in Segment's wire format."""
+        now = self.clock.now()
         return parse_batch(
             body,
-            received=self.clock.now(),
+            received=now,
             source=key.name,
             trusted=key.kind == "secret",
-            verify=keyring.verifier(key),
+            verify=keyring.verifier(key, now),
             limits=self.settings.events,
             kind=kind,
         )
@@ -317,7 +317,7 @@ class Engine(Defining):
         """Watch events, segment changes and decisions from now on."""
         return self._feed.subscribe()
 
-    # -- catalog, definitions, keys
+    # -- catalog, definitions
 
     async def put_items(self, items: Sequence[Item]) -> int:
         """Put items into the catalog; returns how many were new or changed, the others leave no trace."""
@@ -347,44 +347,6 @@ class Engine(Defining):
             self._queue(writer, now, [record])
         await self._on_disk()
         return len(put) + len(removed)
-
-    async def create_key(self, kind: KeyKind, name: str) -> tuple[Key, str]:
-        """Make a key; the token is shown once and kept nowhere.
-
-        Raises
-        ------
-        Conflict
-            A key of this name is in use: events and duplicates are told apart by it.
-        """
-        async with self._changing:
-            if any(key.name == name and key.revoked is None for key in self._keys.all()):
-                raise Conflict(f"a key named {name!r} is in use; choose another --name, or revoke that one first")
-            key, token = keyring.new_key(kind, name, self.clock.now())
-            await self._write_key(key)
-        return key, token
-
-    async def revoke_key(self, key_id: str) -> None:
-        """End a key: from now on it opens nothing. One that has ended stays as it is."""
-        async with self._changing:
-            key = self._keys.get(key_id)
-            if key is None:
-                raise NotFound(f"there is no key {key_id!r}; `bespeak keys list` shows them")
-            if key.revoked is None:
-                await self._write_key(msgspec.structs.replace(key, revoked=self.clock.now()))
-
-    async def _write_key(self, key: Key) -> None:
-        document = Document("key", key.id, 1 if key.revoked is None else 2, keyring.encode_key(key))
-        entry = Entry(asyncio.get_running_loop().create_future(), documents=(document,))
-        await asyncio.shield(self._put(self._open_writer(), entry))
-        self._keys.put(key)
-
-    def keys(self) -> tuple[Key, ...]:
-        """Return every key, revoked ones included."""
-        return self._keys.all()
-
-    def key(self, token: str) -> Key | None:
-        """Return the key of a token; None when nobody issued it or it was revoked."""
-        return self._keys.find(token)
 
     def _count(self, results: Sequence[EventResult], ok: int, rejected: int) -> None:
         self.metrics.add("bespeak_events_accepted_total", ok)

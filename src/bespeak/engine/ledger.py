@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from random import Random
 from typing import Self, assert_never
 
+import msgspec
+
 from bespeak.catalog import Catalog, Item
 from bespeak.clock import HOUR, SECOND, Clock, Instant, SystemClock
 from bespeak.engine import keyring
@@ -185,9 +187,8 @@ class Ledger(Shown):
 
     async def start(self) -> None:
         """Begin to write and to keep time."""
-        self._writer = Writer(
-            self.store, asyncio.get_running_loop(), self._undo, queue_bytes=self.settings.engine.queue_bytes
-        )
+        most, took = self.settings.engine.queue_bytes, self.metrics.commits.observe
+        self._writer = Writer(self.store, asyncio.get_running_loop(), self._undo, queue_bytes=most, took=took)
         self._publish(self.sequencer.advance(self.clock.now(), most=FLIPS_AT_ONCE))
         self._task = asyncio.create_task(self._keep_time(), name="bespeak-time")
 
@@ -376,11 +377,13 @@ class Ledger(Shown):
         now = self.clock.now()
         models = models or abs(now - self._models_written) > self.settings.engine.models_seconds * SECOND
         cut = self._cut(models=models)
-        if not cut.changed:
+        documents = (*cut.documents, *self._keys.unwritten())
+        if not cut.changed and not documents:
             self._shrink()
             return None
         if models:
             self._models_written = now
+        cut = msgspec.structs.replace(cut, documents=documents)
         future = asyncio.get_running_loop().create_future()
         self._pending[future] = cut.changing
         self._cutting = cutting = Cutting(self._writer, future, cut)

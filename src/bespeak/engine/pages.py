@@ -126,7 +126,7 @@ class Pages:
     def _proven(self, request: DecideRequest, key: Key) -> bool:
         if request.user_id is None or request.user_signature is None:
             return False
-        return verifier(key)(request.user_id, request.user_signature)
+        return verifier(key, self._clock.now())(request.user_id, request.user_signature)
 
     def _find(self, request: DecideRequest, key: Key) -> tuple[Profile | None, str]:
         """Return whom the request is about, None with the reason when nobody is known or may be used."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from bespeak.errors import Overloaded, StoreError, Unavailable
@@ -58,6 +59,8 @@ class Writer:
     ----------
     queue_bytes
         Bytes of log rows and rejected things that may wait for the disk; beyond it senders are told to come back.
+    took
+        Told the seconds of each commit, also of one that failed; called from the writer's thread.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Writer:
         failed: Callable[[StoreError], None],
         *,
         queue_bytes: int,
+        took: Callable[[float], None],
     ) -> None:
         self._store = store
         self._loop = loop
@@ -74,6 +78,7 @@ class Writer:
         self._entries: list[Entry] = []
         self._bytes = 0
         self._queue_bytes = queue_bytes
+        self._took = took
         self._wake = threading.Condition()
         self._waking = False
         self._closing = False
@@ -172,7 +177,11 @@ class Writer:
     def _write_group(self, group: list[Entry]) -> None:
         if group[0].failure is not None:
             raise group[0].failure
-        self._store.commit(_commit(group))
+        began = time.perf_counter()
+        try:
+            self._store.commit(_commit(group))
+        finally:
+            self._took(time.perf_counter() - began)
 
     def _fail(self, entries: list[Entry], error: StoreError) -> None:
         with self._wake:

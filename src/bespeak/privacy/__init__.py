@@ -18,20 +18,37 @@ from bespeak.privacy.consent import (
     may,
     repeats,
 )
-from bespeak.privacy.keys import Key, KeyKind, decode_key, digest_token, encode_key, make_key, sign, verify
+from bespeak.privacy.keys import (
+    SCOPES,
+    Former,
+    Key,
+    KeyKind,
+    Scope,
+    decode_key,
+    digest_token,
+    encode_key,
+    make_key,
+    rotate_key,
+    sign,
+    verify,
+    why_refused,
+)
 
 __all__ = [
     "ANALYTICS",
     "CONSENT_EVENT",
     "PERSONALIZATION",
+    "SCOPES",
     "Admission",
     "Admitted",
     "Choice",
+    "Former",
     "Key",
     "KeyKind",
     "PrivacySettings",
     "Purpose",
     "Refused",
+    "Scope",
     "admit",
     "consent_choices",
     "consent_only",
@@ -43,6 +60,8 @@ __all__ = [
     "may",
     "purpose_of",
     "repeats",
+    "rotate_key",
     "sign",
     "verify",
+    "why_refused",
 ]

@@ -134,13 +134,27 @@ class KeyFile:
                 beside.replace(self.path)
                 _sync_folder(self.path.parent)
                 if old is not None:
-                    os.pwrite(old, bytes(os.fstat(old).st_size), 0)
-                    os.fsync(old)
+                    _wipe(old)
             finally:
                 if old is not None:
                     os.close(old)
         except OSError as error:
             raise StoreError(f"the key file {self.path} cannot be written: {error.strerror}") from error
+
+    def remove(self) -> None:
+        """Take the file away, if it is there, after its bytes were overwritten. Raises `StoreError`."""
+        try:
+            file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                self.path.unlink()
+                _sync_folder(self.path.parent)
+                _wipe(file)
+            finally:
+                os.close(file)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"the key file {self.path} cannot be removed: {error.strerror}") from error
 
 
 class KeyHeld:
@@ -217,6 +231,11 @@ def _fill(file: int, data: bytes) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def _wipe(file: int) -> None:
+    os.pwrite(file, bytes(os.fstat(file).st_size), 0)
+    os.fsync(file)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,7 +11,8 @@ import msgspec
 
 from bespeak.engine import Engine
 from bespeak.errors import Forbidden, Unauthorized
-from bespeak.privacy import Key
+from bespeak.privacy import Key, Scope
+from bespeak.server.scopes import require
 
 LOCAL_HEADER = b"x-bespeak-local"
 """Carries the token of the data directory's `server.json` (mode 0600): proof that the caller may read the directory."""
@@ -41,14 +42,22 @@ class Gate:
         self._local_token = local_token
         self._local_key = local_key()
 
-    def sender(self, headers: Mapping[bytes, bytes], body: bytes = b"") -> Key:
-        """Return whose key this is. Basic wins over `X-Write-Key`, that over Bearer, that over `writeKey` in the body.
+    def sender(self, headers: Mapping[bytes, bytes], body: bytes = b"", *, scope: Scope) -> Key:
+        """Return the caller's key when it has a scope.
 
         Raises
         ------
         Unauthorized
-            No key, or one that was never issued or is revoked.
+            No key, or one that was never issued, was revoked, has expired or was replaced.
+        MissingScope
+            The key may not do this.
         """
+        key = self._shown(headers, body)
+        require(key, scope)
+        return key
+
+    def _shown(self, headers: Mapping[bytes, bytes], body: bytes = b"") -> Key:
+        """Return the caller's key. Basic wins over `X-Write-Key`, that over Bearer, that over `writeKey` in a body."""
         if self.is_local(headers):
             return self._local_key
         authorization = headers.get(b"authorization", b"")
@@ -60,26 +69,29 @@ class Gate:
         if stated is not None:
             return self._known(stated.decode("latin-1").partition(":")[0])
         if scheme == b"bearer":
-            bearer = self._engine.key(credentials.strip().decode("latin-1"))
-            if bearer is not None:
-                return bearer
+            bearer = credentials.strip().decode("latin-1")
+            if self._engine.is_issued(bearer):
+                return self._known(bearer)
         return self._known(_in_body(body))
 
-    def admin(self, headers: Mapping[bytes, bytes]) -> Key:
-        """Return the caller's key when it may see and change everything.
+    def admin(self, headers: Mapping[bytes, bytes], scope: Scope | None) -> Key:
+        """Return the caller's key when it is a secret one that has a scope; None asks for one without scopes.
 
         Raises
         ------
         Unauthorized
-            No key, or an unknown one.
+            No key, or one that opens nothing.
         Forbidden
             A write key.
+        MissingScope
+            The key may not do this.
         """
-        key = self.sender(headers)
+        key = self._shown(headers)
         if key.kind != "secret":
             raise Forbidden(
                 "a write key may send events and ask for its own device's decisions; this needs a secret key"
             )
+        require(key, scope)
         return key
 
     def is_local(self, headers: Mapping[bytes, bytes]) -> bool:
@@ -102,7 +114,8 @@ class Gate:
             raise Unauthorized(f"no key: send it as the user of HTTP Basic, as X-Write-Key, or as writeKey; {_REMEDY}")
         key = self._engine.key(token)
         if key is None:
-            raise Unauthorized(f"unknown or revoked key; {_REMEDY}")
+            why = self._engine.why_refused(token)  # told to whoever shows a token that was once issued, to nobody else
+            raise Unauthorized(f"unknown key; {_REMEDY}" if why is None else why)
         return key
 
 

@@ -1,4 +1,4 @@
-"""What the owner sees and changes: profiles, items, definitions, keys, the quarantine. FastAPI, secret key.
+"""What the owner sees and changes: profiles, items, definitions, the quarantine. FastAPI, secret key.
 
 Bodies and answers are msgspec as everywhere else; FastAPI brings paths, parameters and their documentation.
 """
@@ -16,11 +16,13 @@ from bespeak.clock import Instant, format_time, parse_time
 from bespeak.engine import KINDS, Definition, DefinitionKind, Engine
 from bespeak.errors import Conflict, InvalidInput, NotFound, Problem
 from bespeak.events import Event
-from bespeak.privacy import Key, KeyKind
+from bespeak.privacy import Key
 from bespeak.server.access import Gate
 from bespeak.server.answers import decode
 from bespeak.server.bodies import BodyLimits, read_body
+from bespeak.server.keys import key_routes
 from bespeak.server.schemas import body_of
+from bespeak.server.scopes import scope_for
 
 Id = Annotated[str, Path(min_length=1, max_length=400)]
 At = Annotated[str | None, Query(description="ISO 8601; the moment that is asked about. Default: now.")]
@@ -29,25 +31,6 @@ _ITEM = msgspec.json.Decoder(Item)
 _ITEMS = msgspec.json.Decoder(list[Item])
 _EVENTS = msgspec.json.Decoder(list[Event])
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
-
-
-class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of `POST /v1/keys`. The name becomes the `source` of every event that comes with a write key."""
-
-    kind: KeyKind
-    name: str = "default"
-
-
-class ShownKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A key without its token. `token` and `signing_secret` are told once, when it is made."""
-
-    id: str
-    kind: KeyKind
-    name: str
-    created: str
-    revoked: str | None = None
-    token: str | None = None
-    signing_secret: str | None = None
 
 
 class WrittenDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,21 +67,21 @@ class Quarantined(msgspec.Struct, frozen=True):
 
 
 _DEFINITIONS = msgspec.json.Decoder(list[WrittenDefinition])
-_NEW_KEY = msgspec.json.Decoder(NewKey)
 
 
 def admin_routes(engine: Engine, gate: Gate) -> APIRouter:
     """Return the routes of the owner; each asks for a secret key before it reads anything else."""
 
     async def owner(request: Request) -> Key:
-        return gate.admin(dict(request.scope["headers"]))
+        tag = cast("list[str]", request.scope["route"].tags)[0]
+        return gate.admin(dict(request.scope["headers"]), scope_for(request.method, tag))
 
     router = APIRouter(dependencies=[Depends(owner)])
     bodies = BodyLimits(engine.settings.server.admin_bytes_max, engine.settings.server.body_seconds)
     _profiles(router, engine)
     _items(router, engine, bodies)
     _definitions(router, engine, bodies)
-    _keys(router, engine, bodies)
+    key_routes(router, engine, gate, bodies)
     _log(router, engine, bodies)
     return router
 
@@ -226,31 +209,6 @@ def _check_version(request: Request, held: Definition | None) -> None:
         raise Conflict(f"If-Match: expected version {wanted}, found {version}; read it again, then change it")
 
 
-def _keys(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
-    @router.get("/v1/keys", tags=["keys"], summary="All keys, without their tokens")
-    async def keys() -> Response:
-        return _json([shown_key(key) for key in engine.keys()])  # noqa: SIM118  a method of the engine
-
-    @router.post("/v1/keys", tags=["keys"], summary="Make a key", openapi_extra=body_of(NewKey))
-    async def create(request: Request) -> Response:
-        """The only answer that ever holds the token; only its digest is kept."""
-        wanted = decode(_NEW_KEY, await _body(request, bodies))
-        key, token = await engine.create_key(wanted.kind, wanted.name)
-        return _json(
-            msgspec.structs.replace(shown_key(key), token=token, signing_secret=key.signing_secret), status=201
-        )
-
-    @router.post("/v1/keys/rotate-master", tags=["keys"], summary="Change the master key")
-    async def rotate() -> Response:
-        """Every data key is wrapped anew, and the old master key retired; a rotation that was cut off is taken up."""
-        return _json(await engine.rotate_master_key())
-
-    @router.delete("/v1/keys/{key_id}", tags=["keys"], summary="Revoke a key, at once")
-    async def revoke(key_id: Id) -> Response:
-        await engine.revoke_key(key_id)
-        return _json({"revoked": key_id})
-
-
 def _log(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
     @router.post(
         "/v1/history", tags=["events"], summary="Import events of the past", openapi_extra=body_of(list[Event])
@@ -273,12 +231,6 @@ def _log(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
                 for one in engine.rejected(limit)
             ]
         )
-
-
-def shown_key(key: Key) -> ShownKey:
-    """Return a key as it may be listed."""
-    revoked = None if key.revoked is None else format_time(key.revoked)
-    return ShownKey(id=key.id, kind=key.kind, name=key.name, created=format_time(key.created), revoked=revoked)
 
 
 def _shown_definition(definition: Definition, sizes: Mapping[str, int]) -> dict[str, Any]:

@@ -18,13 +18,14 @@ from bespeak.engine import Engine
 from bespeak.errors import BespeakError, InvalidInput, NotFound, Problem
 from bespeak.events import Event
 from bespeak.server.access import Gate
-from bespeak.server.admin import NewKey, WrittenDefinition, admin_routes
+from bespeak.server.admin import WrittenDefinition, admin_routes
 from bespeak.server.answers import INTERNAL, Answer, MethodNotAllowed, error_answer, log_failure
 from bespeak.server.bodies import Disconnected
 from bespeak.server.decisions import RECOMMENDATIONS, Decisions
 from bespeak.server.front import Front
 from bespeak.server.health import Draining, health_routes
 from bespeak.server.ingest import Ingest
+from bespeak.server.keys import KeyRotation, NewKey, ShownKey
 from bespeak.server.reference import render_reference
 from bespeak.server.schemas import join_hot
 
@@ -73,7 +74,7 @@ def create_app(
     _documentation(app)
     app.router.routes.extend(routes)
     _errors(app)
-    return Front(app, hot, engine.settings.server, patient=frozenset(ingest))
+    return Front(app, hot, engine.settings.server, patient=frozenset(ingest), took=engine.metrics.request)
 
 
 def _documentation(app: FastAPI) -> None:
@@ -81,7 +82,7 @@ def _documentation(app: FastAPI) -> None:
 
     def schema() -> dict[str, Any]:
         if not described:
-            described.append(join_hot(app.openapi(), (Item, Event, NewKey, WrittenDefinition)))
+            described.append(join_hot(app.openapi(), (Item, Event, NewKey, KeyRotation, ShownKey, WrittenDefinition)))
         return described[0]
 
     @app.get("/openapi.json", include_in_schema=False)

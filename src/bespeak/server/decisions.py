@@ -21,6 +21,7 @@ from bespeak.server.access import Gate
 from bespeak.server.answers import Answer, decode, json_answer, log_failure
 from bespeak.server.bodies import BodyLimits, read_body
 from bespeak.server.hot import Hot
+from bespeak.server.scopes import require
 
 RECOMMENDATIONS = "/api/personalized-recommendations"
 SLOT = "recommendations"
@@ -114,15 +115,17 @@ class Decisions:
     async def decide(self, _scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Answer:
         """Answer one page."""
         body = await read_body(receive, headers, self._limits)
-        key = self._gate.sender(headers, body)
+        key = self._gate.sender(headers, body, scope="decide")
         request = decode(_REQUEST, body)
+        _check_scopes(request, key)
         decision = await self._decide(request, key)
         return json_answer(shown(decision, self._engine.catalog, explain=request.explain and key.kind == "secret"))
 
     async def recommendations(self, scope: Scope, headers: Mapping[bytes, bytes], _receive: Receive) -> Answer:
         """Answer with the items of one slot alone."""
-        key = self._gate.sender(headers)
+        key = self._gate.sender(headers, scope="decide")
         request = _from_query(scope["query_string"])
+        _check_scopes(request, key)
         decision = await self._decide(request, key)
         explain = request.explain and key.kind == "secret"
         answer = shown(decision, self._engine.catalog, explain=explain).slots.get(request.slots[0].id)
@@ -225,6 +228,14 @@ def _reason(why: Because, catalog: Catalog) -> Reason:
 def _with_note(decision: Decision, error: Unavailable) -> Decision:
     note = f"the events were not kept ({error.code}); send them again"
     return msgspec.structs.replace(decision, reason="; ".join(filter(None, (decision.reason, note))))
+
+
+def _check_scopes(request: DecideRequest, key: Key) -> None:
+    """Refuse what a decision would let a key do that it was not given: send events, read a profile in the reasons."""
+    if request.events:
+        require(key, "events")
+    if request.explain and key.kind == "secret":
+        require(key, "profiles:read")
 
 
 def _timed(request: DecideRequest) -> DecideRequest:

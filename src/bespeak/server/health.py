@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from fastapi import APIRouter, Response
 
 from bespeak import __version__
-from bespeak.engine import COUNTERS, GAUGES, Engine
+from bespeak.engine import BOUNDS, COUNTERS, GAUGES, HISTOGRAMS, Engine, Histogram
 from bespeak.errors import Unavailable
 
 _FAMILY = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -48,13 +50,22 @@ def health_routes(engine: Engine, draining: Draining) -> APIRouter:
 
     @router.get("/metrics", summary="Figures for Prometheus")
     async def metrics() -> Response:
-        return Response(exposition(engine.metrics.snapshot()), media_type=_PROMETHEUS)
+        return Response(exposition(engine.metrics.snapshot(), engine.metrics.histograms()), media_type=_PROMETHEUS)
 
     return router
 
 
-def exposition(figures: dict[str, float]) -> str:
+def exposition(
+    figures: Mapping[str, float], histograms: Mapping[str, Mapping[str, Histogram]] = MappingProxyType({})
+) -> str:
     """Write figures in Prometheus' text format, each family once with its help and type.
+
+    Parameters
+    ----------
+    figures
+        Counters and gauges by name, labels included.
+    histograms
+        By name, then by their labels.
 
     References
     ----------
@@ -71,4 +82,16 @@ def exposition(figures: dict[str, float]) -> str:
             lines.append(f"# HELP {family} {described}")
         lines.append(f"# TYPE {family} {'counter' if family in COUNTERS else 'gauge'}")
         lines += [f"{name} {value:.17g}" for name, value in samples]
+    for family, kinds in sorted(histograms.items()):
+        lines += [f"# HELP {family} {HISTOGRAMS[family]}", f"# TYPE {family} histogram"]
+        lines += [line for labels, one in kinds.items() for line in _histogram(family, labels, one)]
     return "\n".join(lines) + "\n"
+
+
+def _histogram(family: str, labels: str, histogram: Histogram) -> Iterator[str]:
+    counts = histogram.cumulative()
+    more, own = (f"{labels},", f"{{{labels}}}") if labels else ("", "")
+    for bound, count in zip((*map(str, BOUNDS), "+Inf"), counts, strict=True):
+        yield f'{family}_bucket{{{more}le="{bound}"}} {count}'
+    yield f"{family}_sum{own} {histogram.sum:.17g}"
+    yield f"{family}_count{own} {counts[-1]}"

@@ -83,7 +83,7 @@ class Ingest:
         self, headers: Mapping[bytes, bytes], receive: Receive, kind: EventType | None
     ) -> tuple[bytes, Parsed, tuple[EventResult, ...]]:
         body = await read_body(receive, headers, self._limits)
-        key = self._gate.sender(headers, body)
+        key = self._gate.sender(headers, body, scope="events")
         parsed = self._engine.parse(body, key=key, kind=kind)
         if parsed.rejected and headers.get(b"x-strict-mode") == b"1":
             raise _strict(parsed)

@@ -219,7 +219,8 @@ _PAGE = """<!doctype html>
 <p>{description}</p>
 <p>Show a key as the user of HTTP Basic (<code>-u KEY:</code>), as <code>X-Write-Key</code>, or as
 <code>writeKey</code> in the body of events. A <em>write key</em> sends events and asks for decisions about its own
-device; a <em>secret key</em> does everything. For programs: <a href="/openapi.json">openapi.json</a>.</p>
+device; a <em>secret key</em> does everything, unless it is held to scopes: under 403 each call names its own. For
+programs: <a href="/openapi.json">openapi.json</a>.</p>
 <nav aria-label="Contents"><ul>{navigation}</ul></nav>
 </header>
 <main>

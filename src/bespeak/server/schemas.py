@@ -14,9 +14,9 @@ from bespeak.decide import DecideRequest
 from bespeak.server.answers import ErrorBody
 from bespeak.server.decisions import RECOMMENDATIONS, Recommendations, ShownDecision
 from bespeak.server.ingest import Verdicts
+from bespeak.server.scopes import scope_for
 
 _REF = "#/components/schemas/{name}"
-_SECURITY: list[dict[str, list[str]]] = [{"basic": []}, {"header": []}]
 _IDS = {
     "userId": {"type": ["string", "null"], "description": "Your own id of a known person; this or `anonymousId`."},
     "anonymousId": {"type": ["string", "null"], "description": "The id of a device nobody has identified yet."},
@@ -94,14 +94,23 @@ def join_hot(schema: dict[str, Any], extra: tuple[type, ...]) -> dict[str, Any]:
         "securitySchemes": _security_schemes(),
     }
     owned = {path: {**operations} for path, operations in schema.get("paths", {}).items()}
-    for operations in owned.values():
-        for operation in operations.values():
-            if operation.get("tags") != ["server"]:
-                operation["security"] = _SECURITY
+    for path, operations in owned.items():
+        for method, operation in operations.items():
+            if path.startswith("/v1/"):
                 operation["responses"].pop("422", None)
                 operation["responses"] |= _errors("400", "401", "403")
+                _scoped(method, operation)
     joined["paths"] = {**_hot_paths(), **owned}
     return joined
+
+
+def _scoped(method: str, operation: dict[str, Any]) -> dict[str, Any]:
+    """Say which scope an operation needs: as the role of its ways to show a key, and in words."""
+    scope = scope_for(method, operation["tags"][0])
+    roles = [] if scope is None else [scope]
+    operation["security"] = [{"basic": roles}, {"header": roles}]
+    operation["responses"]["403"]["description"] = f"The key may not do this; it needs the scope {scope}"
+    return operation
 
 
 def _hot_paths() -> dict[str, Any]:
@@ -115,7 +124,7 @@ def _hot_paths() -> dict[str, Any]:
     paths["/v1/decide"] = _post(
         "What to show on a page", "DecideRequest", "ShownDecision", path="/v1/decide", tag="decisions"
     )
-    paths[RECOMMENDATIONS] = {"get": _recommendations()}
+    paths[RECOMMENDATIONS] = {"get": _scoped("get", _recommendations())}
     return paths
 
 
@@ -125,13 +134,12 @@ def _post(summary: str, request: str, answer: str, *, path: str, tag: str = "eve
         "tags": [tag],
         "summary": summary,
         "operationId": path.removeprefix("/v1/"),
-        "security": _SECURITY,
         "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": _answers(answer),
     }
     if tag == "events":
         operation["parameters"] = [_STRICT]
-    return {"post": operation}
+    return {"post": _scoped("post", operation)}
 
 
 _STRICT = {
@@ -161,7 +169,6 @@ def _recommendations() -> dict[str, Any]:
         "tags": ["decisions"],
         "summary": "Items for one person, in short",
         "operationId": "recommendations",
-        "security": _SECURITY,
         "parameters": parameters,
         "responses": _answers("Recommendations"),
     }
@@ -169,13 +176,13 @@ def _recommendations() -> dict[str, Any]:
 
 def _answers(name: str) -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": _REF.format(name=name)}}}
-    return {"200": {"description": "Done", "content": content}, **_errors("400", "401", "429", "503")}
+    return {"200": {"description": "Done", "content": content}, **_errors("400", "401", "403", "429", "503")}
 
 
 def _errors(*statuses: str) -> dict[str, Any]:
     meanings = {
         "400": "Malformed, too large, or refused under strict mode",
-        "401": "No key, or an unknown one",
+        "401": "No key, or one that is unknown, revoked, expired or replaced",
         "403": "The key may not do this",
         "429": "Too much at once; see Retry-After",
         "503": "Not now; see Retry-After",

@@ -1,0 +1,241 @@
+"""Every verb of the command line, beside a running server and without one: a new verb without a case here fails."""
+
+from __future__ import annotations
+
+import functools
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from bespeak import demo
+from bespeak.cli.words import GROUPS, every_verb
+from bespeak.testing import bench
+
+pytestmark = pytest.mark.server
+
+MAP = """
+name: clicks
+sections:
+  - target: events
+    anonymous_id: visitor
+    event: {value: Product Viewed}
+    time: {column: at, format: "%Y-%m-%d"}
+"""
+
+Case: TypeAlias = Callable[[Any, Path], None]
+
+
+def visited(project: Any, visitor: str) -> dict[str, Any]:
+    folder = project.path / visitor
+    folder.mkdir()
+    (folder / "map.yaml").write_text(MAP)
+    (folder / "clicks.csv").write_text(f"visitor,at\n{visitor},2026-03-01\n")
+    found: dict[str, Any] = project.json("import", f"{visitor}/clicks.csv", "--map", f"{visitor}/map.yaml")
+    return found
+
+
+def key(project: Any) -> dict[str, Any]:
+    found: dict[str, Any] = project.json("keys", "create", "--kind", "write", "--name", uuid.uuid4().hex)
+    return found
+
+
+def listed(project: Any, key_id: str) -> dict[str, Any]:
+    return {one["id"]: one for one in project.json("keys", "list")}[key_id]
+
+
+def init(project: Any, place: Path) -> None:
+    assert {one["kind"] for one in project.json("init", str(place / "another"))["keys"]} == {"write", "secret"}
+
+
+def serve(project: Any, _place: Path) -> None:
+    if project.server is not None:
+        assert project.address in project.run("serve", "--port", "0", code=1).stderr, "one process owns a store"
+        return
+    project.serve()
+    assert project.json("keys", "list")
+    assert project.stop() == (0, "")
+
+
+def run_demo(project: Any, place: Path) -> None:
+    if project.server is not None:
+        refused = project.run("demo", "--once", "--data", str(project.path / ".bespeak"), code=1)
+        assert "in use" in refused.stderr
+    small = functools.partial(demo.run, size=(30, 30))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "run", small)
+        patch.setattr("bespeak.cli.serving.log_to", lambda **_: None)
+        assert "ok  " in project.run("demo", "--once", "--data", str(place / "town")).stdout
+
+
+def apply(project: Any, _place: Path) -> None:
+    assert {one["change"] for one in project.json("apply", ".")} == {"unchanged"}
+
+
+def imports(project: Any, _place: Path) -> None:
+    assert visited(project, uuid.uuid4().hex)["accepted"] == 1
+
+
+def profile(project: Any, _place: Path) -> None:
+    visitor = uuid.uuid4().hex
+    visited(project, visitor)
+    assert project.json("profile", visitor)["counts"] == {"Product Viewed": 1}
+
+
+def erase(project: Any, _place: Path) -> None:
+    visitor = uuid.uuid4().hex
+    visited(project, visitor)
+    assert project.json("erase", visitor, "--yes")["keys"] == 1
+    assert "no profile" in project.run("profile", visitor, code=1).stderr
+
+
+def recommend(project: Any, _place: Path) -> None:
+    assert project.json("recommend", "nobody", "-n", "2")["reason"]
+
+
+def decide(project: Any, _place: Path) -> None:
+    body = {"userId": uuid.uuid4().hex, "slots": [{"id": "hero"}]}
+    assert project.json("decide", stdin=json.dumps(body))["slots"]["hero"]["content"]["html"]
+
+
+def verify(project: Any, _place: Path) -> None:
+    assert project.json("verify")["sound"] is True
+    repaired = project.run("verify", "--repair", code=0 if project.server is None else 1)
+    assert project.server is None or "in use" in repaired.stderr
+
+
+def replay(project: Any, _place: Path) -> None:
+    visited(project, uuid.uuid4().hex)
+    assert project.json("replay")["equal"] is True
+
+
+def backup(project: Any, place: Path) -> None:
+    assert project.json("backup", str(place / "monday.db"))["bad"] == []
+
+
+def restore(project: Any, place: Path) -> None:
+    source, master = str(place / "monday.db"), str(project.path / ".bespeak" / "master.key")
+    project.run("backup", source)
+    restored = project.json("restore", source, "--data", str(place / "restored"), "--key", master)
+    assert restored["lacks_key"] is False
+    if project.server is not None:
+        assert "in use" in project.run("restore", source, "--force", code=1).stderr
+
+
+def evaluate(project: Any, _place: Path) -> None:
+    assert project.json("evaluate", "--people", "30", "--items", "40")["decisions"]["people"] > 0
+
+
+def benchmark(project: Any, _place: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench, "EVENTS", 400)
+        (told,) = project.json("bench", "fold")
+    assert told["name"] == "fold"
+
+
+def keys_create(project: Any, _place: Path) -> None:
+    made = project.json(
+        "keys", "create", "--kind", "secret", "--name", uuid.uuid4().hex, "--scope", "profiles:read",
+        "--scope", "decide,definitions:read", "--expires", "90d",
+    )  # fmt: skip
+    assert made["scopes"] == ["decide", "profiles:read", "definitions:read"]
+    assert listed(project, made["id"])["expires"] == made["expires"]
+    said = project.run("keys", "create", "--kind", "write", "--name", uuid.uuid4().hex, "--scope", "events").stdout
+    assert "may             events" in said
+    refused = project.run("keys", "create", "--kind", "write", "--name", "x", "--scope", "everything", code=1).stderr
+    assert "expected one or more of events, decide for a write key, got 'everything'" in refused
+
+
+def keys_list(project: Any, _place: Path) -> None:
+    made = key(project)
+    lines = project.run("keys", "list").stdout.splitlines()
+    assert lines[0].split() == ["id", "kind", "name", "may", "made", "last", "used", "state"]
+    (line,) = [line for line in lines if line.startswith(made["id"])]
+    assert line.split()[1:2] + line.split()[3:4] + line.split()[-2:] == ["write", "events,decide", "-", "works"]
+
+
+def keys_rotate(project: Any, _place: Path) -> None:
+    made = key(project)
+    turned = project.json("keys", "rotate", made["id"], "--overlap", "2h")
+    assert turned["token"] not in (made["token"], None)
+    assert len(listed(project, made["id"])["former"]) == 1
+    rows = [line for line in project.run("keys", "list").stdout.splitlines() if line.startswith(made["id"])]
+    assert len(rows) == 2
+    assert "replaced, works until" in rows[1]
+    assert "works until" in project.run("keys", "rotate", made["id"]).stdout
+    assert "works no more" in project.run("keys", "rotate", made["id"], "--overlap", "none").stdout
+    assert "key_none" in project.run("keys", "rotate", "key_none", code=1).stderr
+
+
+def keys_revoke(project: Any, _place: Path) -> None:
+    made = key(project)
+    assert "warning" not in project.run("keys", "revoke", made["id"]).stderr
+    assert listed(project, made["id"])["revoked"]
+    folder = project.path / uuid.uuid4().hex
+    secret = next(one for one in project.json("init", str(folder))["keys"] if one["kind"] == "secret")
+    warned = project.run("keys", "revoke", secret["id"], "--config", str(folder / "bespeak.toml"))
+    assert "last secret key" in warned.stderr
+
+
+def keys_rotate_master(project: Any, _place: Path) -> None:
+    first, second = (project.json("keys", "rotate-master")["version"] for _ in range(2))
+    assert second == first + 1
+
+
+def segments_list(project: Any, _place: Path) -> None:
+    assert {one["id"] for one in project.json("segments", "list")} >= {"interested", "customers"}
+
+
+def segments_explain(project: Any, _place: Path) -> None:
+    visitor = uuid.uuid4().hex
+    visited(project, visitor)
+    assert project.json("segments", "explain", "interested", visitor)["member"] is False
+
+
+def segments_count(project: Any, _place: Path) -> None:
+    assert project.json("segments", "count", "interested")["count"] >= 0
+
+
+CASES: dict[str, Case] = {
+    "init": init,
+    "serve": serve,
+    "demo": run_demo,
+    "apply": apply,
+    "import": imports,
+    "profile": profile,
+    "erase": erase,
+    "recommend": recommend,
+    "decide": decide,
+    "verify": verify,
+    "replay": replay,
+    "backup": backup,
+    "restore": restore,
+    "evaluate": evaluate,
+    "bench": benchmark,
+    "keys create": keys_create,
+    "keys list": keys_list,
+    "keys rotate": keys_rotate,
+    "keys revoke": keys_revoke,
+    "keys rotate-master": keys_rotate_master,
+    "segments list": segments_list,
+    "segments explain": segments_explain,
+    "segments count": segments_count,
+}
+
+
+@pytest.mark.parametrize("verb", every_verb())
+def test_a_verb_does_its_work_with_and_without_a_server(project: Any, tmp_path: Path, verb: str) -> None:
+    assert verb in CASES, "say here how it is tried, beside a running server and without one"
+    CASES[verb](project, tmp_path)
+
+
+@pytest.mark.parametrize("group", [group.name for group in GROUPS if group.run])
+def test_the_name_of_a_group_alone_does_what_it_says(project: Any, group: str) -> None:
+    assert project.json(group) == project.json(group, "list")
+
+
+def test_no_case_is_of_a_verb_that_is_gone() -> None:
+    assert set(CASES) == set(every_verb())
