@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -33,7 +34,7 @@ from bespeak.engine.archive import (
 from bespeak.engine.ledger import Ledger
 from bespeak.engine.vault import Vault
 from bespeak.engine.writer import Entry
-from bespeak.errors import BespeakError, InvalidInput
+from bespeak.errors import BespeakError, InvalidInput, StoreError
 from bespeak.ids import ProfileId
 from bespeak.privacy.masters import KEY_FILE, KeyHeld, encode_masters
 from bespeak.stores import Document, Forget, WrappedKey
@@ -147,7 +148,7 @@ class Archiving(Ledger):
         folder = folder_of(self.settings)
         if folder is None:
             raise InvalidInput('store.type is "memory": there is nothing on disk to archive')
-        await self._on_disk()
+        await self.checkpoint_now()
         made: list[ArchiveFile] = []
         await to_its_end(self._unlist_lost(folder))
         while (file := await to_its_end(self._archive_next(everything=everything))) is not None:
@@ -179,11 +180,14 @@ class Archiving(Ledger):
         async with self.archive_lock():
             if self._archive_stop:
                 return None
-            made = await asyncio.to_thread(self._write_next, everything, self._opener())
-            if made is None:
-                return None
-            await self._list((made,), ())
-            return made.file
+            try:
+                made = await asyncio.to_thread(self._write_next, everything, self._opener())
+                if made is not None:
+                    await self._list(made)
+            except BaseException:
+                self.archive_swept()
+                raise
+            return None if made is None else made.file
 
     def _write_next(self, everything: bool, vault: Vault) -> Made | None:  # noqa: FBT001  called by to_thread
         span = next_span(self.store, self.settings, self.clock.now(), everything=everything)
@@ -218,27 +222,20 @@ class Archiving(Ledger):
 
         return pause
 
-    async def _list(self, made: Sequence[Made], documents: tuple[Document, ...]) -> None:
-        """Make files part of the archive, in one commit with their keys; what cannot be listed is removed."""
-        try:
-            entry = Entry(
-                asyncio.get_running_loop().create_future(),
-                documents=(*(document(one.file) for one in made), *documents),
-                keys=self._keys_of(made),
-            )
-            await self._put(self._open_writer(), entry)
-        except BaseException:
-            self._remove(one.file.name for one in made)
-            raise
+    async def _list(self, made: Made) -> None:
+        """Make a file part of the archive, in one commit with its key."""
+        future = asyncio.get_running_loop().create_future()
+        await self._put(self._open_writer(), Entry(future, documents=(document(made.file),), keys=self._keys_of([made])))
+
+    def archive_swept(self) -> None:
+        """Remove the files that the store does not list, whatever a commit that failed came to; the lock is held."""
+        folder = folder_of(self.settings)
+        with contextlib.suppress(StoreError):  # the next start does it
+            if folder is not None:
+                tidy(self.store, folder)
 
     def _keys_of(self, made: Iterable[Made]) -> tuple[WrappedKey, ...]:
         return tuple(self.vault.wrapped(subject_of_file(one.file.name), one.secret) for one in made)
-
-    def _remove(self, names: Iterable[str]) -> None:
-        folder = folder_of(self.settings)
-        for name in names:
-            if folder is not None:
-                (folder / name).unlink(missing_ok=True)
 
     # -- retention
 
@@ -260,7 +257,7 @@ class Archiving(Ledger):
         )
         await self._put(self._open_writer(), entry)
         await asyncio.to_thread(self.store.wipe)
-        self._remove(file.name for file in files)
+        self.archive_swept()
 
     async def _drop_old(self, folder: Path) -> tuple[str, ...]:
         """Drop whole files that are older than is kept, from the oldest on; their keys are destroyed with them."""
@@ -320,20 +317,12 @@ class Archiving(Ledger):
                     made.append(one)
                     old.append(file)
         except BaseException:
-            self._remove(one.file.name for one in made)
+            self.archive_swept()
             raise
         both = (*old, *lost)
         return Rewritten(
             made=tuple(made), old=tuple(file.name for file in both), lost=tuple(lost), keys=self._numbers(both)
         )
-
-    def archive_given_up(self, rewritten: Rewritten) -> None:
-        """Remove what was written for an erasure that does not happen, or not so."""
-        self._remove(one.file.name for one in rewritten.made)
-
-    def archive_replaced(self, rewritten: Rewritten) -> None:
-        """Remove the files that an erasure has replaced; nobody has their keys any more."""
-        self._remove(rewritten.old)
 
     def archive_parts(self, rewritten: Rewritten) -> tuple[tuple[Document, ...], tuple[WrappedKey, ...]]:
         """Return the documents and keys that go with the commit of an erasure."""

@@ -94,27 +94,18 @@ class Custody(Archiving):
         async with self.archive_lock():
             self._open_writer()
             await self._on_disk()
-            rewritten = await self._out_of_archive(any_id)
             try:
-                receipt = await self._erase_all(any_id, rewritten)
-            except BaseException:
-                self.archive_given_up(rewritten)
-                raise
-            self.archive_replaced(rewritten)
-            return receipt
+                return await self._erase_all(any_id, await self._out_of_archive(any_id))
+            finally:
+                self.archive_swept()
 
     async def _out_of_archive(self, any_id: str) -> Rewritten:
         """Write the archive anew without a person, whoever they have become meanwhile."""
         while True:
             _, ids = self._person(any_id)
             rewritten = await self.archive_without(ids)
-            try:
-                if self._person(any_id)[1] == ids:
-                    return rewritten
-            except BaseException:
-                self.archive_given_up(rewritten)
-                raise
-            self.archive_given_up(rewritten)
+            if self._person(any_id)[1] == ids:
+                return rewritten
 
     async def _erase_all(self, any_id: str, rewritten: Rewritten) -> ErasureReceipt:
         writer = self._open_writer()
