@@ -100,10 +100,12 @@ class Table:
         """Hand what was taken in to DuckDB."""
         if not self._rows:
             return
-        columns = zip(*self._rows, strict=True)
-        body = _encode({column.name: values for column, values in zip(COLUMNS, columns, strict=True)}).decode()
-        self._rows = []
-        self._connection.execute(_insert(self._name), [body, _STRUCTURE])
+        rows, self._rows = self._rows, []
+        values = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
+        filled = [column for column in COLUMNS if values[column].count(None) < len(rows)]
+        body = _encode({column.name: values[column] for column in filled}).decode()
+        structure = _encode({column.name: _structure(column) for column in filled}).decode()
+        self._connection.execute(_insert(self._name, filled), [body, structure])
 
     def write(self, into: int) -> None:
         """Write all rows, in their order, to a file in memory."""
@@ -188,9 +190,7 @@ def _value(column: Column) -> str:
             return value
 
 
-def _insert(name: str) -> str:
-    values = ", ".join(map(_value, COLUMNS))
-    return f'INSERT INTO "{name}" SELECT {values} FROM (SELECT json_transform_strict(?, ?) AS c)'  # noqa: S608  our names
-
-
-_STRUCTURE = _encode({column.name: _structure(column) for column in COLUMNS}).decode()
+def _insert(name: str, columns: Iterable[Column]) -> str:
+    """Return the statement that adds rows from arrays by column; a column that is not among them stays NULL."""
+    values = ", ".join(f'{_value(column)} AS "{column.name}"' for column in columns)
+    return f'INSERT INTO "{name}" BY NAME SELECT {values} FROM (SELECT json_transform_strict(?, ?) AS c)'  # noqa: S608

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -24,6 +24,13 @@ _PLACES = Decimal("0.0001")
 _MOST = Decimal(10) ** 14
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = _EPOCH.toordinal()
+_PAGE = ("path", "url", "referrer", "title")
+_CAMPAIGN = ("source", "medium", "name", "term", "content")
+_AGENT = ("userAgent", "locale")
+_PLACE = ("country", "city")
+_ORDER = ("order_id", "coupon", "currency")
+_AMOUNTS = ("price", "quantity", "revenue", "total", "discount", "value")
+_ITEM = ("product_id", "item_id", "sku", "productId", "id")
 _NOTHING: Mapping[str, Any] = {}
 _encode = msgspec.json.Encoder().encode
 
@@ -73,22 +80,20 @@ def row_of(
         event.group_id,
         joined or None,
         _consent(context),
-        *(_text(properties.get(name, page.get(name))) for name in ("path", "url", "referrer", "title")),
-        *(_text(campaign.get(name)) for name in ("source", "medium", "name", "term", "content")),
+        *[_text(properties.get(name, page.get(name))) for name in _PAGE],
+        *_texts(campaign, _CAMPAIGN),
         _text(_part(context, "device").get("type")),
         _text(_part(context, "os").get("name")),
-        _text(context.get("userAgent")),
-        _text(context.get("locale")),
-        _text(place.get("country")),
-        _text(place.get("city")),
+        *_texts(context, _AGENT),
+        *_texts(place, _PLACE),
         item_ids(event),
         category,
         folded(category),
         _text(properties.get("brand")),
         search,
         folded(search),
-        *(_text(properties.get(name)) for name in ("order_id", "coupon", "currency")),
-        *(money(properties.get(name)) for name in ("price", "quantity", "revenue", "total", "discount", "value")),
+        *_texts(properties, _ORDER),
+        *[money(value) if (value := properties.get(name)) is not None else None for name in _AMOUNTS],
         _lines(properties.get("products")),
         _text(properties.get("decision_id")),
         _slots(event),
@@ -118,8 +123,10 @@ def money(value: object) -> str | None:
     >>> money(19.99), money("1e3"), money(True), money("free")
     ('19.9900', '1000.0000', None, None)
     """
-    if value is None or isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    if isinstance(value, int) and -_MOST < value < _MOST:
+        return f"{value}.0000"
     try:
         amount = Decimal(str(value))
         if not amount.is_finite() or abs(amount) >= _MOST:
@@ -165,8 +172,12 @@ def _part(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", part) if isinstance(part, dict) else _NOTHING
 
 
+def _texts(values: Mapping[str, Any], names: tuple[str, ...]) -> Iterable[str | None]:
+    return [_text(values.get(name)) for name in names] if values else (None,) * len(names)
+
+
 def _text(value: object) -> str | None:
-    if isinstance(value, str):
+    if value is None or isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
@@ -191,9 +202,6 @@ def _lines(products: object) -> list[dict[str, str | None]]:
             amounts = {"price": money(fields.get("price")), "quantity": money(fields.get("quantity"))}
             lines.append({"item": item, "category": _text(fields.get("category")), **amounts})
     return lines
-
-
-_ITEM = ("product_id", "item_id", "sku", "productId", "id")
 
 
 def _slots(event: Event) -> list[str]:
