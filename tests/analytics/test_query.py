@@ -99,7 +99,10 @@ def test_what_does_more_than_read_the_events_is_refused(
 
 def test_a_question_that_takes_too_long_is_ended() -> None:
     with pytest.raises(InvalidInput, match=r"longer than archive\.query_seconds"):
-        asked("SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b", ArchiveSettings(query_seconds=0.1))
+        asked(
+            "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b",
+            ArchiveSettings(query_seconds=0.1),
+        )
 
 
 def test_a_question_that_needs_too_much_memory_fails_and_nothing_is_spilled(
@@ -112,7 +115,7 @@ def test_a_question_that_needs_too_much_memory_fails_and_nothing_is_spilled(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    "name,value",
     [("minutes", -1), ("rows", 99), ("mib", 0), ("cpu_share", 0), ("keep_days", -1), ("query_mib", 63)],
 )
 def test_a_setting_outside_its_range_is_named(name: str, value: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -126,9 +126,7 @@ def test_a_decision_and_an_impression_say_which_slots() -> None:
 
 
 def test_a_property_wins_over_the_page_of_the_context() -> None:
-    (found,) = selected(
-        event(type="page", properties={"path": "/a"}, context={"page": {"path": "/b", "title": "B"}})
-    )
+    (found,) = selected(event(type="page", properties={"path": "/a"}, context={"page": {"path": "/b", "title": "B"}}))
     assert (found["path"], found["title"]) == ("/a", "B")
 
 
@@ -141,7 +139,7 @@ def test_a_time_zone_that_is_none_is_utc() -> None:
 @given(st.integers(-60_000 * DAY, 60_000 * DAY))
 def test_the_local_day_is_that_of_pythons_calendar(at: int) -> None:
     day, hour = local(at, None)
-    moment = datetime.fromtimestamp(0, UTC) + __import__("datetime").timedelta(microseconds=at)
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at)
     assert (date(1970, 1, 1).toordinal() + day, hour) == (moment.toordinal(), moment.hour)
 
 

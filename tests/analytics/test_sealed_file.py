@@ -65,7 +65,9 @@ def test_a_cut_a_lengthened_a_reordered_and_a_missing_file_are_found(tmp_path: P
     written(path, os.urandom(2 * BLOCK_BYTES + 5))
     data = path.read_bytes()
     start, step = data.index(data[12:13], 12) + 4 + 16, BLOCK_BYTES + 16
-    swapped = data[:start] + data[start + step : start + 2 * step] + data[start : start + step] + data[start + 2 * step :]
+    swapped = (
+        data[:start] + data[start + step : start + 2 * step] + data[start : start + step] + data[start + 2 * step :]
+    )
     for changed in (data[:-1], data[: start + step], data[: start + 2 * step], data[:10], b"", data + b"x", swapped):
         path.write_bytes(changed)
         with pytest.raises(Damaged):

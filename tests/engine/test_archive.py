@@ -20,6 +20,7 @@ from bespeak.decide import DecideRequest, SlotRequest
 from bespeak.engine import Engine, archive, archiving, ask_archive, export_archive, replay
 from bespeak.engine.archive import faults, folder_of, gaps_in, key_held, key_of, listed
 from bespeak.engine.records import SealedRecord, decode
+from bespeak.engine.vault import EVENT
 from bespeak.errors import InvalidInput, StoreError
 from bespeak.privacy import Key
 from bespeak.settings import EngineSettings, Settings
@@ -89,15 +90,9 @@ def in_log(engine: Engine) -> list[int]:
     found = []
     for row in engine.store.read(0):
         for offset, record in decode(row, after=0):
-            if isinstance(record, SealedRecord) and engine.vault.open(record.private, archive_field()) is not None:
+            if isinstance(record, SealedRecord) and engine.vault.open(record.private, EVENT) is not None:
                 found.append(offset)
     return found
-
-
-def archive_field() -> Any:
-    from bespeak.engine.vault import EVENT
-
-    return EVENT
 
 
 def holds(engine: Engine) -> list[dict[str, Any]]:
@@ -119,6 +114,14 @@ def found_in(folder: Path, words: Iterable[str]) -> list[str]:
     files = [(file.name, file.read_bytes()) for file in sorted(folder.rglob("*")) if file.is_file()]
     forms = [(word, form) for word in words for form in (word.encode(), word.encode("utf-16-le"))]
     return [f"{name}: {word}" for name, data in files for word, form in forms if form in data]
+
+
+def bytes_of(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
 
 
 async def test_files_and_tail_are_the_log_at_every_moment(tmp_path: Path) -> None:
@@ -162,7 +165,10 @@ async def test_what_was_sent_is_what_sql_sees(tmp_path: Path) -> None:
         await engine.archive()
         found = {one["message_id"]: one for one in holds(engine)}
         assert found.keys() == {*sent, made.decision_id}
-        assert (found[made.decision_id]["decision_id"], found[made.decision_id]["slots"]) == (made.decision_id, ["home"])
+        assert (found[made.decision_id]["decision_id"], found[made.decision_id]["slots"]) == (
+            made.decision_id,
+            ["home"],
+        )
         for name, message in sent.items():
             one = found[name]
             assert one["anonymous_id"] == message["anonymousId"]
@@ -243,7 +249,7 @@ STEPS = [
 ]
 
 
-@pytest.mark.parametrize(("owner", "name", "after"), STEPS, ids=lambda one: getattr(one, "__name__", str(one)))
+@pytest.mark.parametrize("owner,name,after", STEPS, ids=lambda one: getattr(one, "__name__", str(one)))
 @pytest.mark.parametrize("what", ["archiving", "erasing"])
 async def test_whatever_step_a_process_dies_at_every_event_is_there_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, after: bool, what: str
@@ -275,7 +281,9 @@ async def test_whatever_step_a_process_dies_at_every_event_is_there_once(
             assert replay(copy, again.store, clock=clock).equal
 
 
-async def test_a_disk_without_room_leaves_the_archive_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_without_room_leaves_the_archive_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings, clock = on_disk(tmp_path), ManualClock(START)
     async with running(settings, clock) as engine:
         key, _ = await engine.create_key("write", "site")
@@ -326,7 +334,7 @@ async def test_an_erased_person_is_in_no_file_and_everybody_else_is_as_before(tm
         assert old[0] in new, "a file in which she is not stays as it is"
         assert (tmp_path / "archive" / old[0].name).read_bytes() == copies[old[0].name]
         assert f"{len(changed)} files written anew" in receipt.stores["archive"]
-        everything = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+        everything = bytes_of(tmp_path)
         for file in changed:
             wrapped = held[file.name]
             assert wrapped is not None
@@ -443,7 +451,7 @@ async def test_retention_drops_whole_files_for_good(tmp_path: Path) -> None:
         assert dropped
         assert {one["message_id"].split("-")[1] for one in kept} == {"3", "4"}
         assert min(file.first for file in files) == kept[0]["log_offset"]
-        assert [path.name for path in sorted((tmp_path / "archive").iterdir())] == [file.name for file in files]
+        assert names_in(tmp_path / "archive") == [file.name for file in files]
         assert key_held(engine.store, engine.vault.masters, dropped[0]) is None
         assert (await engine.archive(everything=True)).made == (), "what was dropped is not made again"
         profile = engine.profile("device-of-ann")
@@ -578,7 +586,7 @@ async def test_an_export_is_one_plain_file_for_other_tools(tmp_path: Path) -> No
             assert other.execute(count, [str(path)]).fetchone() == (180, 180)
         part = tmp_path / "part.parquet"
         assert export_archive(settings, part, since=START + DAY, until=START + 2 * DAY) == 60
-        assert sorted(each.name for each in tmp_path.iterdir()) == ["all.parquet", "data", "part.parquet"]
+        assert names_in(tmp_path) == ["all.parquet", "data", "part.parquet"]
 
 
 async def test_a_store_in_ram_has_no_archive() -> None:

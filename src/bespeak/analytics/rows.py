@@ -51,12 +51,7 @@ def row_of(
     joined
         The profile that it took into its person's; empty or None when none.
     """
-    properties, context = event.properties, event.context
-    page, campaign = _part(context, "page"), _part(context, "campaign")
-    place = _part(context, "location")
-    zone = zone_of(context.get("timezone"))
-    day, hour = local(event.time, zone)
-    category, search = _text(properties.get("category")), _text(properties.get("query"))
+    zone = zone_of(event.context.get("timezone"))
     return (
         offset,
         data_key,
@@ -71,21 +66,39 @@ def row_of(
         event.received,
         event.original_time,
         zone,
-        day,
-        hour,
+        *local(event.time, zone),
         person,
         event.user_id,
         event.anonymous_id,
         event.previous_id,
         event.group_id,
         joined or None,
+        *_surroundings(event.properties, event.context),
+        *_dealings(event),
+        _encode(event.properties).decode(),
+        _encode(event.context).decode(),
+    )
+
+
+def _surroundings(properties: Mapping[str, Any], context: Mapping[str, Any]) -> Row:
+    """Return consent, page, campaign, device and place."""
+    page = _part(context, "page")
+    return (
         _consent(context),
         *[_text(properties.get(name, page.get(name))) for name in _PAGE],
-        *_texts(campaign, _CAMPAIGN),
+        *_texts(_part(context, "campaign"), _CAMPAIGN),
         _text(_part(context, "device").get("type")),
         _text(_part(context, "os").get("name")),
         *_texts(context, _AGENT),
-        *_texts(place, _PLACE),
+        *_texts(_part(context, "location"), _PLACE),
+    )
+
+
+def _dealings(event: Event) -> Row:
+    """Return items, what was looked for, order, amounts, and the decision that it is about."""
+    properties = event.properties
+    category, search = _text(properties.get("category")), _text(properties.get("query"))
+    return (
         item_ids(event),
         category,
         folded(category),
@@ -97,8 +110,6 @@ def row_of(
         _lines(properties.get("products")),
         _text(properties.get("decision_id")),
         _slots(event),
-        _encode(properties).decode(),
-        _encode(context).decode(),
     )
 
 

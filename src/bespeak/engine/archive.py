@@ -172,8 +172,8 @@ def next_span(store: Store, settings: Settings, now: Instant, *, everything: boo
     """Return the first part of the log that no file holds and that is due; None when none is.
 
     It is due when it fills a file, when the UTC day of its arrival is over, when a file stands behind it, or when
-    everything is asked for. What the checkpoint does not include is not due: so the checkpoint knows every merge that is
-    in a file. Nothing is opened for this.
+    everything is asked for. What the checkpoint does not include is not due, so that it knows every merge that is in a
+    file. Nothing is opened for this.
     """
     last = store.checkpoint_offset()
     for start, end in gaps_in(listed(store), floor_of(store), last):

@@ -181,7 +181,7 @@ class Archiving(Ledger):
             if self._archive_stop:
                 return None
             try:
-                made = await asyncio.to_thread(self._write_next, everything, self._opener())
+                made = await asyncio.to_thread(self._write_next, everything)
                 if made is not None:
                     await self._list(made)
             except BaseException:
@@ -189,12 +189,12 @@ class Archiving(Ledger):
                 raise
             return None if made is None else made.file
 
-    def _write_next(self, everything: bool, vault: Vault) -> Made | None:  # noqa: FBT001  called by to_thread
+    def _write_next(self, everything: bool) -> Made | None:  # noqa: FBT001  called by to_thread
         span = next_span(self.store, self.settings, self.clock.now(), everything=everything)
         if span is None:
             return None
         try:
-            return write_span(self.store, vault, self.settings, span, self.sequencer.aliases, self._pauses())
+            return write_span(self.store, self._opener(), self.settings, span, self.sequencer.aliases, self._pauses())
         except _Stopped:
             return None
 
@@ -225,7 +225,9 @@ class Archiving(Ledger):
     async def _list(self, made: Made) -> None:
         """Make a file part of the archive, in one commit with its key."""
         future = asyncio.get_running_loop().create_future()
-        await self._put(self._open_writer(), Entry(future, documents=(document(made.file),), keys=self._keys_of([made])))
+        await self._put(
+            self._open_writer(), Entry(future, documents=(document(made.file),), keys=self._keys_of([made]))
+        )
 
     def archive_swept(self) -> None:
         """Remove the files that the store does not list, whatever a commit that failed came to; the lock is held."""
