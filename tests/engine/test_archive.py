@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from random import Random
@@ -25,6 +26,8 @@ from bespeak.errors import InvalidInput, StoreError
 from bespeak.privacy import Key
 from bespeak.settings import EngineSettings, Settings
 from bespeak.stores import Commit, MemorySettings, SqliteSnapshot, SqliteStore
+from bespeak.testing.world import World
+from bespeak.testing.world_faults import Delivery, Faults
 
 pytestmark = pytest.mark.anyio
 
@@ -643,3 +646,63 @@ async def test_content_of_a_file_opens_in_its_own_name_only(tmp_path: Path) -> N
         (folder / second.name).write_bytes(one)
         with memory_file("test") as into, pytest.raises(Damaged):
             open_file(folder / first.name, key_of(engine.store, engine.vault.masters, first), into)
+
+
+SEEDS = [1, 2, 3, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 40))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_town_that_is_archived_erased_rotated_killed_and_damaged_is_the_log(tmp_path: Path, seed: int) -> None:
+    """Whatever is done to it in whatever order: every event once, nothing of whom is erased, and replay equals live."""
+    rng, world = Random(seed), World(seed, people=25, items=30)
+    faults = Faults(doubled=0.1, late=0.2, malformed=0.05)
+    clock, folder, erased = ManualClock(world.opened), tmp_path / "0", list[str]()
+    settings = on_disk(folder, keep_days=0)
+    days = list(by_day(world.deliveries(world.opened, days=6, faults=faults), world.opened))
+    engine = Engine.open(settings, clock=clock, rng=Random(1))
+    await engine.start()
+    key, _ = await engine.create_key("secret", "town")
+    for place, day in enumerate(days):
+        for delivery in day:
+            clock.advance(max(0, delivery.at - clock.now()))
+            await engine.track(engine.parse(json.dumps({"batch": [delivery.message]}).encode(), key=key), key)
+        match rng.choice(["archive", "all of it", "erase", "erase", "rotate", "restart", "kill", "lose a file"]):
+            case "archive":
+                await engine.archive()
+            case "all of it":
+                await engine.archive(everything=True)
+            case "erase":
+                known = sorted(profile.id for profile in engine.profiles())
+                if known:
+                    erased += [gone := rng.choice(known)]
+                    await engine.erase(gone)
+            case "rotate":
+                await engine.rotate_master_key()
+            case "restart":
+                await engine.close()
+                engine = Engine.open(settings, clock=clock, rng=Random(1))
+                await engine.start()
+            case "kill":
+                await engine.archive()
+                settings = on_disk(tmp_path / str(place + 1))
+                shutil.copytree(folder, tmp_path / str(place + 1))
+                await engine.close()
+                folder = tmp_path / str(place + 1)
+                engine = Engine.open(settings, clock=clock, rng=Random(1))
+                await engine.start()
+            case _:
+                for file in listed(engine.store)[:1]:
+                    (folder / "archive" / file.name).unlink()
+                await engine.archive(everything=True)
+        holds(engine)
+    await engine.archive(everything=True)
+    holds(engine)
+    assert found_in(folder, [name[2:] for name in erased]) == []
+    await engine.checkpoint_now()
+    assert replay(settings, engine.store, clock=clock).equal
+    await engine.close()
+
+
+def by_day(deliveries: Iterable[Delivery], start: int) -> Iterator[list[Delivery]]:
+    for _, group in itertools.groupby(deliveries, key=lambda one: (one.at - start) // DAY):
+        yield list(group)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -200,9 +200,9 @@ def _consent(context: Mapping[str, Any]) -> str | None:
     return None if choices is None else _encode(choices).decode()
 
 
-def _lines(products: object) -> list[dict[str, str | None]]:
+def _lines(products: object) -> Sequence[dict[str, str | None]]:
     if not isinstance(products, list):
-        return []
+        return ()
     lines: list[dict[str, str | None]] = []
     for product in cast("list[object]", products):
         if not isinstance(product, dict):
@@ -215,9 +215,9 @@ def _lines(products: object) -> list[dict[str, str | None]]:
     return lines
 
 
-def _slots(event: Event) -> list[str]:
+def _slots(event: Event) -> tuple[str, ...]:
     slots: object = event.properties.get("slots")
     if event.name == DECISION_MADE and isinstance(slots, dict):
-        return list(cast("dict[str, object]", slots))
+        return tuple(cast("dict[str, object]", slots))
     slot = _text(event.properties.get("slot"))
-    return [] if slot is None else [slot]
+    return () if slot is None else (slot,)

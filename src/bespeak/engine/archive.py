@@ -273,7 +273,7 @@ def _add(
     table.add(found.row)
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """An event of the log: the number of its data key, its time, whose it is, whom it joined, and its row."""
 
     key: int
