@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -18,7 +19,7 @@ from bespeak.analytics import ArchiveSettings, Damaged, open_file
 from bespeak.analytics.parquet import memory_file
 from bespeak.clock import DAY, HOUR, SECOND, ManualClock, format_time
 from bespeak.decide import DecideRequest, SlotRequest
-from bespeak.engine import Engine, archive, archiving, ask_archive, export_archive, replay
+from bespeak.engine import Engine, archive, archive_reading, archiving, ask_archive, export_archive, replay
 from bespeak.engine.archive import faults, folder_of, gaps_in, key_held, key_of, listed
 from bespeak.engine.records import SealedRecord, decode
 from bespeak.engine.vault import EVENT
@@ -516,6 +517,26 @@ async def test_a_server_archives_by_itself(tmp_path: Path) -> None:
         while not listed(engine.store):  # noqa: ASYNC110  the archive tells nobody
             await asyncio.sleep(0.01)
         assert len(holds(engine)) == 151
+        while engine.metrics.snapshot()["bespeak_archive_offset"] != 151:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert engine.metrics.snapshot()["bespeak_archive_failures_total"] == 0
+
+
+async def test_an_archive_that_cannot_be_written_is_counted_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, clock = on_disk(tmp_path, minutes=0.0005), ManualClock(START)
+    async with running(settings, clock) as engine:
+        key, _ = await engine.create_key("write", "site")
+        with monkeypatch.context() as patch:
+            patch.setattr("bespeak.analytics.sealed_file.os.fsync", full)
+            await come(engine, key, ("ann",), 150)
+            while engine.metrics.snapshot()["bespeak_archive_failures_total"] < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert await send(engine, key, view("bob", 1)) == ["ok"], "nobody else is kept from anything"
+        while not listed(engine.store):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert len(holds(engine)) == 152
 
 
 async def test_a_server_that_stops_does_not_wait_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -547,6 +568,30 @@ async def test_a_cut_that_is_taken_stays_as_it_is(tmp_path: Path) -> None:
             assert tail[-1][0] == cut.offset == 183
             assert len(tail) + sum(file.rows for file in listed(engine.store) if file.last <= 183) == 183
         holds(engine)
+
+
+async def test_a_question_that_an_erasure_overtakes_is_answered_without_the_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, clock = on_disk(tmp_path), ManualClock(START)
+    listed_once, erased = threading.Event(), threading.Event()
+    real = archive_reading.opened
+
+    def overtaken(*arguments: Any) -> list[int]:
+        listed_once.set()
+        assert erased.wait(30)
+        return real(*arguments)
+
+    async with running(settings, clock) as engine:
+        key, _ = await engine.create_key("write", "site")
+        await come(engine, key, ("ann", "zoe"), 60)
+        await engine.archive(everything=True)
+        monkeypatch.setattr(archive_reading, "opened", overtaken)
+        asked = asyncio.create_task(asyncio.to_thread(ask_archive, settings, "SELECT DISTINCT person FROM events"))
+        assert await asyncio.to_thread(listed_once.wait, 30)
+        await engine.erase("zoe")
+        erased.set()
+        assert (await asked)[1].rows == (("u:ann",),)
 
 
 async def test_only_files_with_events_of_the_time_asked_for_are_opened(

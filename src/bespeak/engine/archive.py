@@ -168,6 +168,12 @@ def floor_of(store: Store) -> int:
     return msgspec.msgpack.decode(found[0], type=int) if found else 1
 
 
+def upto(store: Store) -> int:
+    """Return the last offset of the log that is in a file, or was; 0 when none is."""
+    files = listed(store)
+    return files[-1].last if files else floor_of(store) - 1
+
+
 def next_span(store: Store, settings: Settings, now: Instant, *, everything: bool = False) -> Span | None:
     """Return the first part of the log that no file holds and that is due; None when none is.
 

@@ -69,7 +69,11 @@ def _copied(file: ArchiveFile, source: Path, target: Path) -> bool:
         path.unlink(missing_ok=True)
         return False
     working = path.with_name(f".{file.name}.new")
-    shutil.copyfile(source / file.name, working)
+    try:
+        shutil.copyfile(source / file.name, working)
+    except FileNotFoundError:  # an erasure has replaced it this moment
+        working.unlink(missing_ok=True)
+        return False
     working.chmod(0o600)
     descriptor = os.open(working, os.O_RDONLY | os.O_CLOEXEC)
     try:

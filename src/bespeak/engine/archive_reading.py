@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
 
-from bespeak.analytics import Answer, Row, ask, export
+from bespeak.analytics import Answer, Damaged, Row, ask, export
 from bespeak.clock import NEVER, Instant, format_time
 from bespeak.engine.archive import ArchiveFile, floor_of, folder_of, gaps_in, listed, opened, row_in
 from bespeak.engine.records import EventRecord, SealedRecord, decode
@@ -19,6 +19,9 @@ from bespeak.ids import ProfileId
 from bespeak.privacy.masters import KEY_FILE, KeyFile, KeyHeld
 from bespeak.settings import Settings
 from bespeak.stores import SqliteSettings, SqliteSnapshot, Store
+
+_TRIES = 5
+"""How often a cut is taken anew when an erasure has replaced a file between listing and opening it."""
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -95,16 +98,29 @@ def cut_of(settings: Settings, *, since: Instant = -NEVER, until: Instant = NEVE
     folder = folder_of(settings)
     if folder is None or not isinstance(settings.store, SqliteSettings):
         raise InvalidInput('store.type is "memory": there is no archive')
-    with ExitStack() as stack:
-        store = SqliteSnapshot(Path(settings.data_dir) / settings.store.path, settings.store)
-        stack.callback(store.close)
-        vault = _vault(settings, store)
-        files = listed(store)
-        within = [file for file in files if _within(file, since, until)]
-        open_files = opened(stack, store, vault.masters, folder, within)
-        aliases = _aliases(store, vault)
-        tail = _tail(settings, store, vault, files, aliases)
-        yield Cut(store.last_offset(), tuple(open_files), tail, aliases)
+    path = Path(settings.data_dir) / settings.store.path
+    for tries_left in reversed(range(_TRIES)):
+        with ExitStack() as stack:
+            store = SqliteSnapshot(path, settings.store)
+            stack.callback(store.close)
+            vault = _vault(settings, store)
+            files = listed(store)
+            within = [file for file in files if _within(file, since, until)]
+            try:
+                open_files = opened(stack, store, vault.masters, folder, within)
+            except Damaged:
+                if tries_left and _changed_since(path, settings.store, files):
+                    continue  # a file was written anew meanwhile, without somebody
+                raise
+            aliases = _aliases(store, vault)
+            tail = _tail(settings, store, vault, files, aliases)
+            yield Cut(store.last_offset(), tuple(open_files), tail, aliases)
+            return
+
+
+def _changed_since(path: Path, settings: SqliteSettings, files: tuple[ArchiveFile, ...]) -> bool:
+    with closing(SqliteSnapshot(path, settings)) as store:
+        return listed(store) != files
 
 
 def shown(file: ArchiveFile) -> dict[str, object]:

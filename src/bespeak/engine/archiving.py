@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,13 +22,13 @@ from bespeak.engine.archive import (
     Made,
     doc_id,
     document,
-    floor_of,
     folder_of,
     key_held,
     listed,
     next_span,
     subject_of_file,
     tidy,
+    upto,
     without,
     write_span,
 )
@@ -42,6 +43,9 @@ from bespeak.stores import Document, Forget, WrappedKey
 log = logging.getLogger("bespeak.engine")
 
 T = TypeVar("T")
+
+FIRST_SECONDS = 60.0
+"""How soon after the start a server first looks for what is due."""
 
 SLICE_SECONDS = 0.002
 """How long the archive's thread works before it lets others have their turn."""
@@ -99,6 +103,7 @@ class Archiving(Ledger):
     _archive_task: asyncio.Task[None] | None = None
     _archive_busy: asyncio.Lock | None = None
     _archive_stop = False
+    _archive_upto = 0
 
     async def start(self) -> None:
         """Begin to write, to keep time, and to archive what is due."""
@@ -109,7 +114,8 @@ class Archiving(Ledger):
         if folder is None:
             return
         tidy(self.store, folder)
-        if self.settings.archive.minutes > 0:
+        self._archive_upto = upto(self.store)
+        if self.settings.archive.minutes > 0 and hasattr(os, "memfd_create"):
             self._archive_task = asyncio.create_task(self._archive_at_times(), name="bespeak-archive")
 
     async def close(self) -> None:
@@ -154,26 +160,30 @@ class Archiving(Ledger):
         while (file := await to_its_end(self._archive_next(everything=everything))) is not None:
             made.append(file)
         dropped = await to_its_end(self._drop_old(folder))
-        files = listed(self.store)
-        upto = files[-1].last if files else floor_of(self.store) - 1
+        self._archive_upto = upto(self.store)
         return Archived(
             made=tuple(file.name for file in made),
             rows=sum(file.rows for file in made),
             dropped=dropped,
-            files=len(files),
-            upto=upto,
-            waiting=self.store.last_offset() - upto,
+            files=len(listed(self.store)),
+            upto=self._archive_upto,
+            waiting=self.store.last_offset() - self._archive_upto,
         )
 
     async def _archive_at_times(self) -> None:
+        every = self.settings.archive.minutes * 60
+        await asyncio.sleep(min(every, FIRST_SECONDS))  # a server that is often started anew archives, too
         while True:
-            await asyncio.sleep(self.settings.archive.minutes * 60)
             try:
                 await self.archive()
-            except BespeakError as error:
-                log.warning("the archive could not be written, and will be tried again: %s", error.code)
-            except Exception:
-                log.exception("the archive could not be written, and will be tried again")
+            except Exception as error:
+                self.metrics.add("bespeak_archive_failures_total")
+                known = isinstance(error, BespeakError)
+                log.warning("the archive could not be written, and will be tried again", exc_info=not known)
+            await asyncio.sleep(every)
+
+    def _gauges(self) -> Mapping[str, float]:
+        return {**super()._gauges(), "bespeak_archive_offset": self._archive_upto}
 
     async def _archive_next(self, *, everything: bool) -> ArchiveFile | None:
         """Write and list the next file; None when nothing is due."""
