@@ -19,7 +19,16 @@ from bespeak.analytics import ArchiveSettings, Damaged, open_file
 from bespeak.analytics.parquet import memory_file
 from bespeak.clock import DAY, HOUR, SECOND, ManualClock, format_time
 from bespeak.decide import DecideRequest, SlotRequest
-from bespeak.engine import Engine, archive, archive_reading, archiving, ask_archive, export_archive, replay
+from bespeak.engine import (
+    Engine,
+    archive,
+    archive_reading,
+    archive_writing,
+    archiving,
+    ask_archive,
+    export_archive,
+    replay,
+)
 from bespeak.engine.archive import faults, folder_of, gaps_in, key_held, key_of, listed
 from bespeak.engine.records import SealedRecord, decode
 from bespeak.engine.vault import EVENT
@@ -246,8 +255,8 @@ def dies(patch: pytest.MonkeyPatch, owner: Any, name: str, *, after: bool, copy:
 
 
 STEPS = [
-    (archive, "seal_file", False),
-    (archive, "seal_file", True),
+    (archive_writing, "seal_file", False),
+    (archive_writing, "seal_file", True),
     (SqliteStore, "commit", False),
     (SqliteStore, "commit", True),
 ]

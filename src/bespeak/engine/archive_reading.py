@@ -11,7 +11,8 @@ import msgspec
 
 from bespeak.analytics import Answer, Damaged, Row, ask, export
 from bespeak.clock import NEVER, Instant, format_time
-from bespeak.engine.archive import ArchiveFile, floor_of, folder_of, gaps_in, listed, opened, row_in
+from bespeak.engine.archive import ArchiveFile, floor_of, folder_of, gaps_in, listed, opened
+from bespeak.engine.archive_writing import row_in
 from bespeak.engine.records import EventRecord, SealedRecord, decode
 from bespeak.engine.vault import ALIAS, Vault
 from bespeak.errors import InvalidInput, StoreError

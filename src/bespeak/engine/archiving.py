@@ -29,9 +29,8 @@ from bespeak.engine.archive import (
     subject_of_file,
     tidy,
     upto,
-    without,
-    write_span,
 )
+from bespeak.engine.archive_writing import without, write_span
 from bespeak.engine.ledger import Ledger
 from bespeak.engine.vault import Vault
 from bespeak.engine.writer import Entry

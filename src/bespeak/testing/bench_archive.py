@@ -13,7 +13,8 @@ from pathlib import Path
 from bespeak.analytics import ArchiveSettings, open_file, seal_file
 from bespeak.analytics.parquet import memory_file
 from bespeak.engine import Engine
-from bespeak.engine.archive import file_key, folder_of, key_of, listed, next_span, without, write_span
+from bespeak.engine.archive import file_key, folder_of, key_of, listed, next_span
+from bespeak.engine.archive_writing import without, write_span
 from bespeak.engine.records import SealedRecord, decode, open_event
 from bespeak.engine.vault import Vault
 from bespeak.ids import ProfileId
