@@ -55,7 +55,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure() -> None:
-    gc.unfreeze()  # a server that ran in here has frozen what was there; DuckDB would call that a leak, behind the summary
+    gc.unfreeze()  # a server in here has frozen what was there; behind the summary DuckDB would call that a leak
 
 
 def _chromium() -> str | None:
