@@ -28,10 +28,11 @@ def machine() -> str:
 def row(result: dict[str, object]) -> str:
     """Return one line of the table, with the verdict on the budget."""
     name, value, unit = str(result["name"]), float(str(result["value"])), str(result["unit"])
-    budget = BUDGETS[name]
-    met = value >= budget if unit.endswith("/s") else value <= budget
+    budget = BUDGETS.get(name)
+    met = budget is None or (value >= budget if unit.endswith("/s") else value <= budget)
     floor = float(str(result["floor"]))
-    return f"| `{name}` | {value:,g} {unit} | {floor:,g} | {result['ratio']} | {'met' if met else 'not met'} |"
+    told = "-" if budget is None else "met" if met else "not met"
+    return f"| `{name}` | {value:,g} {unit} | {floor:,g} | {result['ratio']} | {told} |"
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ from typing import get_args
 import msgspec
 
 import bespeak
+from bespeak.analytics import COLUMNS
 from bespeak.settings import Setting, Settings, each_setting
 
 DOCS = Path(__file__).parent
@@ -99,7 +100,13 @@ def exported_protocols() -> list[tuple[str, str, str]]:
     return sorted((name, *told) for name, told in found.items())
 
 
-TABLES: dict[str, Callable[[], str]] = {"protocols": protocols, "settings": settings}
+def columns() -> str:
+    """Every column of an archived event: its name, its type, what it says."""
+    rows = (f"| `{one.name}` | `{one.kind}` | {one.about} |" for one in COLUMNS)
+    return "\n".join(["", "| column | type | what it says |", "| --- | --- | --- |", *rows, ""])
+
+
+TABLES: dict[str, Callable[[], str]] = {"columns": columns, "protocols": protocols, "settings": settings}
 
 
 def filled(page: str) -> str:

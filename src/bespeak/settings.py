@@ -26,6 +26,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 
 import msgspec
 
+from bespeak.analytics import ArchiveSettings
 from bespeak.decide import DecideSettings
 from bespeak.errors import SettingsError
 from bespeak.events import EventLimits
@@ -199,6 +200,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     recommend: RecommendSettings = RecommendSettings()
     decide: DecideSettings = DecideSettings()
     engine: EngineSettings = EngineSettings()
+    archive: ArchiveSettings = ArchiveSettings()
 
 
 class Setting(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ def test_every_verb_says_what_it_does_with_an_example(typed: str, capsys: pytest
 def test_every_example_can_be_parsed_and_names_a_function_that_is_there(typed: str, verb: object) -> None:
     command = re.search(rf"{typed}.*", verb.example)  # type: ignore[attr-defined]
     assert command
-    parsed = build_parser().parse_args(command[0].split()[1:])
+    parsed = build_parser().parse_args(shlex.split(command[0])[1:])
     module, _, function = parsed.run.partition(":")
     assert callable(getattr(__import__(f"bespeak.cli.{module}", fromlist=[function]), function))
 

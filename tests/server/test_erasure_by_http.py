@@ -21,7 +21,7 @@ def test_a_person_is_erased_with_a_receipt_and_is_then_unknown(site: Any) -> Non
     told = receipt.json()
     assert (told["identifiers"], told["keys"], len(told["names"])) == (2, 1, 2)
     assert set(told["stores"]) == {
-        "log", "profile", "aliases", "timers", "quarantine", "dedupe", "models", "disk",
+        "log", "archive", "profile", "aliases", "timers", "quarantine", "dedupe", "models", "disk",
     }  # fmt: skip
     assert told["stores"]["quarantine"] == "1 rejected messages removed"
     assert name not in receipt.text

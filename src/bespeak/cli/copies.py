@@ -12,6 +12,7 @@ from bespeak.cli.client import settings_of
 from bespeak.cli.output import show
 from bespeak.cli.progress import Bar
 from bespeak.cli.upkeep import store_of
+from bespeak.engine.archive_copy import Copied, beside, copy_archive
 from bespeak.engine.opening import KEY_AWAITING, opens, put_key_in_force
 from bespeak.errors import Conflict, InvalidInput, NotFound, StoreError
 from bespeak.privacy.envelope import KeyMissing, SealBroken
@@ -35,12 +36,13 @@ def backup(arguments: Namespace) -> int:
         checked = copy_file(path, target, store, shown)
     finally:
         shown.finish()
+    archive = copy_archive(target, store, Path(settings.data_dir) / "archive", beside(target))
     size = target.stat().st_size
     text = f"{target}: {size:,} bytes, {checked.records:,} records, verified\n"
     text += (
         f"Keep a copy of {Path(settings.data_dir) / KEY_FILE} too, in another place: nothing personal opens without it"
     )
-    return _told(arguments, target, checked, text)
+    return _told(arguments, target, checked, text + _archive_text(archive), archive=msgspec.to_builtins(archive))
 
 
 def restore(arguments: Namespace) -> int:
@@ -76,10 +78,12 @@ def restore(arguments: Namespace) -> int:
                 put_key_in_force(directory, brought)
         finally:
             shown.finish()
+        archive = copy_archive(path, settings.store, beside(source), directory / "archive")
     text = f"{path}: {checked.records:,} records to offset {checked.last:,}, verified"
     if lacks:
         text += f"\nNothing personal in it opens yet: put the store's {KEY_FILE} at {place.path} before you start"
-    return _told(arguments, path, checked, text, lacks_key=lacks)
+    text += _archive_text(archive)
+    return _told(arguments, path, checked, text, lacks_key=lacks, archive=msgspec.to_builtins(archive))
 
 
 def _opens(path: Path, key_file: bytes | None) -> bool:
@@ -97,6 +101,13 @@ def _opens(path: Path, key_file: bytes | None) -> bool:
             raise StoreError(
                 f"{error.message}: the master key is not that of the backup; name its {KEY_FILE} with --key"
             ) from error
+
+
+def _archive_text(archive: Copied) -> str:
+    text = f"\narchive: {archive.files:,} files" if archive.files or archive.missing else ""
+    if archive.missing:
+        text += f"; {archive.missing:,} could not be had, and are made anew from the log"
+    return text
 
 
 class _Progress:

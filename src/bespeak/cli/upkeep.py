@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bespeak.cli.archive_checking import Verified, verify_archive
 from bespeak.cli.client import ask, running, settings_of
 from bespeak.cli.output import show
 from bespeak.cli.progress import Bar
@@ -46,8 +47,10 @@ def verify(arguments: Namespace) -> int:
     finally:
         bar.finish()
     mended = export if checked.bad else None
-    show(arguments, _as_json(checked, mended), verified_text(checked, mended))
-    return 0 if checked.sound or mended is not None else 1
+    archive = Verified() if checked.file else verify_archive(settings, path, store)
+    text = "\n".join([verified_text(checked, mended), *archive.lines])
+    show(arguments, {**_as_json(checked, mended), "archive": msgspec.to_builtins(archive)}, text)
+    return 0 if (checked.sound or mended is not None) and not archive.bad else 1
 
 
 def replay(arguments: Namespace) -> int:

@@ -223,6 +223,26 @@ def _restore(parser: ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace the store that is there")
 
 
+def _archive_run(parser: ArgumentParser) -> None:
+    parser.add_argument("--everything", action="store_true", help="also what does not fill a file yet")
+
+
+def _times(parser: ArgumentParser) -> None:
+    parser.add_argument("--since", metavar="TIME", help="files with events from then on, ISO 8601 (default: all)")
+    parser.add_argument("--until", metavar="TIME", help="files with events before then (default: all)")
+
+
+def _archive_query(parser: ArgumentParser) -> None:
+    parser.add_argument("sql", metavar="SQL", help="one SELECT over the view `events`")
+    _times(parser)
+
+
+def _archive_export(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="where to; its folder must be there")
+    parser.add_argument("--force", action="store_true", help="replace FILE when it is there")
+    _times(parser)
+
+
 def _evaluate(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="which town (0)")
     parser.add_argument("--people", type=int, default=2_000, help="people in it (2000)")
@@ -313,6 +333,36 @@ VERBS = (
 )
 
 GROUPS = (
+    Group(
+        "archive",
+        "write the log to Parquet files, list and check them, ask SQL over them",
+        "archiving:list_files",
+        (
+            Verb(
+                "run",
+                "write what is due to files, now",
+                "bespeak archive run --everything",
+                "archiving:run",
+                _archive_run,
+            ),
+            Verb("list", "list the files", "bespeak archive list", "archiving:list_files", _nothing),
+            Verb("verify", "check every file", "bespeak archive verify", "archiving:verify", _nothing),
+            Verb(
+                "query",
+                "ask one SELECT over all events",
+                'bespeak archive query "SELECT name, count(*) FROM events GROUP BY name"',
+                "archiving:query",
+                _archive_query,
+            ),
+            Verb(
+                "export",
+                "write all events to one plain Parquet file, for other tools",
+                "bespeak archive export /data/june.parquet --since 2026-06-01 --until 2026-07-01",
+                "archiving:export",
+                _archive_export,
+            ),
+        ),
+    ),
     Group(
         "keys",
         "make, list, rotate and revoke keys; change the master key",

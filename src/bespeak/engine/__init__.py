@@ -1,6 +1,9 @@
 """The engine: the one place that picks implementations and holds the order of steps."""
 
 from bespeak.engine.answers import EventResult, Receipt
+from bespeak.engine.archive import ArchiveFile, Fault
+from bespeak.engine.archive_reading import ask_archive, cut_of, export_archive
+from bespeak.engine.archiving import Archived
 from bespeak.engine.custody import ErasureReceipt, Rotation
 from bespeak.engine.definitions import KINDS, Applied, Definition, DefinitionKind, definitions_in
 from bespeak.engine.engine import Engine
@@ -15,12 +18,15 @@ __all__ = [
     "HISTOGRAMS",
     "KINDS",
     "Applied",
+    "ArchiveFile",
+    "Archived",
     "Definition",
     "DefinitionKind",
     "Difference",
     "Engine",
     "ErasureReceipt",
     "EventResult",
+    "Fault",
     "Histogram",
     "Live",
     "Metrics",
@@ -28,7 +34,10 @@ __all__ = [
     "Replayed",
     "Rotation",
     "Subscription",
+    "ask_archive",
+    "cut_of",
     "definitions_in",
+    "export_archive",
     "rebuild",
     "replay",
 ]

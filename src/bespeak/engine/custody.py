@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from typing import Any, Literal, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from bespeak.clock import format_time
-from bespeak.engine.ledger import Ledger
+from bespeak.engine.archiving import Archiving, Rewritten, to_its_end, told
 from bespeak.engine.quarantine import about
 from bespeak.engine.records import ErasureRecord, without
 from bespeak.engine.recovery import Cutting
@@ -22,15 +22,13 @@ from bespeak.privacy.masters import retired, version_of, with_next
 from bespeak.profiles import Profile, canonical
 from bespeak.stores import Forget, WrappedKey
 
-T = TypeVar("T")
-
 REWRAPPED_AT_ONCE = 1_000
 """Data keys wrapped anew in one commit."""
 
 LATE = "this person was erased after it happened"
 """Why an event from before an erasure is refused."""
 
-Place: TypeAlias = Literal["log", "profile", "aliases", "timers", "quarantine", "dedupe", "models", "disk"]
+Place: TypeAlias = Literal["log", "archive", "profile", "aliases", "timers", "quarantine", "dedupe", "models", "disk"]
 
 
 class ErasureReceipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +66,7 @@ class Rotation(msgspec.Struct, frozen=True):
     retired: tuple[int, ...]
 
 
-class Custody(Ledger):
+class Custody(Archiving):
     """A ledger that can forget."""
 
     def find(self, any_id: str) -> Profile | None:
@@ -94,9 +92,24 @@ class Custody(Ledger):
         return await to_its_end(self._erase(any_id))
 
     async def _erase(self, any_id: str) -> ErasureReceipt:
-        self._open_writer()
-        await self._on_disk()
-        await self._released()
+        async with self.archive_lock():
+            self._open_writer()
+            await self._on_disk()
+            try:
+                return await self._erase_all(any_id, await self._out_of_archive(any_id))
+            finally:
+                self.archive_swept()
+
+    async def _out_of_archive(self, any_id: str) -> Rewritten:
+        """Write the archive anew without a person, whoever they have become meanwhile."""
+        while True:
+            _, ids = self._person(any_id)
+            rewritten = await self.archive_without(ids)
+            await self._released()
+            if self._person(any_id)[1] == ids:
+                return rewritten
+
+    async def _erase_all(self, any_id: str, rewritten: Rewritten) -> ErasureReceipt:
         writer = self._open_writer()
         self._end_cut()
         self.sequencer.ask()
@@ -110,15 +123,17 @@ class Custody(Ledger):
         names = tuple(sorted(document.id for document in documents))
         goes = about(self.vault, ids, numbers)
         cut = self._cut(models=True, forgotten=ids)
+        files, keys = self.archive_parts(rewritten)
         self.sequencer.live.cut()
         cutting = Cutting(writer, asyncio.get_running_loop().create_future(), cut)
         self._pending[cutting.future] = cut.changing
         entry = Entry(
             cutting.future,
             row=self._row(now, [ErasureRecord(names, now)]),
-            documents=(*cut.documents, *documents),
+            documents=(*cut.documents, *documents, *files),
             checkpoint=cut.with_rows(self.sequencer.live.rows()),
-            forget=Forget(keys=numbers, rejected=goes),
+            keys=keys,
+            forget=Forget(keys=(*numbers, *rewritten.keys), rejected=goes),
         )
         self._put_cut(cutting, entry)
         await cutting.future
@@ -133,7 +148,10 @@ class Custody(Ledger):
             identifiers=len(ids),
             keys=len(numbers),
             names=names,
-            stores=_told(profile, len(ids), len(numbers), before - self._quarantined, wiped=wiped),
+            stores={
+                **_told(profile, len(ids), len(numbers), before - self._quarantined, wiped=wiped),
+                "archive": told(rewritten),
+            },
         )
 
     async def rotate_master_key(self) -> Rotation:
@@ -150,7 +168,7 @@ class Custody(Ledger):
         return await to_its_end(self._rotate())
 
     async def _rotate(self) -> Rotation:
-        async with self._rotating:
+        async with self._rotating, self.archive_lock():
             return await self._rewrap_all()
 
     async def _rewrap_all(self) -> Rotation:
@@ -204,11 +222,6 @@ class Custody(Ledger):
             return found is not None and time <= found.at
 
         return without(event, erased)
-
-
-async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for work that goes on to its end also when whoever waits for it has gone away."""
-    return await asyncio.shield(asyncio.ensure_future(work))
 
 
 def _candidates(any_id: str) -> tuple[ProfileId, ...]:

@@ -9,7 +9,8 @@ import msgspec
 
 from bespeak.clock import Duration, Instant
 from bespeak.engine import keyring
-from bespeak.engine.custody import Custody, to_its_end
+from bespeak.engine.archiving import to_its_end
+from bespeak.engine.custody import Custody
 from bespeak.engine.writer import Entry
 from bespeak.errors import Conflict, NotFound
 from bespeak.privacy import Key, KeyKind

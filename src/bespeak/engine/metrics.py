@@ -18,6 +18,7 @@ COUNTERS: dict[str, str] = {
     "bespeak_erasures_total": "People erased.",
     "bespeak_commit_failures_total": "Commits that failed and were undone.",
     "bespeak_checkpoints_total": "Checkpoints written.",
+    "bespeak_archive_failures_total": "Times that the archive could not be written; it is tried again.",
 }
 GAUGES: dict[str, str] = {
     "bespeak_profiles": "Profiles held.",
@@ -26,6 +27,7 @@ GAUGES: dict[str, str] = {
     "bespeak_profiles_live": "Profiles in RAM.",
     "bespeak_quarantine": "Rejected things kept.",
     "bespeak_queue_bytes": "Bytes of log rows that wait for the disk.",
+    "bespeak_archive_offset": "Offset up to which the log is in files of the archive.",
     "bespeak_segment_members": "Members by segment.",
 }
 HISTOGRAMS: dict[str, str] = {

@@ -202,7 +202,18 @@ class Vault:
         self.place.write(encode_masters(masters))
         self.masters = masters
 
+    def wrapped(self, subject: str, secret: bytes) -> WrappedKey:
+        """Return a new key of somebody else's making, wrapped; whoever asks writes it with what it seals."""
+        self._last += 1
+        number, name = self._last, self.masters.name_of(subject)
+        return WrappedKey(number, name, self.masters.wrap(secret, number=number, subject=name, random=self._random))
+
     # -- erasure
+
+    def numbers(self, subjects: Iterable[ProfileId]) -> tuple[int, ...]:
+        """Return the numbers of the keys of subjects that are in the store."""
+        held = (self._store.key_of(self.masters.name_of(subject)) for subject in subjects)
+        return tuple(key.number for key in held if key is not None and key.number not in self._gone)
 
     def has_key(self, subject: str) -> bool:
         """Say whether a subject has a key."""

@@ -223,6 +223,11 @@ def _log(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
         """Answered when it is on disk; `offset` is the last one that the checkpoint includes."""
         return _json({"offset": await engine.checkpoint_now()})
 
+    @router.post("/v1/archive", tags=["server"], summary="Write what is due to the archive, now")
+    async def archive(*, everything: bool = False) -> Response:
+        """With `everything=1` also what does not fill a file yet. Answered when the files are listed."""
+        return _json(await engine.archive(everything=everything))
+
     @router.get("/v1/rejected", tags=["events"], summary="The quarantine, newest first")
     async def rejected(limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> Response:
         return _json(

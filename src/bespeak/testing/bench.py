@@ -30,6 +30,7 @@ from bespeak.privacy import Key
 from bespeak.settings import Settings
 from bespeak.sources import import_in_turn
 from bespeak.stores import MemorySettings, SqliteSettings
+from bespeak.testing.bench_archive import archive_rates, rewrite_cost
 from bespeak.testing.bench_erase import erase_cost, seal_cost
 from bespeak.testing.bench_http import ingest_by_http
 from bespeak.testing.bench_parts import Part, parts
@@ -255,6 +256,18 @@ def _started() -> tuple[Result, Result]:
     )
 
 
+def archive() -> Result:
+    """Events a second of CPU that the log is written to sealed Parquet files, beside opening the same events alone."""
+    rate, most = archive_rates(_bodies(EVENTS, size=500))
+    return Result("archive", round(rate), "events/s", round(most), round(most / rate, 2))
+
+
+def archive_erase() -> Result:
+    """Milliseconds of CPU to write a file of 20,000 events anew without a person, beside opening and sealing it."""
+    took, least = rewrite_cost(_bodies(EVENTS, size=500))
+    return Result("archive-erase", round(took * 1e3, 1), "ms/file", round(least * 1e3, 2), round(took / least, 1))
+
+
 def definitions(*, shortest: str = "minutes") -> tuple[Definition, ...]:
     """Return 100 segments of the kinds that sites use: counts, sums, last values, not-performed, traits."""
     texts = (
@@ -344,6 +357,8 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "replay": replayed,
     "start": start,
     "start-memory": start_memory,
+    "archive": archive,
+    "archive-erase": archive_erase,
 }
 """Every benchmark by its name."""
 

@@ -1,0 +1,185 @@
+"""A part of the log written to a file of the archive, and a file written anew without some people."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from bespeak.analytics import Row, Table, open_file, open_head, rewrite, row_of, seal_file
+from bespeak.analytics.parquet import memory_file
+from bespeak.clock import Instant
+from bespeak.engine.archive import ArchiveFile, Made, Span, file_key, folder_of, key_of, name_of
+from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
+from bespeak.engine.vault import Vault
+from bespeak.ids import ProfileId
+from bespeak.privacy.envelope import KEY_BYTES
+from bespeak.privacy.masters import Masters
+from bespeak.privacy.sealing import key_number
+from bespeak.profiles import IdentitySettings, Resolved, canonical, resolve
+from bespeak.settings import Settings
+from bespeak.stores import Store
+
+_keys = struct.Struct(">Q")
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a file says of itself, sealed: which data keys its rows are sealed under in the log."""
+
+    keys: bytes
+
+
+def write_span(
+    store: Store,
+    vault: Vault,
+    settings: Settings,
+    span: Span,
+    aliases: Mapping[ProfileId, ProfileId],
+    pause: Callable[[], None],
+) -> Made:
+    """Write one part of the log to a file; called from the archive's thread.
+
+    Parameters
+    ----------
+    vault
+        Opens events; used by nobody else meanwhile.
+    pause
+        Called now and then, so that others have their turn.
+
+    Raises
+    ------
+    StoreError
+        The log cannot be read, or the file not written.
+    """
+    keys: set[int] = set()
+    times: list[Instant] = []
+    with Table() as table, memory_file("archive") as content:
+        for row in store.read(span.first - 1):
+            for offset, record in decode(row, after=span.first - 1):
+                if offset <= span.last and isinstance(record, SealedRecord | EventRecord):
+                    _add(vault, settings.identity, table, record, offset, aliases, keys, times)
+                    pause()
+            if row.first + row.count > span.last:
+                break
+        table.write(content)
+        return _seal(vault.masters, settings, span, content, keys, table.rows, times)
+
+
+def _add(
+    vault: Vault,
+    identity: IdentitySettings,
+    table: Table,
+    record: SealedRecord | EventRecord,
+    offset: int,
+    aliases: Mapping[ProfileId, ProfileId],
+    keys: set[int],
+    times: list[Instant],
+) -> None:
+    found = row_in(vault, identity, record, offset, aliases)
+    if found is None:
+        return
+    keys.add(found.key)
+    times[:] = [min(times[0], found.time), max(times[1], found.time)] if times else [found.time, found.time]
+    table.add(found.row)
+
+
+class Found(msgspec.Struct, frozen=True, gc=False):
+    """An event of the log: the number of its data key, its time, whose it is, whom it joined, and its row."""
+
+    key: int
+    time: Instant
+    person: ProfileId
+    joined: ProfileId
+    row: Row
+
+
+def row_in(
+    vault: Vault,
+    identity: IdentitySettings,
+    record: SealedRecord | EventRecord,
+    offset: int,
+    aliases: Mapping[ProfileId, ProfileId],
+) -> Found | None:
+    """Return an event of the log as a row; None when its person was erased."""
+    opened = open_event(vault, record, offset)
+    if opened is None:
+        return None
+    event, joined = opened
+    resolved = resolve(event, aliases, identity, signed=event.signed)
+    person = canonical(resolved.profile, aliases) if isinstance(resolved, Resolved) else ""
+    key = key_number(record.private) if isinstance(record, SealedRecord) else 0
+    row = row_of(event, offset=offset, data_key=key, imported=record.imported, person=person, joined=joined)
+    return Found(key, event.time, person, joined or "", row)
+
+
+def _seal(
+    masters: Masters,
+    settings: Settings,
+    span: Span,
+    content: int,
+    keys: set[int],
+    rows: int,
+    times: list[Instant],
+) -> Made:
+    folder = folder_of(settings)
+    assert folder is not None  # noqa: S101  only a store on disk is archived
+    folder.mkdir(mode=0o700, exist_ok=True)
+    name = name_of(span.first, span.last, span.version)
+    secret = os.urandom(KEY_BYTES)
+    head = msgspec.msgpack.encode(Head(pack(keys)))
+    (folder / name).unlink(missing_ok=True)  # of a commit that failed; nobody has its key
+    size, digest = seal_file(folder / name, file_key(masters, name, secret), head, content)
+    file = ArchiveFile(
+        name=name,
+        version=span.version,
+        first=span.first,
+        last=span.last,
+        rows=rows,
+        time_min=times[0] if times else None,
+        time_max=times[1] if times else None,
+        received_max=span.received_max,
+        bytes=size,
+        sha256=digest,
+    )
+    return Made(file, secret)
+
+
+def pack(keys: Iterable[int]) -> bytes:
+    """Return numbers in few bytes, in their order."""
+    return zlib.compress(b"".join(_keys.pack(key) for key in sorted(keys)), 1)
+
+
+def unpack(packed: bytes) -> frozenset[int]:
+    """Return the numbers that `pack` was given."""
+    return frozenset(key for (key,) in _keys.iter_unpack(zlib.decompress(packed)))
+
+
+def without(
+    store: Store, masters: Masters, settings: Settings, file: ArchiveFile, keys: frozenset[int], ids: Iterable[str]
+) -> Made | None:
+    """Write a file anew without some people; None when they are not in it.
+
+    Raises
+    ------
+    Damaged
+        The file cannot be read.
+    StoreError
+        The new one cannot be written.
+    """
+    folder = folder_of(settings)
+    assert folder is not None  # noqa: S101  only a store on disk is archived
+    key = key_of(store, masters, file)
+    held = unpack(msgspec.msgpack.decode(open_head(folder / file.name, key), type=Head).keys)
+    if 0 not in held and not keys & held:
+        return None
+    with memory_file("before") as before, memory_file("after") as after:
+        open_file(folder / file.name, key, before)
+        rows = rewrite(before, after, keys=sorted(keys), ids=sorted(ids))
+        if rows == file.rows and not keys & held:
+            return None
+        span = Span(file.first, file.last, file.version + 1, file.received_max)
+        times = [] if file.time_min is None or file.time_max is None or not rows else [file.time_min, file.time_max]
+        return _seal(masters, settings, span, after, set(held - keys), rows, times)
