@@ -52,20 +52,16 @@ def test_anybody_else_is_who_they_are_whatever_they_say(proxies: tuple[str, ...]
 
 @pytest.mark.server
 @pytest.mark.parametrize("path", ["/v1/track", "/v1/batch", "/v1/events", "/v1/t", "/v1/decide"])
-def test_a_page_of_an_allowed_origin_may_send_and_ask_and_reads_also_a_refusal(impatient: Any, path: str) -> None:
+def test_a_page_may_send_and_ask_and_reads_also_a_refusal(site: Any, path: str) -> None:
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
-    mine, other = {"Origin": "https://shop.example"}, {"Origin": "https://evil.example"}
-    allowed = impatient.open.options(path, headers={**mine, **asks})
-    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "https://shop.example")
+    mine = {"Origin": "https://shop.example"}
+    allowed = site.open.options(path, headers={**mine, **asks})
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "*")
     assert "authorization" in allowed.headers["access-control-allow-headers"]
-    for client, status in ((impatient.write, 200), (impatient.open, 401)):
+    for client, status in ((site.write, 200), (site.open, 401)):
         body = {"type": "track", "anonymousId": "ada", "event": "X", "slots": [{"id": "home"}], "batch": []}
         body = body if path not in ("/v1/batch", "/v1/events") else {"batch": [body]}
         fields = {"anonymousId": "ada", "slots": [{"id": "home"}]} if path == "/v1/decide" else body
         answer = client.post(path, json=fields, headers=mine)
         assert answer.status_code == status, answer.text
-        assert answer.headers["access-control-allow-origin"] == "https://shop.example"
-        assert answer.headers["vary"] == "Origin"
-    refused = impatient.open.options(path, headers={**other, **asks})
-    assert not [name for name in refused.headers if name.startswith("access-control-")]
-    assert "access-control-allow-origin" not in impatient.write.post(path, json={}, headers=other).headers
+        assert answer.headers["access-control-allow-origin"] == "*"
