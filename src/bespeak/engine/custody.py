@@ -96,7 +96,9 @@ class Custody(Ledger):
     async def _erase(self, any_id: str) -> ErasureReceipt:
         self._open_writer()
         await self._on_disk()
-        await self._released()
+        while self._held is not None:
+            await self._released()
+            await self._on_disk()
         writer = self._open_writer()
         self._end_cut()
         self.sequencer.ask()
