@@ -23,3 +23,15 @@ def test_a_benchmark_measures_its_path_beside_its_floor(name: str, monkeypatch: 
 def test_an_unknown_benchmark_names_those_there_are() -> None:
     with pytest.raises(InvalidInput, match="ingest, fold"):
         bench.run(["fast"])
+
+
+@pytest.mark.slow
+def test_the_parts_of_an_events_way_add_up_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "EVENTS", 1_000)
+    parts = {part.name: part.us for part in bench.ingest_parts()}
+    whole = parts.pop("whole")
+    assert list(parts) == [
+        "http", "decode", "dedupe", "whose", "seal", "encode", "fold", "write", "checkpoint", "rest",
+    ]  # fmt: skip
+    assert whole == pytest.approx(sum(parts.values()), abs=0.1)
+    assert {name for name in ("http", "decode", "seal", "fold", "write") if parts[name] <= 0} == set()

@@ -105,9 +105,16 @@ class Custody(Archiving):
         while True:
             _, ids = self._person(any_id)
             rewritten = await self.archive_without(ids)
-            await self._released()
+            await self._at_rest()
             if self._person(any_id)[1] == ids:
                 return rewritten
+
+    async def _at_rest(self) -> None:
+        """Wait until all that was taken is on disk, and no events are held back."""
+        await self._on_disk()
+        while self._held is not None:
+            await self._released()
+            await self._on_disk()
 
     async def _erase_all(self, any_id: str, rewritten: Rewritten) -> ErasureReceipt:
         writer = self._open_writer()

@@ -90,9 +90,10 @@ class Defining(Issuing):
         Nobody may join anybody while history is read, and what it is read up to must be on disk and folded. The
         definitions so far serve meanwhile; those who send wait until it is done.
         """
-        if not self.sequencer.backfill(site.aggregates, upto=self._offset).has_work:
-            await self._on_disk()
-            yield self.sequencer.backfill(site.aggregates, upto=0)
+        await self._on_disk()
+        backfill = self.sequencer.backfill(site.aggregates, upto=self._offset)
+        if not backfill.has_work:
+            yield backfill
             return
         self._held = asyncio.get_running_loop().create_future()
         try:
