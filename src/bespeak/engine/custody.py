@@ -116,6 +116,7 @@ class Custody(Ledger):
         )
         await self._put_cut(writer, entry, cut, pending)
         self.vault.destroyed(numbers)
+        self._feed.forget(frozenset(ids))
         self.metrics.add("bespeak_erasures_total")
         before = self._quarantined
         self._quarantined = self.store.rejected_count()

@@ -114,10 +114,12 @@ class Engine(Custody):
                 if name in stored or self._dedupe.has(name):
                     results.append(EventResult("duplicate", event.message_id))
                     continue
+                before = len(records)
                 result = self._take(event, records, trusted=trusted, imported=imported)
-                if result.status == "ok":
-                    self._dedupe.add(name, now // HOUR)
-                    seen.append((name, hour))
+                if len(records) > before:
+                    kept = name if result.status == "ok" else _statement(event)
+                    self._dedupe.add(kept, now // HOUR)
+                    seen.append((kept, hour))
                 elif result.status == "rejected":
                     kept_out.append(seal_turned_away(self.vault, event, result.reason or "", source, now))
                 results.append(result)
@@ -126,7 +128,8 @@ class Engine(Custody):
         self._count(results, rejected)
         return results
 
-    def _take(self, event: Event, records: list[Record], *, trusted: bool, imported: bool) -> EventResult:
+    def _take(self, given: Event, records: list[Record], *, trusted: bool, imported: bool) -> EventResult:
+        event = given
         if not trusted and event.type == "alias" and self.sequencer.joins_people(event):
             return EventResult("rejected", event.message_id, JOINS_PEOPLE)
         if not TIME_MIN <= event.time < TIME_MAX:
@@ -138,11 +141,13 @@ class Engine(Custody):
             event = spared
         resolved = self.sequencer.whose(event)
         if isinstance(resolved, Unresolved):
+            if event is not given:  # the device that it named was erased, and in the quarantine it would be named again
+                return EventResult("refused", event.message_id, LATE)
             return EventResult("rejected", event.message_id, resolved.reason)
         admission = self.sequencer.admit(event, resolved)
         if isinstance(admission, Refused):
             said = consent_only(event)
-            if said is not None:
+            if said is not None and not self._stated(event, imported=imported):
                 self._log(self._sealed(said, resolved, imported=imported), said, resolved, records)
             return EventResult("refused", event.message_id, admission.reason)
         try:
@@ -151,6 +156,11 @@ class Engine(Custody):
             return EventResult("rejected", event.message_id, "a number is larger than 64 bits hold")
         self._log(sealed, event, resolved, records)
         return EventResult("ok", event.message_id)
+
+    def _stated(self, event: Event, *, imported: bool) -> bool:
+        """Say whether what a refused event says of consent was kept before: it came twice."""
+        name = _statement(event)
+        return self._dedupe.has(name) or (imported and name in self._dedupe.on_disk((name,)))
 
     def _sealed(self, event: Event, resolved: Resolved, *, imported: bool) -> tuple[SealedRecord, ProfileId]:
         """Return an event as the log keeps it, and the profile that it joins."""
@@ -390,3 +400,8 @@ class Engine(Custody):
             self.metrics.add(f"bespeak_events_{names[result.status]}_total")
         if rejected:
             self.metrics.add("bespeak_events_rejected_total", len(rejected))
+
+
+def _statement(event: Event) -> bytes:
+    """Return the digest by which what a refused event says of consent is told from the event: that may yet be taken."""
+    return digest(event.source, event.message_id, "consent")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -114,6 +114,10 @@ class LiveTable:
         self._profiles.clear()
         self.dirty.clear()
         self.removed.clear()
+
+    def awake(self) -> Iterable[Profile]:
+        """Return the profiles in RAM: all that changed since the last checkpoint was written, and others."""
+        return self._profiles.values()
 
     def ids(self) -> tuple[ProfileId, ...]:
         """Return the id of every profile, in RAM or in the store."""

@@ -212,7 +212,9 @@ class Sequencer:
 
     def advance(self, now: Instant, *, most: int | None = None) -> tuple[Change, ...]:
         """Work through every flip that is due by `now`, of at most `most` profiles (None: of all)."""
-        self.timers.refill(now)
+        if self.timers.refill(now):
+            for profile in self.live.awake():  # those that changed since the checkpoint are among them
+                self.timers.note(profile.id, profile.next_flip_at)
         changes: list[Change] = []
         due = list(itertools.islice(self.timers.due(now), most))
         for place, name in enumerate(due):

@@ -29,14 +29,18 @@ class Timers:
         self._noted: dict[ProfileId, Instant] = {}
         self._horizon: Instant = 0
 
-    def refill(self, now: Instant) -> None:
-        """Move the horizon to one hour from `now` and read what is due before it from the checkpoint."""
+    def refill(self, now: Instant) -> bool:
+        """Move the horizon to one hour from `now` and read what is due before it from the checkpoint.
+
+        Says whether it was moved: what is not in the checkpoint yet must be noted once more then.
+        """
         if now + HOUR // 2 < self._horizon:
-            return
+            return False
         found = self._store.due(now + HOUR, limit=REFILL_MAX)
         self._horizon = now + HOUR
         for profile_id, at in found:
             self.note(profile_id, at)
+        return True
 
     def note(self, profile_id: ProfileId, at: Instant) -> None:
         """Remember when a profile may flip; beyond the horizon the checkpoint remembers it."""
