@@ -18,7 +18,15 @@ from bespeak.engine.definitions import Applied, Definition, DefinitionKind
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.pages import OWN
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
-from bespeak.engine.records import DefinitionRecord, ItemsRecord, Record, SealedRecord, seal_event, subject_of
+from bespeak.engine.records import (
+    DefinitionRecord,
+    ItemsRecord,
+    Record,
+    SealedRecord,
+    TimeRecord,
+    seal_event,
+    subject_of,
+)
 from bespeak.engine.writer import Entry
 from bespeak.errors import Conflict, NotFound, Unavailable
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
@@ -110,6 +118,8 @@ class Engine(Custody):
         results: list[EventResult] = []
         kept_out = [seal_rejected(self.vault, one, source, now) for one in rejected]
         with self._all_or_none():
+            if events:
+                self._pass_time(now, records, imported=imported)
             for event, name in zip(events, digests, strict=True):
                 if name in stored or self._dedupe.has(name):
                     results.append(EventResult("duplicate", event.message_id))
@@ -156,6 +166,14 @@ class Engine(Custody):
             return EventResult("rejected", event.message_id, "a number is larger than 64 bits hold")
         self._log(sealed, event, resolved, records)
         return EventResult("ok", event.message_id)
+
+    def _pass_time(self, now: Instant, records: list[Record], *, imported: bool) -> None:
+        """Log that timers were ahead of what comes now: of history, or of a clock that was set back."""
+        worked = self.sequencer.worked
+        if worked and (imported or worked > now):
+            self._offset += 1
+            records.append(TimeRecord(worked))
+            self._publish(self.sequencer.pass_time(worked))
 
     def _stated(self, event: Event, *, imported: bool) -> bool:
         """Say whether what a refused event says of consent was kept before: it came twice."""
@@ -208,6 +226,7 @@ class Engine(Custody):
         elif answer.event is not None and self._writer is not None:
             records: list[Record] = []
             with self._all_or_none():
+                self._pass_time(answer.event.received, records, imported=False)
                 self._take(answer.event, records, trusted=True, imported=False)
             self._queue(self._writer, answer.event.received, records)
         if self._feed.watched:

@@ -30,6 +30,7 @@ from bespeak.engine.records import (
     ItemsRecord,
     Record,
     SealedRecord,
+    TimeRecord,
     encode,
     open_event,
 )
@@ -100,6 +101,7 @@ class Ledger:
         self._keys = keyring.Keyring()
         self._feed = Feed()
         self._rng = rng
+        self._every = round(settings.engine.checkpoint_seconds * SECOND)
         self._offset: int = 0
         self._items: dict[str, Item | None] = {}
         self._quarantined = 0
@@ -275,6 +277,8 @@ class Ledger:
                 self._in_force(record.at, offset)  # what it changes was published when it was live
             case ErasureRecord():
                 pass  # what is erased is not read any more, and the checkpoint with this record is without it
+            case TimeRecord():
+                self.sequencer.pass_time(record.at)
             case _:
                 assert_never(record)
 
@@ -321,6 +325,7 @@ class Ledger:
         self.sequencer.timers.clear()
         self.sequencer.timers.refill(now)  # before the log is applied, which notes what it changes
         recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self.vault, self._apply_row)
+        self.sequencer.worked = now  # the timers of whoever was here before
         self._offset = self.store.last_offset()
         self._dedupe.load(now)
         self._keys.load(self.store)
@@ -430,11 +435,6 @@ class Ledger:
                     await asyncio.to_thread(self.store.forget_seen, forget_at - 48)
             except Exception:
                 log.exception("this tick failed; the next one tries again")
-
-    @property
-    def _every(self) -> int:
-        """Microseconds from one checkpoint to the next."""
-        return round(self.settings.engine.checkpoint_seconds * SECOND)
 
     def _tick(self, now: Instant, due: Instant) -> Instant:
         """Work through what is due; returns when the next checkpoint is."""

@@ -17,13 +17,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from bespeak.clock import Duration, Instant
 from bespeak.conditions import Aggregate, And, Compare, Condition, Exists, In, InSegment, Not, Or, Path, Performed
 from bespeak.events import Event
 
-_ORDERED: dict[str, Callable[[object, object], bool]] = {
+_ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -92,8 +92,7 @@ def holds(
         case In(operand, values):
             return any(_compares(one, "=", value) for one in listed(operand) for value in values)
         case Exists(operand):
-            value = worth(operand, person, events, at, timely=timely)
-            return value is not None and value not in ([], ())
+            return worth(operand, person, events, at, timely=timely) not in (None, [], ())
 
 
 def worth(
@@ -144,9 +143,7 @@ def _listed(value: object) -> list[object]:
     return list(cast("Iterable[object]", value)) if isinstance(value, list | tuple) else [value]
 
 
-def _seen(
-    within: Duration | None, events: Sequence[Event], timely: Sequence[Event] | None
-) -> Sequence[Event]:
+def _seen(within: Duration | None, events: Sequence[Event], timely: Sequence[Event] | None) -> Sequence[Event]:
     return events if within is None or timely is None else timely
 
 

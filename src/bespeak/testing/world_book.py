@@ -111,4 +111,6 @@ class Book:
 def _differ(told: dict[Name, int], stored: Counter[Name], what: str) -> None:
     for name in sorted({*told, *stored}):
         if told.get(name, 0) != stored[name]:
-            raise AssertionError(f"{what}: {name} is expected {told.get(name, 0)} times in the log, found {stored[name]}")
+            raise AssertionError(
+                f"{what}: {name} is expected {told.get(name, 0)} times in the log, found {stored[name]}"
+            )

@@ -102,7 +102,7 @@ class Mischief:
         said: Instant = parse_time(str(message["timestamp"]))
         wrong = said - self._rng.choice(BACK) if self._rng.random() < 0.8 else said + 5 * MINUTE
         yield message
-        yield {**self._new(message), **message, "messageId": f"wrong-{message['messageId']}", "timestamp": format_time(wrong)}
+        yield {**message, "messageId": f"wrong-{message['messageId']}", "timestamp": format_time(wrong)}
 
     def _too_large(self, message: Message) -> Iterator[Message]:
         yield message

@@ -17,30 +17,24 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from random import Random
-from zlib import crc32
 
 import msgspec
 
-from bespeak.clock import DAY, HOUR, MINUTE, SECOND, Instant, ManualClock
+from bespeak.clock import DAY, HOUR, MINUTE
 from bespeak.decide import DecideRequest, SlotRequest
-from bespeak.engine import Subscription
-from bespeak.engine.custody import LATE
 from bespeak.engine.pages import OWN
-from bespeak.errors import BespeakError, NotFound, StoreError
+from bespeak.errors import NotFound, StoreError
 from bespeak.events import Event
 from bespeak.ids import ProfileId
-from bespeak.privacy import Key, PrivacySettings
 from bespeak.privacy.masters import KEY_FILE
-from bespeak.profiles import IdentitySettings, ProfileSettings
-from bespeak.settings import EngineSettings, Settings
-from bespeak.stores import MemorySettings, SqliteSettings, copy_file, put_in_place
-from bespeak.testing.world import OPENED, World
+from bespeak.stores import SqliteSettings, copy_file, put_in_place
+from bespeak.testing.world import OPENED
 from bespeak.testing.world_book import Book
 from bespeak.testing.world_faults import Delivery, Faults, deliver
-from bespeak.testing.world_fragile import FragileMemory, FragileSqlite, FragileStore, MortalEngine, Trouble
+from bespeak.testing.world_fragile import FragileSqlite, Trouble
 from bespeak.testing.world_mischief import Mischief
 from bespeak.testing.world_promises import (
     BrokenPromise,
@@ -51,6 +45,7 @@ from bespeak.testing.world_promises import (
     same,
     truth_is_live,
 )
+from bespeak.testing.world_run import Counts, Run, key_of, settings_of
 from bespeak.testing.world_truth import Truth
 from bespeak.testing.world_wishes import definition, goods, history
 
@@ -58,31 +53,6 @@ FAULTS = Faults(dropped=0.03, doubled=0.1, late=0.15, malformed=0.03, delay=40 *
 MONTH = 30 * DAY
 STARTS_WITH = 4
 """Segments in force from the first day on."""
-
-
-class Counts(msgspec.Struct):
-    """What happened in a run, by number."""
-
-    sent: int = 0
-    acknowledged: int = 0
-    duplicates: int = 0
-    refused: int = 0
-    rejected: int = 0
-    unanswered: int = 0
-    imported: int = 0
-    decisions: int = 0
-    definitions: int = 0
-    catalogs: int = 0
-    jumps: int = 0
-    crashes: int = 0
-    restarts: int = 0
-    failures: int = 0
-    erasures: int = 0
-    rotations: int = 0
-    restores: int = 0
-    checks: int = 0
-    records: int = 0
-    profiles: int = 0
 
 
 class _Backup(msgspec.Struct, frozen=True):
@@ -95,41 +65,13 @@ class _Backup(msgspec.Struct, frozen=True):
     rejected: int
 
 
-class Months:
-    """One run.
-
-    Parameters
-    ----------
-    seed
-        Everything follows from it.
-    folder
-        Where the store lies, an empty folder; None keeps it in RAM.
-    """
+class Months(Run):
+    """The whole of a run: what happens in it, and what is asked of it; parameters as of `Run`."""
 
     def __init__(self, seed: int, folder: Path | None = None, *, months: int = 2, people: int = 12) -> None:
-        self.seed = seed
-        self.folder = folder
-        self.months = months
-        self.rng = Random(f"months {seed}")
-        self.world = World(seed, people=people, items=24)
-        self.clock = ManualClock(OPENED)
-        self.counts = Counts()
-        self.doing = "opening"
-        self._book = Book()
+        super().__init__(seed, folder, months=months, people=people)
         self._gone: list[Gone] = []
-        self._again: list[object] = []
         self._backup: _Backup | None = None
-        self._skew = 0
-        self._high = OPENED
-        self._opens = 0
-        self._imports = 0
-        self._rejected = 0
-        self._data = None if folder is None else folder / "data"
-        self.settings = _settings(seed, self._data)
-        self._store: FragileStore
-        self._engine: MortalEngine
-        self._feed: Subscription
-        self._keys: dict[str, Key] = {}
 
     async def live(self) -> Counts:
         """Live through all of it.
@@ -152,6 +94,8 @@ class Months:
     async def _live(self) -> None:
         self._open()
         await self._begin()
+        for _ in range(STARTS_WITH):
+            await self._define()
         month = 0
         waiting: list[Delivery] = []
         for delivery in self._deliveries():
@@ -172,103 +116,6 @@ class Months:
         history = self.world.history(OPENED, days=30.0 * self.months)
         messages = Mischief(self.world).over(history)
         return list(deliver(messages, FAULTS, Random(f"faults {self.seed}")))
-
-    # -- the engine and its store
-
-    def _open(self, *, again: bool = False) -> None:
-        self._opens += 1
-        if self._data is not None:
-            self._data.mkdir(parents=True, exist_ok=True)
-            store = self.settings.store
-            self._store = FragileSqlite(self._data / "bespeak.db", store if isinstance(store, SqliteSettings) else None)
-        elif not again:
-            self._store = FragileMemory()
-        rng = Random(f"engine {self.seed} {self._opens}")
-        self._engine = MortalEngine.open(self.settings, clock=self.clock, rng=rng, store=self._store)
-        self._feed = self._engine.subscribe()
-
-    async def _begin(self) -> None:
-        await self._engine.start()
-        for kind in ("write", "secret"):
-            self._keys[kind], _ = await self._engine.create_key(kind, kind)
-        await self._engine.put_items(self.world.items)
-        for _ in range(STARTS_WITH):
-            await self._define()
-
-    async def _reopen(self, known: dict[str, object]) -> None:
-        """Start anew over what is there; it must know what was known."""
-        self._open(again=True)
-        await self._engine.start()
-        same("after a start", everything(self._engine, self._high), known)
-
-    def _shut(self) -> None:
-        if isinstance(self._store, FragileSqlite):
-            self._store.close()
-
-    # -- messages
-
-    async def _arrive(self, deliveries: Sequence[Delivery]) -> None:
-        """Let time pass, and send what has come, and what came to nothing before."""
-        if not deliveries:
-            return
-        await self._pass(deliveries[-1].at + self._skew)
-        messages = [*self._again, *(each.message for each in deliveries)]
-        self._again = []
-        for kind in ("write", "secret"):
-            await self._send(kind, [each for each in messages if _key_of(each) == kind])
-
-    async def _pass(self, until: Instant) -> None:
-        """Move the clock; on the way the timers run now and then."""
-        now = self.clock.now()
-        if until > now and self.rng.random() < 0.5:
-            self._set(now + self.rng.randrange(until - now))
-            await self._engine.tick()
-        self._set(max(until, now))
-        if self.rng.random() < 0.7:
-            await self._engine.tick()
-
-    def _set(self, at: Instant) -> None:
-        self._high = max(self._high, self.clock.advance(at - self.clock.now()))
-
-    async def _send(self, kind: str, messages: list[object], trouble: Trouble = "none") -> None:
-        """Send a batch and wait for the answer; what is not answered is sent again later."""
-        if not messages:
-            return
-        self.doing = f"sending {len(messages)} messages ({trouble})"
-        self.counts.sent += len(messages)
-        self._book.begin(self.clock.now())
-        key = self._keys[kind]
-        parsed = self._engine.parse(msgspec.json.encode({"batch": messages}), key=key)
-        self._store.trouble = trouble
-        receipt = self._engine.accept(parsed, key)
-        try:
-            await receipt.durable
-        except BespeakError:
-            if trouble == "none":
-                raise
-            self._again += messages
-        finally:
-            self._store.trouble = "none"
-        if len(receipt.results) != len(messages):
-            raise BrokenPromise(f"{len(messages)} messages, {len(receipt.results)} answers")
-        if trouble == "lost":
-            self.counts.unanswered += len(messages)
-            return
-        for message, result in zip(messages, receipt.results, strict=True):
-            name = (kind, result.message_id or "")
-            self._note(message, name, result.status, result.reason or "", heard=trouble == "none")
-
-    def _note(self, message: object, name: tuple[str, str], status: str, reason: str, *, heard: bool) -> None:
-        damaged = not isinstance(message, dict) or str(message.get("messageId", "")).startswith(("damaged-", "mmm"))
-        if damaged and status != "rejected":
-            raise BrokenPromise(f"a damaged message was told {status}: {message!r:.400}")
-        if status == "rejected":
-            self._rejected += 1
-        if not damaged:
-            self._book.answered(name, status, states=reason != LATE and _says_consent(message))
-        names = {"ok": "acknowledged", "duplicate": "duplicates", "refused": "refused", "rejected": "rejected"}
-        counted = names[status] if heard else "unanswered"
-        setattr(self.counts, counted, getattr(self.counts, counted) + 1)
 
     # -- what happens between them
 
@@ -371,13 +218,13 @@ class Months:
 
     def _leave(self) -> None:
         """Go on with the files as they are at this moment: what a killed process leaves behind."""
-        if self._data is None or self.folder is None:
+        if self.folder is None or self._data is None:
             return
         left, self._data = self._data, self.folder / f"data{self._opens}"
         shutil.copytree(left, self._data, ignore=shutil.ignore_patterns("*lock*"))
         self._shut()
         shutil.rmtree(left)
-        self.settings = _settings(self.seed, self._data)
+        self.settings = settings_of(self.seed, self._data)
 
     async def _fail(self) -> None:
         """Let a commit fail, as on a full disk: nothing of it may stay, and it goes on without a restart."""
@@ -396,7 +243,7 @@ class Months:
         people = self.rng.sample(self.world.people, 2)
         visits = (self.world.visits(each, self.clock.now() - self._skew, days=9.0, rng=self.rng) for each in people)
         first = [message for visit in visits for message, _ in zip(visit, range(3), strict=False)]
-        return [each for each in first if _key_of(each) == "write"]
+        return [each for each in first if key_of(each) == "write"]
 
     async def _import(self) -> None:
         self.doing = "importing"
@@ -474,7 +321,7 @@ class Months:
 
     async def _copy(self) -> None:
         """Copy the store, or put the last copy back: what came since is lost, and who was erased is erased again."""
-        if not isinstance(self._store, FragileSqlite) or self._data is None or self.folder is None:
+        if not isinstance(self._store, FragileSqlite) or self.folder is None or self._data is None:
             return
         await self._engine.settle()
         key = self._data / KEY_FILE
@@ -529,35 +376,6 @@ class Months:
         log_is_live(engine, self.settings, self.clock, self._high)
         self.counts.checks += 1
         self.counts.records, self.counts.profiles = truth.last, len(truth.beings)
-
-
-def _settings(seed: int, data: Path | None) -> Settings:
-    """Return the settings of a seed: half of them hold next to nothing in RAM, some trust nobody, some ask first."""
-    profiles, engine = ProfileSettings(), EngineSettings(checkpoint_seconds=3_600, models_seconds=86_400)
-    if seed % 2:
-        # Less than settings allow, so that a dozen people and some hundred messages do not fit.
-        msgspec.structs.force_setattr(profiles, "live_max", 2)
-        msgspec.structs.force_setattr(engine, "dedupe_max", 40)
-        msgspec.structs.force_setattr(engine, "keys_max", 4)
-    return Settings(
-        data_dir=".bespeak" if data is None else str(data),
-        store=MemorySettings() if data is None else SqliteSettings(),
-        profiles=profiles,
-        engine=engine,
-        identity=IdentitySettings(unsigned="claim" if seed % 5 == 3 else "merge"),
-        privacy=PrivacySettings(mode="opt_in" if seed % 7 == 6 else "opt_out"),
-    )
-
-
-def _key_of(message: object) -> str:
-    """Return the key that a message comes with, always the same one: the shop's server sends one in four."""
-    name = str(message.get("messageId")) if isinstance(message, dict) else ""
-    return "secret" if crc32(name.encode()) % 4 == 0 else "write"
-
-
-def _says_consent(message: object) -> bool:
-    context = message.get("context") if isinstance(message, dict) else None
-    return isinstance(context, dict) and "consent" in context
 
 
 def _emails(events: Iterable[Event]) -> set[str]:

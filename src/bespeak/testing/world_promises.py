@@ -202,6 +202,7 @@ def _without_claims(engine: Engine, profile: Profile) -> str:
 
 
 def _no_decision(engine: Engine, name: ProfileId, key: Key) -> None:
-    who = {"user_id": name[2:]} if name.startswith("u:") else {"anonymous_id": name[2:]}
-    decision = engine.decide(DecideRequest(slots=(SlotRequest(id="home"),), explain=True, **who), key=key)
+    user, device = (name[2:], None) if name.startswith("u:") else (None, name[2:])
+    request = DecideRequest(user_id=user, anonymous_id=device, slots=(SlotRequest(id="home"),), explain=True)
+    decision = engine.decide(request, key=key)
     same(f"decision for {name}", (decision.personalized, decision.segments), (False, ()))

@@ -209,8 +209,8 @@ def facts(being: Being, settings: Settings, at: Instant) -> dict[str, Any]:
         "recent": sorted(row for event in did for row in _rows(event)),
         "sessions": len(begins),
         "session": (begins[-1], times[-1]) if begins else None,
-        "bought": _newest_of((item, each.time) for each in did if each.name == ORDER_COMPLETED for item in item_ids(each)),
-        "hidden": _newest_of((item, each.time) for each in did if each.name == ITEM_HIDDEN for item in item_ids(each)),
+        "bought": _items_of(did, ORDER_COMPLETED),
+        "hidden": _items_of(did, ITEM_HIDDEN),
         "interests": _interests(being, settings, at),
     }
 
@@ -234,6 +234,10 @@ def _newest_of(pairs: Iterable[tuple[str, Instant]]) -> dict[str, Instant]:
     for name, time in pairs:
         found[name] = max(time, found.get(name, time))
     return found
+
+
+def _items_of(did: Iterable[Event], name: str) -> dict[str, Instant]:
+    return _newest_of((item, event.time) for event in did if event.name == name for item in item_ids(event))
 
 
 def _said(
