@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import math
 import os
 import signal
 import statistics
@@ -47,12 +48,11 @@ def test_twenty_kills_lose_nothing_and_count_nothing_twice(
     for run in range(kills):
         began = time.monotonic()
         process = _serve(tmp_path)
-        starts.append(time.monotonic() - began)
         try:
             senders = [_Sender(tmp_path, token, f"{run}-{place}") for place in range(SENDERS)]
             for sender in senders:
                 sender.start()
-            time.sleep(rng.uniform(0.02, 0.4))
+            time.sleep(rng.uniform(0.1, 0.8))
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -60,11 +60,14 @@ def test_twenty_kills_lose_nothing_and_count_nothing_twice(
             sender.join()
             acknowledged |= sender.acknowledged
             sent += sender.sent
+        starts += (
+            [min(sender.heard for sender in senders) - began] if any(each.acknowledged for each in senders) else []
+        )
     found = _compared(tmp_path, acknowledged)
     tell(
         "killed under load",
         *(f"  {name:<34}{count:>9,}" for name, count in {"kills": kills, "sent": sent, **found}.items()),
-        f"  {'from start to ready, p50 and max':<34}{statistics.median(starts):>7.2f} s{max(starts):>7.2f} s",
+        f"  {'start to first answer, p50 and max':<34}{statistics.median(starts):>7.2f} s{max(starts):>7.2f} s",
     )
     wrong = {name: found[name] for name in ("doubled", "missing", "differences to a replay")}
     assert wrong == {"doubled": 0, "missing": 0, "differences to a replay": 0}
@@ -107,6 +110,7 @@ class _Sender(threading.Thread):
         self.headers = {"Authorization": "Basic " + b64encode(f"{token}:".encode()).decode()}
         self.acknowledged: set[str] = set()
         self.sent = 0
+        self.heard = math.inf
 
     def run(self) -> None:
         owner = (read_owner(self.folder) or "http://127.0.0.1:1").removeprefix("http://")
@@ -121,7 +125,10 @@ class _Sender(threading.Thread):
                 answer = connection.getresponse()
                 answer.read()
                 if answer.status == 200:
+                    self.heard = min(self.heard, time.monotonic())
                     self.acknowledged |= set(ids)
+                else:
+                    time.sleep(0.005)  # it is starting, and says so
         except (TimeoutError, OSError, http.client.HTTPException):
             connection.close()
 
