@@ -84,14 +84,21 @@ class Being:
 
 
 class Truth:
-    """What the log says up to its end.
+    """What the log says up to its end; events that do not open, since their person was erased, say nothing.
 
-    Parameters
+    Attributes
     ----------
-    offsets
-        How many records of each kind there are, `sealed for ever` among them: those whose person was erased.
     stored
-        How often each message is there, by source and id; what a refused event said of consent stands in `stated`.
+        How often each message is there, by source and id; what a refused one said of consent stands in `stated`.
+    items, definitions
+        The catalog, and the bodies in force by kind and id.
+    last
+        The newest offset.
+
+    Raises
+    ------
+    AssertionError
+        An offset is missing, or there twice.
     """
 
     def __init__(self, settings: Settings, store: Store, vault: Vault) -> None:
@@ -101,7 +108,6 @@ class Truth:
         self.definitions: dict[tuple[str, str], dict[str, Any]] = {}
         self.stored: Counter[tuple[str, str]] = Counter()
         self.stated: Counter[tuple[str, str]] = Counter()
-        self.unreadable = 0
         self.last = 0
         for row in store.read(0):
             for offset, record in decode(row, after=0):
@@ -138,7 +144,6 @@ class Truth:
 
     def _hear(self, opened: tuple[Event, ProfileId | None] | None) -> None:
         if opened is None:
-            self.unreadable += 1
             return
         event, joined = opened
         name = (event.source, event.message_id)
