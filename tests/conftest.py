@@ -5,15 +5,30 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
 
-# No deadline: two noisy cores make a slow example say nothing about the code.
-# The same examples in every run: a law that fails here fails everywhere, and a run that passed passes again.
-settings.register_profile("bespeak", deadline=None, max_examples=100, print_blob=True, derandomize=True)
-settings.register_profile("all", deadline=None, max_examples=400, print_blob=True, derandomize=True)
-settings.load_profile("bespeak")
+THOROUGH = 500
+"""Examples of each law with `--all`."""
+
+QUICK = {"bespeak": 100, "few": 50, "fewest": 15}
+"""Examples without it, by profile. A law with dear examples says `@settings.get_profile("few")`, never a number."""
+
+TOLD = pytest.StashKey[dict[str, list[str]]]()
+
+
+def register(*, thorough: bool) -> None:
+    # No deadline: two noisy cores make a slow example say nothing about the code.
+    # The same examples in every run: a law that fails here fails everywhere, and a run that passed passes again.
+    for name, examples in QUICK.items():
+        examples = THOROUGH if thorough else examples  # noqa: PLW2901  the same name for the same thing
+        settings.register_profile(name, deadline=None, max_examples=examples, print_blob=True, derandomize=True)
+    settings.load_profile("bespeak")
+
+
+register(thorough=False)
 
 
 @pytest.fixture
@@ -23,14 +38,29 @@ def anyio_backend() -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", default=False, help="run what is slow, too")
+    parser.addoption("--seed", type=int, default=None, help="live through the simulated months of this seed, only")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--all"):
-        settings.load_profile("all")
+    config.stash[TOLD] = {}
+    register(thorough=config.getoption("--all"))
+
+
+@pytest.fixture(scope="session")
+def tell(pytestconfig: pytest.Config) -> Callable[..., None]:
+    """Say something in a section of its own at the end of the run, also when everything went well."""
+
+    def say(section: str, *lines: str) -> None:
+        pytestconfig.stash[TOLD].setdefault(section, []).extend(lines)
+
+    return say
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--seed") is not None:
+        others = [item for item in items if item.get_closest_marker("world") is None]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
     if config.getoption("--all") or "slow" in (config.getoption("-m") or ""):
         return
     skip = pytest.mark.skip(reason="slow: ./test --all runs it")
@@ -47,7 +77,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(missing)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for section, lines in sorted(config.stash[TOLD].items()):
+        terminalreporter.section(section)
+        for line in lines:
+            terminalreporter.line(line)
     failed = os.environ.get("BESPEAK_FAILED", "").strip()
     if failed:
         terminalreporter.section("before the tests", red=True, bold=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import operator
-from decimal import Decimal
-
 import msgspec
 import numpy as np
 from hypothesis import given
@@ -37,93 +34,11 @@ from bespeak.conditions import (
     together,
 )
 from bespeak.events import Event
+from bespeak.testing.naive import holds as naive
+from bespeak.testing.naive import type_of, worth
 
-ORDERED = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 EVENTS = ("Product Viewed", "Product Viewed", "Order Completed")
 LONG = 40 * MILLISECOND
-
-
-# The second evaluator: from the raw list of events, with no state, no index and no generated code.
-
-
-def naive(condition, person, events, at):
-    match condition:
-        case And(parts):
-            return all(naive(part, person, events, at) for part in parts)
-        case Or(parts):
-            return any(naive(part, person, events, at) for part in parts)
-        case Not(part):
-            return not naive(part, person, events, at)
-        case Performed(event, where, within):
-            return len(chosen(event, where, within, events, at)) > 0
-        case InSegment(segment):
-            return person.get("segments." + segment) is True
-        case Compare(operand, "!=", value):
-            return not naive(Compare(operand, "=", value), person, events, at)
-        case Compare(operand, op, value):
-            return any(holds_for(one, op, value) for one in listed(worth(operand, person, events, at)))
-        case In(operand, values):
-            found = listed(worth(operand, person, events, at))
-            return any(holds_for(one, "=", value) for one in found for value in values)
-        case Exists(operand):
-            value = worth(operand, person, events, at)
-            return value is not None and value not in ([], ())
-
-
-def holds_for(one, op, value):
-    if type_of(one) != type_of(value) or one is None:
-        return False
-    if op == "=":
-        return one == value
-    return type_of(one) in {"number", "text"} and ORDERED[op](one, value)
-
-
-def type_of(value):
-    kinds = {bool: "flag", int: "number", float: "number", str: "text"}
-    return kinds.get(type(value), "other")
-
-
-def listed(value):
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def worth(operand, person, events, at):
-    if isinstance(operand, Path):
-        return person.get(operand.path)
-    found = chosen(operand.event, operand.where, operand.within, events, at)
-    if operand.kind == "count":
-        return len(found)
-    values = [(event.time, event.message_id, of_event(event, operand.of)) for event in found]
-    if operand.kind == "sum":
-        return float(sum(Decimal(repr(value)) for _, _, value in values if type_of(value) == "number"))
-    kept = [entry for entry in values if any(type_of(one) != "other" for one in listed(entry[2]))]
-    return max(kept, key=lambda entry: entry[:2])[2] if kept else None
-
-
-def chosen(name, where, within, events, at):
-    return [
-        event
-        for event in events
-        if event.name == name
-        and (within is None or at - within < event.time <= at)
-        and (where is None or naive(where, Fields(event), [], at))
-    ]
-
-
-class Fields:
-    def __init__(self, event):
-        self.event = event
-
-    def get(self, path):
-        return of_event(self.event, path)
-
-
-def of_event(event, path):
-    root, *parts = path.split(".")
-    value = getattr(event, root)
-    for part in parts:
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
 
 
 # What is generated.

@@ -23,7 +23,7 @@ def vault_of(store: MemoryStore, bound: int = 100) -> Vault:
     return vault
 
 
-@settings(max_examples=50, deadline=None)
+@settings.get_profile("few")
 @given(st.integers(2, 20), st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=300))
 def test_a_cache_answers_what_was_put_last_or_nothing_and_keeps_its_bound(
     bound: int, steps: list[tuple[bool, int]]

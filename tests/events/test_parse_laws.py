@@ -138,7 +138,7 @@ def test_a_batch_is_its_messages_one_by_one(batch: list[dict[str, object]]) -> N
     assert together.events == tuple(event for message in batch for event in alone(message))
 
 
-@settings(max_examples=50)
+@settings.get_profile("few")
 @given(good, st.dictionaries(names, st.none(), max_size=6))
 def test_null_is_absent(message: dict[str, object], nulls: dict[str, None]) -> None:
     absent = {name: value for name, value in message.items() if name not in nulls}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bespeak.experiments import bucket_ranges, choose_variation, fnv1a32, hash_v1, hash_v2, in_range
@@ -14,7 +14,6 @@ TEXT = st.text(max_size=40)
 WEIGHTS = st.lists(st.floats(0, 1), min_size=1, max_size=6)
 
 
-@settings(max_examples=100, deadline=None)
 @given(TEXT, TEXT)
 def test_the_hash_is_growthbooks_for_every_text(seed, value):
     assert fnv1a32(seed) == theirs.fnv1a32(seed)
@@ -22,14 +21,12 @@ def test_the_hash_is_growthbooks_for_every_text(seed, value):
     assert hash_v2(seed, value) == theirs.gbhash(seed, value, 2)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.floats(-0.5, 1.5), WEIGHTS, st.integers(0, 6))
 def test_ranges_are_growthbooks(coverage, weights, variants):
     expected = theirs.getBucketRanges(variants, coverage, weights)
     assert bucket_ranges(variants, coverage, weights) == tuple(expected)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.floats(0, 1, exclude_max=True), st.floats(0, 1), st.integers(1, 6))
 def test_the_variant_chosen_is_growthbooks(n, coverage, variants):
     ranges = bucket_ranges(variants, coverage)

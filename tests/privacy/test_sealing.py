@@ -14,7 +14,7 @@ from bespeak.privacy.sealing import Field, Sealer, key_number, nonces
 EVENT = Field("event")
 
 
-@settings(max_examples=50, deadline=None)
+@settings.get_profile("few")
 @given(st.binary(max_size=200), st.integers(1, 2**63), st.text(max_size=9), st.text(max_size=9), st.text(max_size=9))
 def test_it_writes_what_seal_under_writes(data: bytes, number: int, tenant: str, subject: str, field: str) -> None:
     secret, nonce = os.urandom(32), os.urandom(12)

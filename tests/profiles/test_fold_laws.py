@@ -71,7 +71,6 @@ def comparable(profile: Profile) -> object:
 minutes = st.lists(st.integers(0, 23 * 60), min_size=1, max_size=25)
 
 
-@settings(max_examples=80, deadline=None)
 @given(minutes, st.randoms(use_true_random=False))
 def test_any_order_of_arrival_within_the_allowed_delay_gives_the_same_profile(offsets: list[int], rng: Random) -> None:
     in_order = sorted(events(offsets), key=lambda event: (event.time, event.message_id))
@@ -80,7 +79,6 @@ def test_any_order_of_arrival_within_the_allowed_delay_gives_the_same_profile(of
     assert comparable(folded(shuffled)) == comparable(folded(in_order))
 
 
-@settings(max_examples=80, deadline=None)
 @given(minutes, st.randoms(use_true_random=False))
 def test_merging_two_halves_gives_the_whole(offsets: list[int], rng: Random) -> None:
     whole = events(offsets)
@@ -96,7 +94,7 @@ def test_merging_two_halves_gives_the_whole(offsets: list[int], rng: Random) -> 
     assert comparable(other_way) == comparable(one)
 
 
-@settings(max_examples=50, deadline=None)
+@settings.get_profile("few")
 @given(minutes)
 def test_a_profile_survives_its_bytes(offsets: list[int]) -> None:
     profile = folded(events(offsets))

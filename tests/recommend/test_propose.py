@@ -177,7 +177,7 @@ def test_a_variant_can_turn_a_source_off(catalog) -> None:
     st.sampled_from([1, 10, 300, 5_000, 20_000, 30_000]),
     st.sampled_from(["random", "sorted", "falling", "few", "alike"]),
 )
-@settings(max_examples=30)
+@settings.get_profile("fewest")
 def test_the_best_are_those_of_a_full_sort(seed, n, shape) -> None:
     """Also where the sample misleads: scores in order, or of few values."""
     scores = np.random.default_rng(seed).random(20_000)

@@ -72,7 +72,7 @@ def test_a_score_is_the_faded_sum_over_the_history_with_frequencies_divided_out(
 
 
 @given(sequences)
-@settings(max_examples=50)
+@settings.get_profile("few")
 def test_learning_online_is_counting_every_past_with_every_future(people) -> None:
     """The counting of the definition, for histories within the window."""
     options = RecommendSettings(window=50)
@@ -95,7 +95,7 @@ def test_learning_online_is_counting_every_past_with_every_future(people) -> Non
 @given(
     st.lists(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from([VIEW, ADD, "Page Viewed"])), max_size=40))
 )
-@settings(max_examples=50)
+@settings.get_profile("few")
 def test_batch_is_online(people) -> None:
     online, batch, whole = SeqKNN(), SeqKNN(), []
     for sequence in people:
@@ -169,7 +169,7 @@ def test_only_the_last_window_of_the_history_counts() -> None:
 
 
 @given(sequences, st.lists(st.sampled_from("abcdef"), min_size=1, max_size=25))
-@settings(max_examples=50)
+@settings.get_profile("few")
 def test_the_reasons_of_an_item_add_up_to_its_score(people, items) -> None:
     seqknn = learned(people)
     recent = history(*items)

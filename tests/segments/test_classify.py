@@ -6,7 +6,7 @@ import itertools
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bespeak.clock import MINUTE, NEVER, SECOND
@@ -119,7 +119,6 @@ deeds = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
 @given(deeds, st.integers(0, 100))
 def test_live_membership_equals_asking_every_condition_anew(
     happened: list[tuple[str, int, int, str | None]], wait: int
@@ -172,7 +171,6 @@ arrivals = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(arrivals)
 def test_events_in_any_order_move_people_and_no_flip_is_noted_too_late(
     happened: list[tuple[str, int, int, str | None]],

@@ -131,7 +131,7 @@ def test_the_ids_depend_on_the_map_and_the_section(tmp_path: Path) -> None:
 rows = st.tuples(st.sampled_from("uvw"), st.sampled_from("ab"), st.integers(0, 3))
 
 
-@settings(max_examples=60)
+@settings.get_profile("few")
 @given(st.lists(rows, max_size=12), st.lists(rows, max_size=6))
 def test_rows_appended_change_no_id_and_ties_follow_the_file(
     tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, str, int]], more: list[tuple[str, str, int]]

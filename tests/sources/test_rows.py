@@ -152,7 +152,7 @@ cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 tables = st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(cells, min_size=width, max_size=width), max_size=6))
 
 
-@settings(max_examples=60)
+@settings.get_profile("few")
 @given(tables, st.sampled_from(",;\t|"), st.sampled_from(["utf-8", "utf-16"]), st.booleans())
 def test_what_the_csv_module_wrote_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, table: list[list[str]], delimiter: str, encoding: str, packed: bool
@@ -168,7 +168,7 @@ def test_what_the_csv_module_wrote_is_read_back(
     assert values(path, delimiter=delimiter, encoding=encoding) == expected
 
 
-@settings(max_examples=60)
+@settings.get_profile("few")
 @given(st.binary(max_size=120), st.sampled_from([{}, {"format": "json_lines"}, {"delimiter": "whitespace"}]))
 def test_any_bytes_are_rows_or_rejected_lines(
     tmp_path_factory: pytest.TempPathFactory, body: bytes, members: dict[str, Any]

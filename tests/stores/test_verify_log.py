@@ -200,7 +200,7 @@ def test_a_snapshot_stays_as_it_was_whatever_is_committed(tmp_path: Path) -> Non
     store.close()
 
 
-@settings(max_examples=50)
+@settings.get_profile("few")
 @given(st.binary(max_size=40), st.binary(max_size=40), st.integers(0, 2**32 - 1))
 def test_four_bytes_anywhere_make_any_crc(before: bytes, behind: bytes, wanted: int) -> None:
     def crc(word: int) -> int:

@@ -32,7 +32,7 @@ def _product(message: Message) -> str:
     return str(properties["product_id"])
 
 
-@settings(max_examples=15, deadline=None)
+@settings.get_profile("fewest")
 @given(seed=st.integers(0, 2**40))
 def test_the_same_seed_is_the_same_town(seed: int) -> None:
     one, two = World(seed, people=12, items=24), World(seed, people=12, items=24)
@@ -52,7 +52,7 @@ def test_a_person_does_the_same_whoever_else_lives_in_the_town() -> None:
         assert list(small.visits(person, OPENED, days=30)) == list(large.visits(person, OPENED, days=30))
 
 
-@settings(max_examples=25, deadline=None)
+@settings.get_profile("fewest")
 @given(seed=st.integers(0, 10_000), size=st.integers(12, 120))
 def test_goods_have_their_own_ids_and_titles_and_fill_every_category(seed: int, size: int) -> None:
     items = World(seed, people=1, items=size).items

@@ -145,6 +145,7 @@ class Custody(Archiving):
         self._put_cut(cutting, entry)
         await cutting.future
         self.vault.destroyed(numbers)
+        self._feed.forget(frozenset(ids))
         self.metrics.add("bespeak_erasures_total")
         before = self._quarantined
         self._quarantined = self.store.rejected_count()

@@ -20,10 +20,10 @@ from bespeak.engine.defining import ASKED_AT_ONCE, Defining
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.pages import OWN
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
-from bespeak.engine.records import ItemsRecord, Record, SealedRecord, seal_event, subject_of
+from bespeak.engine.records import ItemsRecord, Record, SealedRecord, TimeRecord, seal_event, subject_of
 from bespeak.errors import NotFound, Unavailable
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
-from bespeak.ids import ProfileId
+from bespeak.ids import ProfileId, digest
 from bespeak.privacy import Key, Refused, consent_only, repeats
 from bespeak.profiles import Profile, Resolved, Unresolved, View
 from bespeak.stores import Rejected
@@ -137,29 +137,36 @@ class Engine(Defining):
         here = self._dedupe.known(digests, ever=imported)
         records: list[Record] = []
         taken: list[bytes] = []
+        said: list[bytes] = []
         results: list[EventResult] = []
         kept_out = [seal_rejected(self.vault, one, source, now) for one in rejected]
         with self._all_or_none():
+            if events:
+                self._pass_time(now, records, imported=imported)
             for event, name in zip(events, digests, strict=True):
                 if name in here:
                     results.append(EventResult("duplicate", event.message_id))
                     continue
+                before = len(records)
                 result = self._take(event, records, trusted=trusted, imported=imported)
                 results.append(result)
                 if result.status == "ok":
                     here.add(name)
                     taken.append(name)
+                elif len(records) > before:
+                    said.append(_statement(event))
                 elif result.status == "rejected":
                     kept_out.append(seal_turned_away(self.vault, event, result.reason or "", source, now))
         self._dedupe.add(taken, now // HOUR)
-        seen = ((b"".join(taken), -1 if imported else now // HOUR),) if taken else ()
+        kept = b"".join([*taken, *said])
+        seen = ((kept, -1 if imported else now // HOUR),) if kept else ()
         self._queue(writer, now, records, seen, tuple(kept_out))
         self._quarantined += len(kept_out)
         self._count(results, len(taken), len(rejected))
         return results
 
-    def _take(self, event: Event, records: list[Record], *, trusted: bool, imported: bool) -> EventResult:
-        sequencer = self.sequencer
+    def _take(self, given: Event, records: list[Record], *, trusted: bool, imported: bool) -> EventResult:
+        event, sequencer = given, self.sequencer
         if not trusted and event.type == "alias" and sequencer.joins_people(event):
             return EventResult("rejected", event.message_id, JOINS_PEOPLE)
         if not TIME_MIN <= event.time < TIME_MAX:
@@ -171,6 +178,8 @@ class Engine(Defining):
             event = spared
         resolved = sequencer.whose(event)
         if isinstance(resolved, Unresolved):
+            if event is not given:  # the device that it named was erased, and in the quarantine it would be named again
+                return EventResult("refused", event.message_id, LATE)
             return EventResult("rejected", event.message_id, resolved.reason)
         joined = sequencer.joined(event, resolved)
         admission = sequencer.admit(event, resolved, joined)
@@ -187,14 +196,26 @@ class Engine(Defining):
     def _hear(
         self, event: Event, resolved: Resolved, joined: ProfileId, records: list[Record], *, imported: bool
     ) -> None:
-        """Keep what a refused event says about consent, unless that was heard a moment before."""
+        """Keep what a refused event says about consent, unless that was heard a moment before, or it came twice."""
         said = consent_only(event)
-        if said is not None and not repeats(said, self.sequencer.consent(resolved, joined)):
+        if said is None or repeats(said, self.sequencer.consent(resolved, joined)):
+            return
+        name = _statement(event)
+        if not self._dedupe.known((name,), ever=imported):
             joined = self.sequencer.joined(said, resolved)
             self._log(self._sealed(said, resolved, joined, imported=imported), said, resolved, joined, records)
+            self._dedupe.add((name,), self.clock.now() // HOUR)
 
     def _sealed(self, event: Event, resolved: Resolved, joined: ProfileId, *, imported: bool) -> SealedRecord:
         return seal_event(self.vault, event, subject_of(event, resolved), joined, imported=imported)
+
+    def _pass_time(self, now: Instant, records: list[Record], *, imported: bool) -> None:
+        """Log that timers were ahead of what comes now: of history, or of a clock that was set back."""
+        worked = self.sequencer.worked
+        if worked and (imported or worked > now):
+            self._offset += 1
+            records.append(TimeRecord(worked))
+            self._publish(self.sequencer.pass_time(worked))
 
     def _log(
         self, record: SealedRecord, event: Event, resolved: Resolved, joined: ProfileId, records: list[Record]
@@ -252,6 +273,7 @@ class Engine(Defining):
         else:
             records: list[Record] = []
             with self._all_or_none():
+                self._pass_time(event.received, records, imported=False)
                 self._take(event, records, trusted=True, imported=False)
             self._queue(writer, event.received, records)
 
@@ -355,3 +377,8 @@ class Engine(Defining):
             self.metrics.add("bespeak_events_duplicate_total", statuses.count("duplicate"))
             self.metrics.add("bespeak_events_refused_total", statuses.count("refused"))
             self.metrics.add("bespeak_events_rejected_total", statuses.count("rejected") + rejected)
+
+
+def _statement(event: Event) -> bytes:
+    """Return the digest by which what a refused event says of consent is told from the event: that may yet be taken."""
+    return digest(event.source, event.message_id, "consent")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Container
 from typing import Any, Literal
 
 import msgspec
@@ -36,6 +37,12 @@ class Subscription:
         """Hand one on."""
         self._queue.append(live)
         self._ready.set()
+
+    def forget(self, profiles: Container[str]) -> None:
+        """Drop what waits about somebody who was erased."""
+        kept = [live for live in self._queue if live.profile not in profiles]
+        self._queue.clear()
+        self._queue.extend(kept)
 
     def __aiter__(self) -> Subscription:
         return self
@@ -80,6 +87,11 @@ class Feed:
         """Hand one on to all."""
         for subscription in self._subscriptions:
             subscription.push(live)
+
+    def forget(self, profiles: Container[str]) -> None:
+        """Drop what waits, at anybody's, about somebody who was erased."""
+        for subscription in self._subscriptions:
+            subscription.forget(profiles)
 
     def close(self) -> None:
         """End every subscription."""

@@ -32,6 +32,7 @@ from bespeak.engine.records import (
     ItemsRecord,
     Record,
     SealedRecord,
+    TimeRecord,
     encode,
     open_event,
 )
@@ -109,6 +110,7 @@ class Ledger(Shown):
         self._keys = keyring.Keyring()
         self._feed = Feed()
         self._rng = rng
+        self._every = round(settings.engine.checkpoint_seconds * SECOND)
         self._offset: int = 0
         self._items: dict[str, Item | None] = {}
         self._quarantined = 0
@@ -290,6 +292,8 @@ class Ledger(Shown):
                 self._in_force(record.at, offset)  # what it changes was published when it was live
             case ErasureRecord():
                 pass  # what is erased is not read any more, and the checkpoint with this record is without it
+            case TimeRecord():
+                self.sequencer.pass_time(record.at)
             case _:
                 assert_never(record)
 
@@ -339,6 +343,7 @@ class Ledger(Shown):
         self.vault.load()
         self.sequencer.timers.clear()
         recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self._apply_row)
+        self.sequencer.worked = now  # the timers of whoever was here before
         self._offset = self.store.last_offset()
         self._dedupe.load(now)
         self._keys.load(self.store)
@@ -482,11 +487,6 @@ class Ledger(Shown):
         if self._undoing:
             return False
         return not self._dedupe.is_loaded or (not self._importing and self.sequencer.timers.next() <= self.clock.now())
-
-    @property
-    def _every(self) -> int:
-        """Microseconds from one checkpoint to the next."""
-        return round(self.settings.engine.checkpoint_seconds * SECOND)
 
     def _tick(self, now: Instant, due: Instant) -> Instant:
         """Work through what is due; returns when the next checkpoint is."""

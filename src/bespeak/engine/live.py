@@ -90,10 +90,6 @@ class LiveTable:
         profile = None if row is None else self._opened(row)
         return None if profile is None else self.get(profile.id)
 
-    def awake(self) -> Iterable[Profile]:
-        """Return the profiles in RAM."""
-        return self._profiles.values()
-
     def adopt(self, profile: Profile) -> None:
         """Take in a profile that the checkpoint does not hold yet in the form of today."""
         self._profiles[profile.id] = profile
@@ -198,6 +194,10 @@ class LiveTable:
         self.removed.clear()
         self._uncut, self._rows = set(), []
         self._owed, self._pay, self._waiting = set(), None, iter(())
+
+    def awake(self) -> Iterable[Profile]:
+        """Return the profiles in RAM: all that changed since the last checkpoint was written, and others."""
+        return self._profiles.values()
 
     def ids(self) -> tuple[ProfileId, ...]:
         """Return the id of every profile, in RAM or in the store."""

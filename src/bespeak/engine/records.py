@@ -115,7 +115,13 @@ class ErasureRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="rec
     at: Instant
 
 
-Record = SealedRecord | EventRecord | DefinitionRecord | ItemsRecord | ErasureRecord
+class TimeRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="t"):
+    """Everything that was due by `at` was worked through, before an event whose own arrival does not say so."""
+
+    at: Instant
+
+
+Record = SealedRecord | EventRecord | DefinitionRecord | ItemsRecord | ErasureRecord | TimeRecord
 
 _encoder = msgspec.msgpack.Encoder()
 _logged = msgspec.msgpack.Decoder(Logged)

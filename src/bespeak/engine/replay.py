@@ -221,9 +221,10 @@ def _profiles(live: Ledger, replayed: Ledger, at: Instant, watch: Watch, sizes: 
             there = ["nobody" if each is None else "somebody" for each in (one, other)]
             yield Difference("profile", profile_id, "", *there)
             continue
-        for change in live.registry.site.segments.advance(one, at, live.settings.profiles):
+        until = max(at, one.as_of, other.as_of)  # a clock that was set back was later before
+        for change in live.registry.site.segments.advance(one, until, live.settings.profiles):
             live.sequencer.sizes[change.segment] += 1 if change.entered else -1
-        replayed.registry.site.segments.advance(other, at, replayed.settings.profiles)
+        replayed.registry.site.segments.advance(other, until, replayed.settings.profiles)
         if encode_profile(one) != encode_profile(other):
             yield from _values("profile", profile_id, _plain(one), _plain(other))
         for segment_id in other.segments:

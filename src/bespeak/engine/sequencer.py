@@ -63,6 +63,8 @@ class Sequencer:
         Drafts of the profiles.
     aliases
         Profile ids that resolve to another.
+    worked
+        Up to when timers may have worked through flips that no record of the log says; 0 when they have not.
     plain
         Names of rows that a checkpoint older than keys has in clear, and the next one removes.
     """
@@ -81,6 +83,7 @@ class Sequencer:
         self.sizes: dict[str, int] = {}
         self.profiles = 0
         self._moved: list[Change] = []
+        self.worked: Instant = 0
         self._feeds = Feeds(())
         self._folding = Folding(self._feeds, catalog.item, settings.profiles)
 
@@ -196,10 +199,17 @@ class Sequencer:
                 self.timers.note(profile.id, profile.next_flip_at)
         return tuple(changes)
 
+    def pass_time(self, at: Instant) -> tuple[Change, ...]:
+        """Work through every flip that is due by `at`, as a record of the log says."""
+        changes = self.advance(at)
+        self.worked = 0
+        return changes
+
     def advance_profile(self, profile: Profile, now: Instant) -> tuple[Change, ...]:
         """Work through the flips of one profile that are due by `now`, and note its next one."""
         if profile.next_flip_at > now:
             return ()
+        self.worked = max(self.worked, now)
         changes = self.segments.advance(profile, now, self._settings.profiles)
         self.live.touch(profile.id)
         self.timers.note(profile.id, profile.next_flip_at)

@@ -34,6 +34,9 @@ from bespeak.testing.checks.store_model import Everything, Model, digest, everyt
 StoreCheck: TypeAlias = Callable[[StoreMaker], None]
 DurableStoreCheck: TypeAlias = Callable[[DurableStoreMaker], None]
 
+_FEW, _THOROUGH = 15, 500
+"""Histories tried, since each makes a store: a few, unless the profile of hypothesis asks for this many or more."""
+
 _REJECTED_MAX = 100_000
 """The most rejected things that a store keeps under its default settings."""
 
@@ -328,8 +331,10 @@ def check_readers_see_whole_commits_only(make: StoreMaker) -> None:
 
 def check_every_history_reads_as_plain_values(make: StoreMaker) -> None:
     """Whatever is committed, in whatever pieces, the store answers as plain dictionaries and lists would."""
+    asked = settings().max_examples
+    examples = asked if asked >= _THOROUGH else _FEW
 
-    @settings(max_examples=15, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.integers(0, 2**32), st.integers(1, 6))
     def law(seed: int, commits: int) -> None:
         rng = Random(seed)

@@ -1,0 +1,93 @@
+"""An engine that can die at any moment, and stores whose commits fail when they are told to.
+
+The engine keeps no time by itself: in a simulation the clock is moved by hand, and so are the timers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal, TypeAlias
+
+from bespeak.clock import HOUR
+from bespeak.engine import Engine
+from bespeak.errors import StoreError
+from bespeak.stores import Commit, MemoryStore, SqliteStore
+
+Trouble: TypeAlias = Literal["none", "lost", "unheard"]
+"""What happens to a commit: nothing; it fails and nothing is kept; it is kept, and nobody hears of it."""
+
+SEEN_HOURS = 48
+"""Digests of messages are dropped from the store when they are older than this, as a running engine does."""
+
+
+class FragileMemory(MemoryStore):
+    """A store in RAM that outlives the engines over it."""
+
+    trouble: Trouble = "none"
+
+    def commit(self, commit: Commit) -> None:
+        """Keep all of it, unless there is trouble."""
+        if self.trouble != "lost":
+            super().commit(commit)
+        _complain(self.trouble)
+
+    def close(self) -> None:
+        """Stay open: the next engine finds everything here."""
+
+
+class FragileSqlite(SqliteStore):
+    """A store on disk whose commits fail when they are told to."""
+
+    trouble: Trouble = "none"
+
+    def commit(self, commit: Commit) -> None:
+        """Keep all of it, unless there is trouble."""
+        if self.trouble != "lost":
+            super().commit(commit)
+        _complain(self.trouble)
+
+
+FragileStore: TypeAlias = FragileMemory | FragileSqlite
+
+
+def _complain(trouble: Trouble) -> None:
+    if trouble != "none":
+        raise StoreError(f"the simulation says: {trouble}")
+
+
+class MortalEngine(Engine):
+    """The real engine, but that its time is kept by hand, and that it can be killed."""
+
+    _doomed = False
+    _due = 0
+    _hour = 0
+
+    async def _keep_time(self) -> None:
+        """Keep no time: `tick` is called instead."""
+
+    async def tick(self) -> None:
+        """Do what the real one does ten times a second, and once an hour."""
+        now = self.clock.now()
+        self._due = self._tick(now, self._due or now)
+        if now // HOUR != self._hour:
+            self._hour = now // HOUR
+            await asyncio.to_thread(self.store.forget_seen, self._hour - SEEN_HOURS)
+
+    async def settle(self) -> None:
+        """Wait until everything taken so far is on disk."""
+        await self._on_disk()
+
+    def doom(self) -> None:
+        """Let no failed commit be undone any more: the process is about to be killed."""
+        self._doomed = True
+
+    def _undo(self, error: StoreError) -> None:
+        if not self._doomed:
+            super()._undo(error)
+
+    async def die(self) -> None:
+        """End as a killed process does: nothing more is written, nothing is closed."""
+        self.doom()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await asyncio.to_thread(writer.close)

@@ -1,0 +1,154 @@
+"""Timers run beside the log: where that could show in what comes next, the log says how far they were."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+
+from bespeak.clock import DAY, HOUR, MINUTE, SECOND, ManualClock, format_time
+from bespeak.decide import DecideRequest, SlotRequest
+from bespeak.engine import Definition, Engine, replay
+from bespeak.engine.records import TimeRecord, decode
+from bespeak.events import Event
+from bespeak.settings import EngineSettings, Settings
+from bespeak.stores import MemorySettings
+from bespeak.testing.world_fragile import FragileMemory, MortalEngine
+
+pytestmark = pytest.mark.anyio
+
+START = 1_780_000_000 * SECOND
+SETTINGS = Settings(store=MemorySettings(), engine=EngineSettings(checkpoint_seconds=3_600, models_seconds=3_600))
+SEEN = 'count("Product Viewed", last 2 days) >= 1'
+TWICE = 'count("Order Completed") >= 1'
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def opened(clock: ManualClock, store: FragileMemory) -> MortalEngine:
+    engine = MortalEngine.open(SETTINGS, clock=clock, rng=Random(1), store=store)
+    await engine.start()
+    return engine
+
+
+async def begun(clock: ManualClock, **conditions: str) -> tuple[MortalEngine, Any]:
+    engine = await opened(clock, FragileMemory())
+    key, _ = await engine.create_key("secret", "site")
+    await engine.apply(
+        [
+            Definition(kind="segments", id=name, body={"id": name, "condition": text})
+            for name, text in conditions.items()
+        ]
+    )
+    return engine, key
+
+
+async def send(engine: Engine, key: Any, name: str, at: int, message_id: str) -> None:
+    message = {"type": "track", "event": name, "anonymousId": "ada", "messageId": message_id}
+    body = json.dumps({"batch": [{**message, "timestamp": format_time(at)}]}).encode()
+    await engine.track(engine.parse(body, key=key), key)
+
+
+def said(engine: Engine) -> list[int]:
+    """Return the instants that the log says timers had come to."""
+    records = (record for row in engine.store.read(0) for _, record in decode(row, after=0))
+    return [record.at for record in records if isinstance(record, TimeRecord)]
+
+
+def since(engine: Engine, segment: str) -> int:
+    profile = engine.find("ada")
+    assert profile is not None
+    return profile.segments[segment].since
+
+
+async def test_history_that_is_imported_behind_a_window_that_has_closed_replays_as_it_fell() -> None:
+    clock = ManualClock(START)
+    engine, key = await begun(clock, seen=SEEN, twice=TWICE)
+    await send(engine, key, "Product Viewed", START, "m1")
+    clock.advance(5 * DAY)
+    await engine.tick()
+    assert engine.segment_sizes() == {"seen": 0, "twice": 0}
+    order = Event(
+        type="track",
+        name="Order Completed",
+        message_id="row-1",
+        time=START + DAY,
+        received=clock.now(),
+        anonymous_id="ada",
+        source="orders.csv",
+        signed=True,
+    )
+    await engine.import_events([order])
+    assert since(engine, "twice") == START + 2 * DAY, "not before the last time that anybody was asked"
+    assert said(engine) == [clock.now()]
+    assert replay(SETTINGS, engine.store, clock=clock).difference is None
+    await engine.import_events([order])
+    assert said(engine) == [clock.now()], "nothing has flipped since"
+    await engine.close()
+
+
+async def test_events_after_a_clock_was_set_back_replay_as_they_fell() -> None:
+    clock = ManualClock(START)
+    engine, key = await begun(clock, seen='count("Product Viewed", last 20 minutes) >= 1', twice=TWICE)
+    await send(engine, key, "Product Viewed", START, "m1")
+    clock.advance(HOUR)
+    await engine.tick()
+    assert engine.segment_sizes() == {"seen": 0, "twice": 0}
+    clock.advance(-50 * MINUTE)
+    await send(engine, key, "Order Completed", clock.now(), "m2")
+    assert since(engine, "twice") == START + 20 * MINUTE, "not before the last time that anybody was asked"
+    assert said(engine) == [START + HOUR]
+    found = replay(SETTINGS, engine.store, clock=clock)
+    assert found.difference is None
+    await engine.close()
+
+
+async def test_a_page_after_a_clock_was_set_back_replays_as_it_fell() -> None:
+    clock = ManualClock(START)
+    engine, key = await begun(
+        clock, seen='count("Product Viewed", last 20 minutes) >= 1', shown='count("Decision Made") >= 1'
+    )
+    await send(engine, key, "Product Viewed", START, "m1")
+    clock.advance(HOUR)
+    await engine.tick()
+    clock.advance(-50 * MINUTE)
+    engine.decide(DecideRequest(anonymous_id="ada", slots=(SlotRequest(id="home"),)), key=key)
+    await engine.settle()
+    assert since(engine, "shown") == START + 20 * MINUTE
+    assert replay(SETTINGS, engine.store, clock=clock).difference is None
+    await engine.close()
+
+
+async def test_a_replay_while_the_clock_is_set_back_compares_at_what_was_the_latest_moment() -> None:
+    clock = ManualClock(START)
+    engine, key = await begun(clock, seen='count("Product Viewed", last 20 minutes) >= 1')
+    await send(engine, key, "Product Viewed", START, "m1")
+    clock.advance(HOUR)
+    await engine.tick()
+    clock.advance(-50 * MINUTE)
+    await engine.close()
+    store = engine.store
+    assert isinstance(store, FragileMemory)
+    found = replay(SETTINGS, store, clock=clock)
+    assert (found.difference, found.checkpoint) == (None, found.offset)
+
+
+async def test_what_falls_due_while_the_machine_sleeps_flips_when_it_wakes() -> None:
+    """Its window ends beyond the hour that timers look ahead, and no checkpoint was written before the sleep."""
+    clock = ManualClock(START)
+    engine, key = await begun(clock, seen=SEEN)
+    await engine.tick()
+    await send(engine, key, "Product Viewed", START, "m1")
+    assert engine.segment_sizes() == {"seen": 1}
+    clock.advance(3 * DAY)
+    await engine.tick()
+    assert engine.segment_sizes() == {"seen": 0}
+    profile = engine.find("ada")
+    assert profile is not None
+    assert profile.as_of == START + 2 * DAY, "at its second"
+    await engine.close()
