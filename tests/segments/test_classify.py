@@ -59,11 +59,11 @@ class Town:
 
     def take(self, happened: Event) -> None:
         moves = self.segments.advance(self.profile, happened.time, SETTINGS)
-        facts = fold(self.profile, happened, self.folding)
+        folded = fold(self.profile, happened, self.folding)
         if self.fresh:
             moves += self.segments.classify_all(self.profile, happened.time, SETTINGS)
         else:
-            moves += self.segments.classify(self.profile, happened.name, happened.time, SETTINGS, facts=facts)
+            moves += self.segments.classify(self.profile, happened, folded, SETTINGS)
         self.fresh = False
         self.moves += [(move.at, move.segment, move.entered) for move in moves]
 
@@ -189,8 +189,9 @@ def test_events_in_any_order_move_people_and_no_flip_is_noted_too_late(
             compiled = town.segments.compiled(segment.id)
             assert compiled is not None
             true_flip = compiled.next_flip(View(town.profile, as_of, SETTINGS), as_of)
-            assert as_of < town.profile.flips.get(segment.id, NEVER) <= true_flip
-        assert town.profile.next_flip_at == min(town.profile.flips.values(), default=NEVER)
+            assert as_of < town.profile.flips.at(segment.id) <= true_flip
+        assert town.profile.next_flip_at == town.profile.flips.next == min(town.profile.flips.times, default=NEVER)
+        assert len(set(town.profile.flips.names)) == len(town.profile.flips.names)
 
 
 def test_moves_alternate_and_never_go_back_in_time() -> None:

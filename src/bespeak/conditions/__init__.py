@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from bespeak.conditions.after import AfterEvent, after_event
 from bespeak.conditions.aggregates import Feeds, Happening, State, key, merge
 from bespeak.conditions.answers import Visitor
 from bespeak.conditions.check import check
 from bespeak.conditions.compile import Compiled, Depends, compile_condition
 from bespeak.conditions.explain import Explanation
+from bespeak.conditions.families import Move
+from bespeak.conditions.flips import Flips
 from bespeak.conditions.items import bind, mask
 from bespeak.conditions.parser import parse
 from bespeak.conditions.printer import format_condition
@@ -29,6 +32,7 @@ from bespeak.conditions.tree import (
 from bespeak.conditions.wire import from_json, load, to_json
 
 __all__ = [
+    "AfterEvent",
     "Aggregate",
     "And",
     "Compare",
@@ -39,9 +43,11 @@ __all__ = [
     "Exists",
     "Explanation",
     "Feeds",
+    "Flips",
     "Happening",
     "In",
     "InSegment",
+    "Move",
     "Not",
     "Operand",
     "Or",
@@ -51,6 +57,7 @@ __all__ = [
     "State",
     "Value",
     "Visitor",
+    "after_event",
     "bind",
     "check",
     "compile_condition",

@@ -159,6 +159,11 @@ def sentence_function(condition: Condition) -> Sentence:
     return lambda visitor, at, holds: _sentence(findings(visitor, at, holds), holds=holds)
 
 
+def counted_sentence(aggregate: Aggregate, count: int) -> str:
+    """Say why of a condition that stands on one count alone, given what it is."""
+    return _shortened(f"{format_operand(aggregate)} is {count}")
+
+
 def _findings(condition: Condition) -> _Findings:
     match condition:
         case And():

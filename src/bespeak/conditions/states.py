@@ -84,14 +84,14 @@ def to_millionths(value: object) -> int | None:
     return None
 
 
-def add_event(states: dict[str, State], key: str) -> bool:
+def add_event(states: dict[str, State], key: str) -> Count:
     """Count one event for ever."""
     state = states.get(key)
     if isinstance(state, Count):
         state.n += 1
     else:
-        states[key] = Count(1)
-    return True
+        state = states[key] = Count(1)
+    return state
 
 
 def add_time(states: dict[str, State], key: str, time: Instant, span: Duration, keep: int) -> bool:

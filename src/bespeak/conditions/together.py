@@ -9,15 +9,17 @@ one is noted. No flip is ever noted too late, which is what keeps memberships ex
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 from operator import ge, gt
 from typing import Literal, TypeAlias, cast
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
-from bespeak.conditions.answers import READS, Answers, Visitor, answers_function, has_window, turn
+from bespeak.conditions.answers import READS, Answers, Holds, Visitor, answers_function, has_window, turn
 from bespeak.conditions.compile import Compiled
+from bespeak.conditions.families import Move, Turning, choosing, chosen_by_value, turning
+from bespeak.conditions.flips import Flips
 from bespeak.conditions.source import Source, as_test
 from bespeak.conditions.states import MILLIONTHS, Sums, Times
 from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Leaf, Not, Or, Path, Test
@@ -25,14 +27,8 @@ from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Leaf, No
 Direction: TypeAlias = Literal["in", "out", "both"]
 """Where one more event can lead: only into the condition, only out of it, or either way."""
 
-Move: TypeAlias = tuple[str, bool]
-"""Name of a condition, and whether it holds now."""
-
-Pass: TypeAlias = Callable[[Visitor, Instant, Container[str], dict[str, Instant]], tuple[list[Move], bool]]
-"""Ask all at an instant, given who holds so far and the noted flips, which are brought up to date.
-
-Returns who moved, and whether a flip was noted or taken away.
-"""
+Pass: TypeAlias = Callable[[Visitor, Instant, Mapping[str, object], Flips], list[Move]]
+"""Ask all at an instant, given who holds so far and the noted flips, which are brought up to date; returns who moved."""
 
 _SUM_MAX = 1_000_000_000
 """Up to here neighbouring millionths are different floats, so that one of them is the turn."""
@@ -55,74 +51,89 @@ def _leaf_direction(leaf: Leaf, event: str) -> Direction | None:
     test = as_test(leaf)
     if isinstance(test.operand, Path) or test.operand.event != event:
         return None
-    turns = turn(test)
+    turns = turn(test) if test.operand.kind == "count" else _turn_of_sum(test) if test.operand.within else None
     if turns is None:
         return "both"
     return "in" if turns[1] else "out"
 
 
-def together(asked: Iterable[tuple[str, Compiled, Direction]]) -> Pass:
-    """Build the pass that asks these conditions, each by its name, and each where its direction can lead."""
-    writer = _Writer()
+def together(asked: Iterable[tuple[str, Compiled, Direction]], *, anew: bool = False) -> Pass:
+    """Build the pass that asks these conditions, each by its name, and each where its direction can lead.
+
+    Where a direction is given, the answers were right before the event, and the event is in their states.
+
+    Parameters
+    ----------
+    anew
+        Whether no flips are noted when it is asked.
+    """
+    writer = _Writer("note" if anew else "by")
     for name, compiled, way in asked:
         writer.ask(name, compiled, way)
     return writer.build()
 
 
 class _Writer:
-    """Writes a pass: what is read by several stands at the top; each condition is a few lines below."""
+    """Writes a pass: what is read by several stands at the top, then a few lines for each condition."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Literal["note", "by"]) -> None:
         self._source = Source()
+        self._note = note
         self._top: list[str] = []
         self._lines: list[str] = []
         self._read: dict[str, str] = {}
         self._asked: list[tuple[str, Answers]] = []
         self._answers = 0
+        self._values: dict[str, tuple[Aggregate, list[tuple[str, frozenset[str], Holds]]]] = {}
 
     def build(self) -> Pass:
         """Return the pass."""
-        plain = _one_by_one(tuple(self._asked))
+        families = self._families()
         self._source.namespace.update(
             READS,
             Times=Times,
             Sums=Sums,
             NEVER=NEVER,
             NOTHING=(),
-            plain=plain,
+            plain=_one_by_one(tuple(self._asked)),
             bisect_left=bisect_left,
             accumulate=accumulate,
         )
-        top = ["state, get = visitor.state, visitor.get", *self._top, "moved, touched = [], False"]
-        lines = [*top, *self._lines, "return moved, touched"]
+        top = [f"state, get, {self._note}, moved = visitor.state, visitor.get, flips.{self._note}, []", *self._top]
+        lines = [*top, *families, *self._lines, "return moved"]
         return cast("Pass", self._source.steps("visitor, at, held, flips", lines))
 
     def ask(self, name: str, compiled: Compiled, way: Direction) -> None:
         """Write what asks one condition."""
         self._asked.append((name, compiled.answers))
         condition, here = compiled.condition, self._source.shared(name)
-        turns = _turns(condition)
         if not has_window(condition):
-            self._standing(name, condition, way)
-        elif turns is not None and way != "both":
-            self._one_way(name, *turns)
+            self._standing(name, compiled, way)
         else:
             holds, until, lines = self._answer(condition)
             self._lines += [
                 {"in": f"if {here} not in held:", "out": f"if {here} in held:", "both": "if True:"}[way],
                 *_indented(lines),
-                f" if {until} != NEVER: flips[{here}] = {until}; touched = True",
-                f" elif flips.pop({here}, None) is not None: touched = True",
-                f" if {holds} is not ({here} in held): moved.append(({here}, {holds}))",
+                f" if {until} != NEVER: {self._note}({here}, {until})",
+                f" if {holds} is not ({here} in held): moved.append(({here}, {holds}, None))",
             ]
 
-    def _moves(self, name: str, *, into: bool) -> str:
-        return f"moved.append({self._source.constant((name, into))})"
+    def _families(self) -> list[str]:
+        """Write what asks those that choose by one value."""
+        return [
+            f"{self._source.constant(chosen_by_value(members))}({self._value(aggregate)}, visitor, at, held, moved)"
+            for aggregate, members in self._values.values()
+        ]
 
-    def _standing(self, name: str, condition: Condition, way: Direction) -> None:
+    def _standing(self, name: str, compiled: Compiled, way: Direction) -> None:
         """Write a condition that only events and facts change."""
-        holds, here = self._source.expression(condition, self._leaf), self._source.shared(name)
-        enters, leaves = self._moves(name, into=True), self._moves(name, into=False)
+        chooses = choosing(compiled.condition)
+        if chooses is not None:
+            aggregate, texts = chooses
+            self._values.setdefault(key(aggregate), (aggregate, []))[1].append((name, texts, compiled.holds))
+            return
+        holds, here = self._source.expression(compiled.condition, self._leaf), self._source.shared(name)
+        enters, leaves = (f"moved.append({self._source.constant((name, into, None))})" for into in (True, False))
         if way == "in":
             self._lines.append(f"if {here} not in held and {holds}: {enters}")
         elif way == "out":
@@ -134,16 +145,6 @@ class _Writer:
                 f"elif {here} in held: {leaves}",
             ]
 
-    def _one_way(self, name: str, aggregate: Aggregate, least: int, reached: bool) -> None:  # noqa: FBT001
-        """Write a count that can only turn now; it turns back when the `least` newest event leaves its window."""
-        times, here = self._times(aggregate), self._source.shared(name)
-        within = self._source.shared(aggregate.within)
-        turned = f"n{times} >= {least} and (until := {times}[-{least}] + {within}) > at"
-        self._lines += [
-            f"if {turned} and {here} {'not in' if reached else 'in'} held:",
-            f" flips[{here}] = until; touched = True; {self._moves(name, into=reached)}",
-        ]
-
     def _answer(self, condition: Condition) -> tuple[str, str, list[str]]:
         """Write the answer of a condition with windows: the names of whether and until when, and the lines to them."""
         number = self._answers = self._answers + 1
@@ -151,7 +152,7 @@ class _Writer:
         turns = _turns(condition)
         match condition:
             case _ if turns is not None:
-                return holds, until, self._turning(holds, until, *turns)
+                return holds, until, self._turning(holds, until, turns)
             case And(parts):
                 return holds, until, self._group(holds, until, parts, every=True)
             case Or(parts):
@@ -163,8 +164,9 @@ class _Writer:
                 answer = self._source.constant(answers_function(condition))
                 return holds, until, [f"{holds}, {until} = {answer}(visitor, at)"]
 
-    def _turning(self, holds: str, until: str, aggregate: Aggregate, least: int, reached: bool) -> list[str]:  # noqa: FBT001
+    def _turning(self, holds: str, until: str, turns: Turning) -> list[str]:
         """Write a count or sum in a window: it has turned until the oldest of the newest that reach `least` leaves."""
+        aggregate, least, reached = turns.aggregate, turns.least, turns.reached
         within = self._source.shared(aggregate.within)
         if aggregate.kind == "count":
             times = self._times(aggregate)
@@ -253,40 +255,36 @@ def _indented(lines: Iterable[str]) -> list[str]:
     return [" " + line for line in lines]
 
 
-def _one_by_one(asked: tuple[tuple[str, Answers], ...]) -> Pass:
-    """Build the pass that asks each condition alone: for instants before the newest event."""
+def _one_by_one(asked: tuple[tuple[str, Answers], ...]) -> Callable[..., list[Move]]:
+    """Build what asks each condition alone: for instants before the newest event, and sums that may fall."""
 
-    def plain(
-        visitor: Visitor, at: Instant, held: Container[str], flips: dict[str, Instant]
-    ) -> tuple[list[Move], bool]:
+    def plain(visitor: Visitor, at: Instant, held: Mapping[str, object], flips: Flips) -> list[Move]:
         moved: list[Move] = []
         for name, answers in asked:
             holds, until = answers(visitor, at)
             if until != NEVER:
-                flips[name] = until
-            else:
-                flips.pop(name, None)
+                flips.by(name, until)
             if holds is not (name in held):
-                moved.append((name, holds))
-        return moved, True
+                moved.append((name, holds, None))
+        return moved
 
     return plain
 
 
-def _turns(condition: Condition) -> tuple[Aggregate, int, bool] | None:
-    """Return a windowed count or sum that turns at one number, that number, and what holds from there on; else None.
-
-    The number of a sum is in millionths, and more than zero.
-    """
+def _turns(condition: Condition) -> Turning | None:
+    """Return a windowed count or sum that turns at one number; else None. The number of a sum is in millionths."""
+    found = turning(condition)
+    if found is not None:
+        return found if found.aggregate.within is not None else None
     negated = isinstance(condition, Not)
     inner = condition.condition if isinstance(condition, Not) else condition
     if isinstance(inner, And | Or | Not):
         return None
     test = as_test(inner)
-    if not isinstance(test.operand, Aggregate) or test.operand.within is None:
+    turns = _turn_of_sum(test)
+    if turns is None or not isinstance(test.operand, Aggregate) or test.operand.within is None:
         return None
-    turns = turn(test) if test.operand.kind == "count" else _turn_of_sum(test)
-    return None if turns is None else (test.operand, turns[0], turns[1] is not negated)
+    return Turning(test.operand, turns[0], turns[1] is not negated)
 
 
 def _turn_of_sum(test: Test) -> tuple[int, bool] | None:

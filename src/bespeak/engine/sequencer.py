@@ -196,13 +196,13 @@ class Sequencer:
         if flip <= until:
             changes += self.segments.advance(profile, until, settings)
         never_asked = not profile.as_of
-        facts = fold(profile, event, self._folding)
+        folded = fold(profile, event, self._folding)
         self.models.learn(profile, event)
         at = max(profile.last_seen, event.time)
         if never_asked:
             changes += self.segments.classify_all(profile, at, settings)
         else:
-            changes += self.segments.classify(profile, event.name, at, settings, facts=facts)
+            changes += self.segments.classify(profile, event, folded, settings)
         self.live.touch(profile_id)
         if profile.next_flip_at != flip:
             self.timers.note(profile_id, profile.next_flip_at)

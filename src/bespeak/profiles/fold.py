@@ -11,9 +11,11 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
+import msgspec
+
 from bespeak.catalog import Item
 from bespeak.clock import Duration, Instant
-from bespeak.conditions.aggregates import Feeds
+from bespeak.conditions.aggregates import Fed, Feeds
 from bespeak.events import Event
 from bespeak.events.vocabulary import (
     CONSENT_UPDATED,
@@ -52,8 +54,15 @@ class Folding:
         self.halflife = settings.interest_halflife
 
 
-def fold(profile: Profile, event: Event, folding: Folding) -> bool:
-    """Take one event into the draft `profile`; says whether a trait or the consent may have changed.
+class Folded(msgspec.Struct, frozen=True, gc=False):
+    """What an event has changed: whether facts (traits, the identity, consent), and which states of aggregates."""
+
+    facts: bool
+    fed: Fed
+
+
+def fold(profile: Profile, event: Event, folding: Folding) -> Folded:
+    """Take one event into the draft `profile`; says what may have changed by it.
 
     An event older than the profile's newest by more than the allowed delay counts in 'ever' aggregates only; what it
     says about consent holds however late it is.
@@ -64,13 +73,13 @@ def fold(profile: Profile, event: Event, folding: Folding) -> bool:
         profile.first_seen = time
     if name in profile.counts or len(profile.counts) < folding.settings.names_max:
         profile.counts[name] = profile.counts.get(name, 0) + 1
-    folding.feeds.update(profile.aggregates, event, newest=newest, delay=folding.delay)
+    fed = folding.feeds.update(profile.aggregates, event, newest=newest, delay=folding.delay)
     facts = "consent" in event.context and _note_consent(profile, event)
     if time < newest - folding.delay:
         profile.late += 1
-        return facts
+        return Folded(facts, fed)
     if name in SILENT:
-        return facts
+        return Folded(facts, fed)
     if time > profile.last.get(name, 0) and name in profile.counts:
         profile.last[name] = time
     if event.type in _SAYS_TRAITS or "traits" in event.context:
@@ -82,7 +91,7 @@ def fold(profile: Profile, event: Event, folding: Folding) -> bool:
     _note_recent(profile, event, items, folding)
     if time > newest:
         profile.last_seen = time
-    return facts
+    return Folded(facts, fed)
 
 
 def _note_consent(profile: Profile, event: Event) -> bool:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from heapq import heapify, heappop, heappush
 
 import msgspec
 
 from bespeak.clock import NEVER, Instant
-from bespeak.conditions import Aggregate, Compiled, Direction, Pass, compile_condition, direction, together
+from bespeak.conditions import (
+    AfterEvent,
+    Aggregate,
+    Compiled,
+    Flips,
+    Move,
+    Pass,
+    after_event,
+    compile_condition,
+    together,
+)
 from bespeak.errors import DefinitionError
+from bespeak.events import Event
 from bespeak.ids import ProfileId
-from bespeak.profiles import PATHS, Membership, Profile, ProfileSettings, View
+from bespeak.profiles import PATHS, Folded, Membership, Profile, ProfileSettings, View
 from bespeak.segments.segment import MAX_SEGMENTS, Segment
 
 FLIPS_MAX = 100_000
@@ -20,6 +30,9 @@ FLIPS_MAX = 100_000
 
 FACTS = frozenset({"traits", "user_id", "known", "consent"})
 """Heads of paths that change only when the fold says so."""
+
+_OTHER = ""
+"""Stands for every event that no segment counts; no event is called so."""
 
 _FORBIDDEN = ("context", "item", "segments")
 
@@ -66,7 +79,7 @@ class Segments:
         self._volatile = frozenset(entry.id for entry in live if _heads(entry) - FACTS)
         self._by_facts = frozenset(entry.id for entry in live if _heads(entry) & FACTS)
         self._events = frozenset(name for entry in live for name in entry.compiled.depends.events)
-        self._passes: dict[tuple[str | None, bool], Pass] = {}
+        self._after: dict[tuple[str, bool], AfterEvent] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -90,35 +103,28 @@ class Segments:
         return None if entry is None else entry.compiled
 
     def classify(
-        self, profile: Profile, event_name: str, at: Instant, settings: ProfileSettings, *, facts: bool
+        self, profile: Profile, event: Event, folded: Folded, settings: ProfileSettings
     ) -> tuple[Change, ...]:
-        """Bring the memberships up to date after an event of this name was folded.
-
-        Parameters
-        ----------
-        facts
-            Whether a trait, the identity or the consent changed.
-        """
-        name = event_name if event_name in self._events else None
-        ask = self._passes.get((name, facts)) or self._pass(name, facts=facts)
-        at = profile.as_of = max(at, profile.as_of)
+        """Bring the memberships, right until now, up to date after an event was folded."""
+        name = event.name if event.name in self._events else _OTHER
+        ask = self._after.get((name, folded.facts)) or self._after_event(name, facts=folded.facts)
+        at = profile.as_of = max(event.time, profile.as_of)
         view = View(profile, at, settings)
-        moved, touched = ask(view, at, profile.segments, profile.flips)
-        if touched:
-            profile.next_flip_at = min(profile.flips.values(), default=NEVER)
-        return tuple(self._move(name, view, holds=holds) for name, holds in moved) if moved else ()
+        moved = ask(view, at, folded.fed, profile.segments, profile.flips)
+        profile.next_flip_at = profile.flips.next
+        return tuple([self._move(move, view) for move in moved]) if moved else ()
 
     def classify_all(self, profile: Profile, at: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
         """Bring every membership up to date: of a new profile, after a merge, and when definitions have changed."""
         at = profile.as_of = max(at, profile.as_of)
-        profile.flips = {}
+        profile.flips = Flips()
         view = View(profile, at, settings)
-        moved, _ = self._everything(view, at, profile.segments, profile.flips)
-        profile.next_flip_at = min(profile.flips.values(), default=NEVER)
+        moved = self._everything(view, at, profile.segments, profile.flips)
+        profile.next_flip_at = profile.flips.next
         gone = [segment_id for segment_id in profile.segments if segment_id not in self._all]
         for segment_id in gone:
             del profile.segments[segment_id]
-        return tuple(self._move(name, view, holds=holds) for name, holds in moved) + tuple(
+        return tuple([self._move(move, view) for move in moved]) + tuple(
             Change(profile.id, segment_id, entered=False, at=at, why="the segment was deleted") for segment_id in gone
         )
 
@@ -127,26 +133,21 @@ class Segments:
         if profile.next_flip_at > until:
             return ()
         flips, held = profile.flips, profile.segments
-        due = [(at, segment_id) for segment_id, at in flips.items() if at <= until]
-        heapify(due)
         changes: list[Change] = []
         view = View(profile, profile.as_of, settings)
         for _ in range(FLIPS_MAX):
-            if not due:
+            at = flips.next
+            if at > until:
                 break
-            at, segment_id = heappop(due)
             view.at = at
+            segment_id = flips.take()
             holds, later = self._all[segment_id].answers(view, at)
-            if later == NEVER:
-                del flips[segment_id]
-            else:
-                flips[segment_id] = later
-                if later <= until:
-                    heappush(due, (later, segment_id))
+            if later != NEVER:
+                flips.note(segment_id, later)
             if holds is not (segment_id in held):
-                changes.append(self._move(segment_id, view, holds=holds))
+                changes.append(self._move((segment_id, holds, None), view))
         profile.as_of = max(view.at, profile.as_of)
-        profile.next_flip_at = min(flips.values(), default=NEVER)
+        profile.next_flip_at = flips.next
         return tuple(changes)
 
     def members_at(self, segment_id: str, profiles: Iterable[Profile], at: Instant, settings: ProfileSettings) -> int:
@@ -156,33 +157,32 @@ class Segments:
 
     @cached_property
     def _everything(self) -> Pass:
-        return together((entry.id, entry.compiled, "both") for entry in self._all.values())
+        return together(((entry.id, entry.compiled, "both") for entry in self._all.values()), anew=True)
 
-    def _pass(self, event_name: str | None, *, facts: bool) -> Pass:
+    def _after_event(self, event_name: str, *, facts: bool) -> AfterEvent:
         """Build what is asked after an event of a name: first when there is one, since few names are ever seen.
 
-        Asked are the segments that count the event, in the direction in which it can lead; and, either way, those that
-        read what any event may change, and, after facts have changed, those that read facts.
+        Asked are the segments that count the event; and, whatever it is, those that read what any event may change,
+        and, after facts have changed, those that read facts.
         """
-        asked: list[tuple[str, Compiled, Direction]] = []
-        for entry in self._all.values():
-            way = None if event_name is None else direction(entry.compiled.condition, event_name)
-            if entry.id in self._volatile or (facts and entry.id in self._by_facts):
-                way = "both"
-            if way is not None:
-                asked.append((entry.id, entry.compiled, way))
-        self._passes[event_name, facts] = found = together(asked)
+        always = self._volatile | self._by_facts if facts else self._volatile
+        self._after[event_name, facts] = found = after_event(
+            event_name,
+            [(entry.id, entry.compiled) for entry in self._all.values() if entry.id not in always],
+            [(entry.id, entry.compiled) for entry in self._all.values() if entry.id in always],
+        )
         return found
 
-    def _move(self, segment_id: str, view: View, *, holds: bool) -> Change:
+    def _move(self, move: Move, view: View) -> Change:
         """Note who entered or left, and why."""
+        segment_id, holds, why = move
         entry, profile, at = self._all[segment_id], view.profile, view.at
-        why = entry.sentence(view, at, holds)
+        why = why or entry.sentence(view, at, holds)
         if holds:
             profile.segments[segment_id] = Membership(at, entry.version, why)
         else:
             del profile.segments[segment_id]
-        return Change(profile.id, segment_id, entered=holds, at=at, why=why)
+        return Change(profile.id, segment_id, holds, at, why)
 
 
 def _heads(entry: _Live) -> frozenset[str]:

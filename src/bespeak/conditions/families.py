@@ -1,0 +1,153 @@
+"""Families: conditions that stand on one state and differ in a number or a value, decided together.
+
+One more event makes a count one more. So it can turn those only that ask for just as many as their windows now hold:
+all others of the family, be they hundreds, need no look. Of conditions that ask for different values of one property
+only those of the value that is there now can hold, and a dictionary knows them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias, TypeVar, cast
+
+import msgspec
+
+from bespeak.clock import NEVER, Duration, Instant
+from bespeak.conditions.answers import Holds, Visitor, turn
+from bespeak.conditions.source import as_test
+from bespeak.conditions.tree import Aggregate, And, Compare, Condition, In, Leaf, Not, Or
+
+Move: TypeAlias = tuple[str, bool, str | None]
+"""Name of a condition, whether it holds now, and the sentence that says why, where it is known already."""
+
+AskValue: TypeAlias = Callable[[object, Visitor, Instant, Mapping[str, object], list[Move]], None]
+"""Given the value that is there now, and who holds so far: note who moves."""
+
+T = TypeVar("T")
+
+
+class Turning(msgspec.Struct, frozen=True):
+    """A condition that is one count against one number: it is `reached` from `least` (1 or more) on up."""
+
+    aggregate: Aggregate
+    least: int
+    reached: bool
+
+
+def turning(condition: Condition) -> Turning | None:
+    """Return a (checked) condition as a count that turns at one number; None where it is something else."""
+    if isinstance(condition, Not):
+        found = turning(condition.condition)
+        return None if found is None else Turning(found.aggregate, found.least, not found.reached)
+    if isinstance(condition, And | Or):
+        return None
+    return turning_leaf(condition)
+
+
+def turning_leaf(leaf: Leaf) -> Turning | None:
+    """Return a leaf as a count that turns at one number; None where it is something else."""
+    test = as_test(leaf)
+    turns = turn(test)
+    return Turning(test.operand, *turns) if turns is not None and isinstance(test.operand, Aggregate) else None
+
+
+def turned_in_windows(
+    members: Iterable[tuple[T, int, Duration]],
+) -> Callable[[list[Instant], Instant], Iterable[tuple[T, Instant]]]:
+    """Build what says which counts in windows one more time has turned, and when each turns back.
+
+    The answer may hold some that had turned before, where the time that was added is not the newest.
+
+    Parameters
+    ----------
+    members
+        The number that each asks for (1 or more), and its window.
+
+    Examples
+    --------
+    >>> turned = turned_in_windows([("keen", 2, 30), ("avid", 3, 60), ("fan", 3, 90)])
+    >>> turned([20, 80, 100], 100)
+    [('keen', 110), ('fan', 110)]
+    >>> turned([20, 80, 100, 101], 101)
+    [('avid', 140)]
+    """
+    by_count: dict[int, list[tuple[Duration, T]]] = {}
+    for member, least, within in members:
+        by_count.setdefault(least, []).append((within, member))
+    windows = [within for group in by_count.values() for within, _ in group]
+    shortest, longest, most = min(windows, default=0), max(windows, default=0), max(by_count, default=0)
+    groups: dict[int, tuple[list[Duration], list[T]]] = {}
+    for least, group in by_count.items():
+        group.sort(key=lambda one: one[0])
+        groups[least] = [within for within, _ in group], [member for _, member in group]
+
+    def turned(times: list[Instant], at: Instant) -> Iterable[tuple[T, Instant]]:
+        total = len(times)
+        if total > most and times[~most] + shortest > at:
+            return ()  # the shortest window holds more than anybody asks for, and did before
+        found: list[tuple[T, Instant]] = []
+        count = total - bisect_right(times, at - shortest) or 1
+        while count <= total and count <= most and (oldest := times[-count]) + longest > at:
+            if count in groups:
+                windows, members = groups[count]
+                first = bisect_right(windows, at - oldest)
+                last = bisect_right(windows, at - times[~count]) if count < total else len(windows)
+                found += [(members[place], oldest + windows[place]) for place in range(first, last)]
+            count += 1
+        return found
+
+    return turned
+
+
+def turned_for_ever(members: Iterable[tuple[T, int]]) -> Callable[[int], Iterable[tuple[T, Instant]]]:
+    """Build what says which counts without a window, by the number that each asks for, one more event has turned."""
+    by_count: dict[int, list[tuple[T, Instant]]] = {}
+    for member, least in members:
+        by_count.setdefault(least, []).append((member, NEVER))
+    return lambda count: by_count.get(count, ())
+
+
+def choosing(condition: Condition) -> tuple[Aggregate, frozenset[str]] | None:
+    """Return the last value that a (checked) condition stands on, and the texts of which it must be one; else None.
+
+    The value has no window: it changes by events only.
+    """
+    for part in condition.all if isinstance(condition, And) else (condition,):
+        if not isinstance(part, Compare | In) or not isinstance(part.operand, Aggregate):
+            continue
+        values = part.values if isinstance(part, In) else (part.value,) if part.op == "=" else ()
+        texts = frozenset(value for value in values if isinstance(value, str))
+        if part.operand.kind == "last" and part.operand.within is None and texts and len(texts) == len(values):
+            return part.operand, texts
+    return None
+
+
+def chosen_by_value(members: Iterable[tuple[str, frozenset[str], Holds]]) -> AskValue:
+    """Build what asks conditions that choose by one value: the name of each, its texts, and whether all of it holds.
+
+    Those of another value do not hold.
+    """
+    by_text: dict[str, list[tuple[str, Holds]]] = {}
+    for name, texts, holds in members:
+        for text in texts:
+            by_text.setdefault(text, []).append((name, holds))
+    names = frozenset(name for group in by_text.values() for name, _ in group)
+
+    def ask(value: object, visitor: Visitor, at: Instant, held: Mapping[str, object], moved: list[Move]) -> None:
+        chosen = by_text.get(value, ()) if isinstance(value, str) else _of_any(by_text, value)
+        for name, holds in chosen:
+            if (now := holds(visitor, at)) is not (name in held):
+                moved.append((name, now, None))
+        if not held.keys().isdisjoint(names):
+            still = {name for name, _ in chosen}
+            moved += [(name, False, None) for name in held if name in names and name not in still]
+
+    return ask
+
+
+def _of_any(by_text: Mapping[str, list[tuple[str, Holds]]], value: object) -> Iterable[tuple[str, Holds]]:
+    """Return those that a list chooses, by any of its elements, each once."""
+    elements = cast("Iterable[object]", value) if isinstance(value, list | tuple) else ()
+    texts = [element for element in elements if isinstance(element, str)]
+    return {name: (name, holds) for text in texts for name, holds in by_text.get(text, ())}.values()
