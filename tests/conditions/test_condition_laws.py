@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bespeak.clock import MILLISECOND, NEVER
 from bespeak.conditions import (
+    AfterEvent,
     Aggregate,
     And,
     Compare,
@@ -25,7 +26,6 @@ from bespeak.conditions import (
     Path,
     Performed,
     State,
-    after_event,
     bind,
     check,
     compile_condition,
@@ -424,7 +424,7 @@ def test_asking_only_what_an_event_turns_keeps_everybody_right(several, person, 
     """After each event, in any order of arrival, and at each flip: who is held is who holds, and no flip is too late."""
     asked = {f"c{number}": compile_condition(one) for number, one in enumerate(several)}
     feeds = Feeds(aggregate for one in asked.values() for aggregate in one.depends.aggregates)
-    after = {name: after_event(name, asked.items(), ()) for name in EVENTS}
+    after = {name: AfterEvent(name, asked.items(), ()) for name in EVENTS}
     everybody = Person(person)
     held, flips, at, newest, taken = {}, Flips(), 0, 0, []
     first = together(((name, one, "both") for name, one in asked.items()), anew=True)
@@ -445,7 +445,7 @@ def test_asking_only_what_an_event_turns_keeps_everybody_right(several, person, 
         fed = feeds.update(everybody.states, event, newest=newest, delay=LONG)
         taken.append(event)
         newest = max(newest, event.time)
-        for name, holds, why in after[event.name](everybody, at, fed, held, flips):
+        for name, holds, why in after[event.name].ask(everybody, at, fed, held, flips):
             assert (name in held) is not holds
             assert why is None or why == asked[name].sentence(everybody, at, holds)
             move(held, name, holds)

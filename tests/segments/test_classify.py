@@ -61,7 +61,7 @@ class Town:
         moves = self.segments.advance(self.profile, happened.time, SETTINGS)
         folded = fold(self.profile, happened, self.folding)
         if self.fresh:
-            moves += self.segments.classify_all(self.profile, happened.time, SETTINGS)
+            moves += self.segments.welcome(self.profile, happened, folded, SETTINGS)
         else:
             moves += self.segments.classify(self.profile, happened, folded, SETTINGS)
         self.fresh = False

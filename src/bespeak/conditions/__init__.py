@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bespeak.conditions.after import AfterEvent, after_event
-from bespeak.conditions.aggregates import Feeds, Happening, State, key, merge
+from bespeak.conditions.after import AfterEvent
+from bespeak.conditions.aggregates import Fed, Feeds, Happening, State, key, merge
 from bespeak.conditions.answers import Visitor
 from bespeak.conditions.check import check
 from bespeak.conditions.compile import Compiled, Depends, compile_condition
@@ -42,6 +42,7 @@ __all__ = [
     "Direction",
     "Exists",
     "Explanation",
+    "Fed",
     "Feeds",
     "Flips",
     "Happening",
@@ -57,7 +58,6 @@ __all__ = [
     "State",
     "Value",
     "Visitor",
-    "after_event",
     "bind",
     "check",
     "compile_condition",

@@ -14,22 +14,23 @@ from typing import TypeAlias, cast
 import msgspec
 
 from bespeak.clock import NEVER, Duration, Instant
-from bespeak.conditions.aggregates import State, key
+from bespeak.conditions.aggregates import Fed, State, key
 from bespeak.conditions.answers import Visitor
 from bespeak.conditions.compile import Compiled
 from bespeak.conditions.explain import counted_sentence
-from bespeak.conditions.families import Move, turned_for_ever, turned_in_windows, turning, turning_leaf
+from bespeak.conditions.families import (
+    Move,
+    reached_by_sums,
+    turned_for_ever,
+    turned_in_windows,
+    turning,
+    turning_leaf,
+)
 from bespeak.conditions.flips import Flips
 from bespeak.conditions.source import as_test
-from bespeak.conditions.states import Count, Times
+from bespeak.conditions.states import Count, Sums, Times
 from bespeak.conditions.together import Direction, Pass, direction, together
 from bespeak.conditions.tree import Aggregate, And, Condition, Leaf, Not, Or
-
-AfterEvent: TypeAlias = Callable[[Visitor, Instant, Mapping[str, State], Mapping[str, object], Flips], list[Move]]
-"""Ask at an instant, given the states that the event fed, who held before it, and the noted flips.
-
-Returns who moved; the flips are brought up to date.
-"""
 
 Named: TypeAlias = tuple[str, Compiled]
 
@@ -40,16 +41,20 @@ _Turned: TypeAlias = Callable[[State, Instant], Iterable[tuple[_Member, Instant]
 
 
 class _Standing(msgspec.Struct):
-    """What stands on one state, each once: counts by number and window, and what is asked whatever the state holds."""
+    """What stands on one state, each once: figures by number and window, and what is asked whatever the state holds.
 
-    in_windows: dict[tuple[_Member, int, Duration], None] = {}
+    `everybody` are the conditions behind the figures.
+    """
+
+    counts: dict[tuple[_Member, int, Duration], None] = {}
     for_ever: dict[tuple[_Member, int], None] = {}
+    sums: dict[tuple[_Member, int, Duration], None] = {}
     asked: dict[_Member, None] = {}
     everybody: dict[str, Compiled] = {}
 
 
-def after_event(event: str, conditions: Iterable[Named], always: Iterable[Named]) -> AfterEvent:
-    """Build what is asked after an event of a name.
+class AfterEvent:
+    """What is asked after an event of a name.
 
     Parameters
     ----------
@@ -58,18 +63,49 @@ def after_event(event: str, conditions: Iterable[Named], always: Iterable[Named]
     always
         Those that are asked whatever it has fed.
     """
-    groups: dict[object, list[tuple[str, Compiled, Direction]]] = {}
-    for name, compiled in conditions:
-        way = direction(compiled.condition, event)
-        if way is not None:
-            leaves = _leaves(compiled.condition, event)
-            asked_by = frozenset(key(operand) for leaf, operand in leaves if turning_leaf(leaf) is None)
-            groups.setdefault(asked_by or name, []).append((name, compiled, way))
-    standing: dict[str, _Standing] = {}
-    for group in groups.values():
-        _stand(standing, group, event)
-    asked: list[tuple[str, Compiled, Direction]] = [(name, compiled, "both") for name, compiled in always]
-    return _ask({state: _turned(found) for state, found in standing.items()}, together(asked) if asked else None)
+
+    __slots__ = ("_always", "_turned")
+
+    def __init__(self, event: str, conditions: Iterable[Named], always: Iterable[Named]) -> None:
+        groups: dict[object, list[tuple[str, Compiled, Direction]]] = {}
+        for name, compiled in conditions:
+            way = direction(compiled.condition, event)
+            if way is not None:
+                leaves = _leaves(compiled.condition, event)
+                alone = turning(compiled.condition) is not None
+                asked_by = frozenset(key(operand) for leaf, operand in leaves if not alone and not _turns(leaf))
+                groups.setdefault(asked_by or name, []).append((name, compiled, way))
+        standing: dict[str, _Standing] = {}
+        for group in groups.values():
+            _stand(standing, group, event)
+        self._turned = {state: _turned(found) for state, found in standing.items()}
+        asked: list[tuple[str, Compiled, Direction]] = [(name, compiled, "both") for name, compiled in always]
+        self._always = together(asked) if asked else None
+
+    def concerns(self, fed: Fed) -> bool:
+        """Say whether anything is to be asked after an event that fed these states."""
+        return bool(fed) or self._always is not None
+
+    def ask(self, visitor: Visitor, at: Instant, fed: Fed, held: Mapping[str, object], flips: Flips) -> list[Move]:
+        """Ask at an instant, given what the event fed, who held before it, and the noted flips; returns who moved.
+
+        The flips are brought up to date.
+        """
+        moved = self._always(visitor, at, held, flips) if self._always is not None else []
+        asked: dict[Pass, None] = {}
+        turned = self._turned
+        for state, value in fed.items():
+            if state in turned:
+                for member, until in turned[state](value, at):
+                    if not isinstance(member, tuple):
+                        asked[member] = None
+                    elif (member[0] in held) is not member[1]:
+                        moved.append(member)
+                        if until != NEVER:
+                            flips.note(member[0], until)
+        for each in asked:
+            moved += each(visitor, at, held, flips)
+        return moved
 
 
 def _leaves(condition: Condition, event: str) -> Iterator[tuple[Leaf, Aggregate]]:
@@ -86,66 +122,60 @@ def _leaves(condition: Condition, event: str) -> Iterator[tuple[Leaf, Aggregate]
                 yield leaf, operand
 
 
+def _turns(leaf: Leaf) -> bool:
+    """Say whether one more event turns a leaf at one number or leaves it as it is: so do counts."""
+    found = turning_leaf(leaf)
+    return found is not None and found.aggregate.kind == "count"
+
+
 def _stand(standing: dict[str, _Standing], group: list[tuple[str, Compiled, Direction]], event: str) -> None:
     """Note a condition, or a group that is asked together, at each state that it stands on."""
     name, first, _ = group[0]
     alone = turning(first.condition)
     member: _Member = together(group)
     if alone is not None:
-        member = (name, alone.reached, counted_sentence(alone.aggregate, alone.least))
+        why = counted_sentence(alone.aggregate, alone.least) if alone.aggregate.kind == "count" else None
+        member = (name, alone.reached, why)
     for each, compiled, _ in group:
         for leaf, operand in _leaves(compiled.condition, event):
             found, turns = standing.setdefault(key(operand), _Standing()), turning_leaf(leaf)
-            if turns is None:
+            if turns is None or not (alone or _turns(leaf)):
                 found.asked[member] = None
                 continue
             found.everybody[each] = compiled
             if operand.within is None:
                 found.for_ever[member, turns.least] = None
+            elif operand.kind == "sum":
+                found.sums[member, turns.least, operand.within] = None
             else:
-                found.in_windows[member, turns.least, operand.within] = None
+                found.counts[member, turns.least, operand.within] = None
 
 
 def _turned(standing: _Standing) -> _Turned:
     """Build what says which members are moved or asked, given the state as it is now."""
     asked = [(member, NEVER) for member in standing.asked]
     everybody = together((name, compiled, "both") for name, compiled in standing.everybody.items())
-    in_windows, for_ever = turned_in_windows(standing.in_windows), turned_for_ever(standing.for_ever)
+    all_asked: list[tuple[_Member, Instant]] = [(everybody, NEVER), *asked]
+    turned, for_ever = turned_in_windows(standing.counts), turned_for_ever(standing.for_ever)
+    reached = reached_by_sums(standing.sums)
 
-    def windowed(state: State, at: Instant) -> Iterable[tuple[_Member, Instant]]:
+    def counts(state: State, at: Instant) -> Iterable[tuple[_Member, Instant]]:
         times = cast("Times", state).times
         if times[-1] > at:
-            return [(everybody, NEVER), *asked]  # at an instant before the newest event windows may turn by themselves
-        turned = in_windows(times, at)
-        return [*turned, *asked] if asked else turned
+            return all_asked  # before its newest event a window may turn by itself
+        return [*turned(times, at), *asked] if asked else turned(times, at)
 
-    def counted(state: State, _at: Instant) -> Iterable[tuple[_Member, Instant]]:
-        turned = for_ever(cast("Count", state).n)
-        return [*turned, *asked] if asked else turned
+    def sums(state: State, at: Instant) -> Iterable[tuple[_Member, Instant]]:
+        times, amounts = cast("Sums", state).times, cast("Sums", state).amounts
+        if times[-1] > at or min(amounts) < 0:
+            return all_asked
+        return [*reached(times, amounts, at), *asked] if asked else reached(times, amounts, at)
 
-    if standing.in_windows:
-        return windowed
-    return counted if standing.for_ever else lambda _state, _at: asked
+    def counts_for_ever(state: State, _at: Instant) -> Iterable[tuple[_Member, Instant]]:
+        return [*for_ever(cast("Count", state).n), *asked]
 
-
-def _ask(turned: Mapping[str, _Turned], always: Pass | None) -> AfterEvent:
-    def ask(
-        visitor: Visitor, at: Instant, fed: Mapping[str, State], held: Mapping[str, object], flips: Flips
-    ) -> list[Move]:
-        moved = always(visitor, at, held, flips) if always is not None else []
-        passes: dict[Pass, None] = {}
-        for state, value in fed.items():
-            if state not in turned:
-                continue
-            for member, until in turned[state](value, at):
-                if not isinstance(member, tuple):
-                    passes[member] = None
-                elif (member[0] in held) is not member[1]:
-                    moved.append(member)
-                    if until != NEVER:
-                        flips.note(member[0], until)
-        for each in passes:
-            moved += each(visitor, at, held, flips)
-        return moved
-
-    return ask
+    if standing.counts:
+        return counts
+    if standing.sums:
+        return sums
+    return counts_for_ever if standing.for_ever else lambda _state, _at: asked

@@ -7,8 +7,10 @@ only those of the value that is there now can hold, and a dictionary knows them.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
+from operator import ge, gt
 from typing import TypeAlias, TypeVar, cast
 
 import msgspec
@@ -16,7 +18,8 @@ import msgspec
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.answers import Holds, Visitor, turn
 from bespeak.conditions.source import as_test
-from bespeak.conditions.tree import Aggregate, And, Compare, Condition, In, Leaf, Not, Or
+from bespeak.conditions.states import MILLIONTHS
+from bespeak.conditions.tree import Aggregate, And, Compare, Condition, In, Leaf, Not, Or, Test
 
 Move: TypeAlias = tuple[str, bool, str | None]
 """Name of a condition, whether it holds now, and the sentence that says why, where it is known already."""
@@ -26,9 +29,15 @@ AskValue: TypeAlias = Callable[[object, Visitor, Instant, Mapping[str, object], 
 
 T = TypeVar("T")
 
+_SUM_MAX = 1_000_000_000
+"""Up to here neighbouring millionths are different floats, so that one of them is the turn."""
+
 
 class Turning(msgspec.Struct, frozen=True):
-    """A condition that is one count against one number: it is `reached` from `least` (1 or more) on up."""
+    """A count, or a sum in a window, against one number: it is `reached` from `least` on up, and else not.
+
+    `least` is 1 or more; that of a sum is in millionths, and exact as long as no amount is below zero.
+    """
 
     aggregate: Aggregate
     least: int
@@ -36,7 +45,7 @@ class Turning(msgspec.Struct, frozen=True):
 
 
 def turning(condition: Condition) -> Turning | None:
-    """Return a (checked) condition as a count that turns at one number; None where it is something else."""
+    """Return a (checked) condition as a figure that turns at one number; None where it is something else."""
     if isinstance(condition, Not):
         found = turning(condition.condition)
         return None if found is None else Turning(found.aggregate, found.least, not found.reached)
@@ -46,10 +55,27 @@ def turning(condition: Condition) -> Turning | None:
 
 
 def turning_leaf(leaf: Leaf) -> Turning | None:
-    """Return a leaf as a count that turns at one number; None where it is something else."""
+    """Return a leaf as a figure that turns at one number; None where it is something else."""
     test = as_test(leaf)
-    turns = turn(test)
-    return Turning(test.operand, *turns) if turns is not None and isinstance(test.operand, Aggregate) else None
+    if not isinstance(test.operand, Aggregate):
+        return None
+    turns = turn(test) if test.operand.kind == "count" else _turn_of_sum(test, test.operand)
+    return None if turns is None else Turning(test.operand, *turns)
+
+
+def _turn_of_sum(test: Test, total: Aggregate) -> tuple[int, bool] | None:
+    if not isinstance(test, Compare) or total.kind != "sum" or total.within is None:
+        return None
+    value = test.value
+    if test.op in {"=", "!="} or isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 <= value <= _SUM_MAX:
+        return None
+    passes = ge if test.op in {">=", "<"} else gt
+    least = int(value * MILLIONTHS) - 1
+    while not passes(least / MILLIONTHS, value):
+        least += 1
+    return (least, test.op in {">", ">="}) if least > 0 else None
 
 
 def turned_in_windows(
@@ -106,6 +132,40 @@ def turned_for_ever(members: Iterable[tuple[T, int]]) -> Callable[[int], Iterabl
     for member, least in members:
         by_count.setdefault(least, []).append((member, NEVER))
     return lambda count: by_count.get(count, ())
+
+
+def reached_by_sums(
+    members: Iterable[tuple[T, int, Duration]],
+) -> Callable[[list[Instant], list[int], Instant], Iterable[tuple[T, Instant]]]:
+    """Build what says which sums in windows, of amounts that are 0 or more, are reached, and when each turns back.
+
+    Parameters
+    ----------
+    members
+        The number of millionths that each asks for (1 or more), and its window.
+
+    Examples
+    --------
+    >>> reached = reached_by_sums([("buyers", 50, 30), ("patrons", 200, 90), ("savers", 60, 5)])
+    >>> reached([20, 80, 100], [100, 20, 40], 100)
+    [('buyers', 110)]
+    """
+    ordered = sorted(members, key=lambda one: one[1])
+
+    def reached(times: list[Instant], amounts: list[int], at: Instant) -> Iterable[tuple[T, Instant]]:
+        if not ordered or sum(amounts) < ordered[0][1]:
+            return ()
+        found: list[tuple[T, Instant]] = []
+        newest = list(accumulate(reversed(amounts)))
+        for member, least, within in ordered:
+            if least > newest[-1]:
+                break
+            until = times[~bisect_left(newest, least)] + within
+            if until > at:
+                found.append((member, until))
+        return found
+
+    return reached
 
 
 def choosing(condition: Condition) -> tuple[Aggregate, frozenset[str]] | None:

@@ -11,27 +11,23 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
-from operator import ge, gt
 from typing import Literal, TypeAlias, cast
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
-from bespeak.conditions.answers import READS, Answers, Holds, Visitor, answers_function, has_window, turn
+from bespeak.conditions.answers import READS, Answers, Holds, Visitor, answers_function, has_window
 from bespeak.conditions.compile import Compiled
-from bespeak.conditions.families import Move, Turning, choosing, chosen_by_value, turning
+from bespeak.conditions.families import Move, Turning, choosing, chosen_by_value, turning, turning_leaf
 from bespeak.conditions.flips import Flips
 from bespeak.conditions.source import Source, as_test
-from bespeak.conditions.states import MILLIONTHS, Sums, Times
-from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Leaf, Not, Or, Path, Test
+from bespeak.conditions.states import Sums, Times
+from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Leaf, Not, Or, Path
 
 Direction: TypeAlias = Literal["in", "out", "both"]
 """Where one more event can lead: only into the condition, only out of it, or either way."""
 
 Pass: TypeAlias = Callable[[Visitor, Instant, Mapping[str, object], Flips], list[Move]]
 """Ask all at an instant, given who holds so far and the noted flips, which are brought up to date; returns who moved."""
-
-_SUM_MAX = 1_000_000_000
-"""Up to here neighbouring millionths are different floats, so that one of them is the turn."""
 
 
 def direction(condition: Condition, event: str) -> Direction | None:
@@ -48,13 +44,13 @@ def direction(condition: Condition, event: str) -> Direction | None:
 
 
 def _leaf_direction(leaf: Leaf, event: str) -> Direction | None:
-    test = as_test(leaf)
-    if isinstance(test.operand, Path) or test.operand.event != event:
+    operand = as_test(leaf).operand
+    if isinstance(operand, Path) or operand.event != event:
         return None
-    turns = turn(test) if test.operand.kind == "count" else _turn_of_sum(test) if test.operand.within else None
+    turns = turning_leaf(leaf)
     if turns is None:
         return "both"
-    return "in" if turns[1] else "out"
+    return "in" if turns.reached else "out"
 
 
 def together(asked: Iterable[tuple[str, Compiled, Direction]], *, anew: bool = False) -> Pass:
@@ -149,9 +145,9 @@ class _Writer:
         """Write the answer of a condition with windows: the names of whether and until when, and the lines to them."""
         number = self._answers = self._answers + 1
         holds, until = f"h{number}", f"u{number}"
-        turns = _turns(condition)
+        turns = turning(condition)
         match condition:
-            case _ if turns is not None:
+            case _ if turns is not None and turns.aggregate.within is not None:
                 return holds, until, self._turning(holds, until, turns)
             case And(parts):
                 return holds, until, self._group(holds, until, parts, every=True)
@@ -269,34 +265,3 @@ def _one_by_one(asked: tuple[tuple[str, Answers], ...]) -> Callable[..., list[Mo
         return moved
 
     return plain
-
-
-def _turns(condition: Condition) -> Turning | None:
-    """Return a windowed count or sum that turns at one number; else None. The number of a sum is in millionths."""
-    found = turning(condition)
-    if found is not None:
-        return found if found.aggregate.within is not None else None
-    negated = isinstance(condition, Not)
-    inner = condition.condition if isinstance(condition, Not) else condition
-    if isinstance(inner, And | Or | Not):
-        return None
-    test = as_test(inner)
-    turns = _turn_of_sum(test)
-    if turns is None or not isinstance(test.operand, Aggregate) or test.operand.within is None:
-        return None
-    return Turning(test.operand, turns[0], turns[1] is not negated)
-
-
-def _turn_of_sum(test: Test) -> tuple[int, bool] | None:
-    if not isinstance(test, Compare) or not isinstance(test.operand, Aggregate) or test.operand.kind != "sum":
-        return None
-    value = test.value
-    if test.op in {"=", "!="} or isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if not 0 <= value <= _SUM_MAX:
-        return None
-    passes = ge if test.op in {">=", "<"} else gt
-    least = int(value * MILLIONTHS) - 1
-    while not passes(least / MILLIONTHS, value):
-        least += 1
-    return (least, test.op in {">", ">="}) if least > 0 else None

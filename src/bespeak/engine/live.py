@@ -60,9 +60,11 @@ class LiveTable:
 
     def get(self, profile_id: ProfileId) -> Profile | None:
         """Return a profile, from RAM or the store."""
-        profile = self.find(profile_id)
-        if profile is not None:
-            self._profiles[profile_id] = profile
+        profile = self._profiles.get(profile_id)
+        if profile is None:
+            profile = self.find(profile_id)
+            if profile is not None:
+                self._profiles[profile_id] = profile
         return profile
 
     def find(self, profile_id: ProfileId) -> Profile | None:

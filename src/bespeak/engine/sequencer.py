@@ -102,6 +102,7 @@ class Sequencer:
         self._store = store
         self._vault = vault
         self._settings = settings
+        self._profile_settings = settings.profiles
         self.catalog = catalog
         self.models = models
         self.live = LiveTable(store, vault, bound=settings.profiles.live_max)
@@ -185,25 +186,25 @@ class Sequencer:
         changes = self._join(joined, event, until) if joined else ()
         profile_id = canonical(resolved.profile, self.aliases)
         profile = self.live.get(profile_id)
+        new = profile is None
         if profile is None:
             if event.name in SILENT and not event.context.get("consent"):
                 return NOTHING
             profile = self._create(profile_id)
         if resolved.claimed is not None:
             profile.claimed_user_id = resolved.claimed
-        settings = self._settings.profiles
-        flip = profile.next_flip_at
+        segments, settings, flip = self.segments, self._profile_settings, profile.next_flip_at
         if flip <= until:
-            changes += self.segments.advance(profile, until, settings)
-        never_asked = not profile.as_of
+            changes += segments.advance(profile, until, settings)
         folded = fold(profile, event, self._folding)
         self.models.learn(profile, event)
-        at = max(profile.last_seen, event.time)
-        if never_asked:
-            changes += self.segments.classify_all(profile, at, settings)
+        if new:
+            changes += segments.welcome(profile, event, folded, settings)
+        elif profile.as_of:
+            changes += segments.classify(profile, event, folded, settings)
         else:
-            changes += self.segments.classify(profile, event, folded, settings)
-        self.live.touch(profile_id)
+            changes += segments.classify_all(profile, max(profile.last_seen, event.time), settings)
+        self.live.dirty.add(profile_id)
         if profile.next_flip_at != flip:
             self.timers.note(profile_id, profile.next_flip_at)
         if changes:

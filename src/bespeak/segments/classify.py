@@ -15,14 +15,13 @@ from bespeak.conditions import (
     Flips,
     Move,
     Pass,
-    after_event,
     compile_condition,
     together,
 )
 from bespeak.errors import DefinitionError
 from bespeak.events import Event
 from bespeak.ids import ProfileId
-from bespeak.profiles import PATHS, Folded, Membership, Profile, ProfileSettings, View
+from bespeak.profiles import EMPTY, PATHS, Folded, Membership, Profile, ProfileSettings, View
 from bespeak.segments.segment import MAX_SEGMENTS, Segment
 
 FLIPS_MAX = 100_000
@@ -79,6 +78,10 @@ class Segments:
         self._volatile = frozenset(entry.id for entry in live if _heads(entry) - FACTS)
         self._by_facts = frozenset(entry.id for entry in live if _heads(entry) & FACTS)
         self._events = frozenset(name for entry in live for name in entry.compiled.depends.events)
+        self._counted = {
+            name: frozenset(entry.id for entry in live if name in entry.compiled.depends.events)
+            for name in self._events
+        }
         self._after: dict[tuple[str, bool], AfterEvent] = {}
 
     def __len__(self) -> int:
@@ -106,13 +109,34 @@ class Segments:
         self, profile: Profile, event: Event, folded: Folded, settings: ProfileSettings
     ) -> tuple[Change, ...]:
         """Bring the memberships, right until now, up to date after an event was folded."""
-        name = event.name if event.name in self._events else _OTHER
-        ask = self._after.get((name, folded.facts)) or self._after_event(name, facts=folded.facts)
+        after = self._after.get((event.name, folded.facts)) or self._after_event(event.name, facts=folded.facts)
         at = profile.as_of = max(event.time, profile.as_of)
+        if not after.concerns(folded.fed):
+            return ()
         view = View(profile, at, settings)
-        moved = ask(view, at, folded.fed, profile.segments, profile.flips)
+        moved = after.ask(view, at, folded.fed, profile.segments, profile.flips)
         profile.next_flip_at = profile.flips.next
         return tuple([self._move(move, view) for move in moved]) if moved else ()
+
+    def welcome(
+        self, profile: Profile, event: Event, folded: Folded, settings: ProfileSettings
+    ) -> tuple[Change, ...]:
+        """Bring the memberships of somebody new up to date after their first event.
+
+        Who is nobody yet is in the same segments as everybody else of whom nothing is known; the event does the rest.
+        """
+        after = self._after.get((event.name, True)) or self._after_event(event.name, facts=True)
+        at = profile.as_of = max(event.time, profile.last_seen)
+        view = View(profile, at, settings)
+        held = dict(self._strangers)
+        for segment_id, holds, why in after.ask(view, at, folded.fed, held, profile.flips):
+            if holds:
+                held[segment_id] = why
+            else:
+                del held[segment_id]
+        profile.next_flip_at = profile.flips.next
+        counted = self._counted.get(event.name, frozenset())
+        return tuple([self._move((one, True, None if one in counted else why), view) for one, why in held.items()])
 
     def classify_all(self, profile: Profile, at: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
         """Bring every membership up to date: of a new profile, after a merge, and when definitions have changed."""
@@ -159,14 +183,26 @@ class Segments:
     def _everything(self) -> Pass:
         return together(((entry.id, entry.compiled, "both") for entry in self._all.values()), anew=True)
 
+    @cached_property
+    def _strangers(self) -> dict[str, str | None]:
+        """The segments of those of whom nothing is known, and why; without those that an event may always change."""
+        view, always = View(EMPTY, 0, ProfileSettings()), self._volatile | self._by_facts
+        return {
+            entry.id: entry.sentence(view, 0, True)  # noqa: FBT003 - it holds
+            for entry in self._all.values()
+            if entry.id not in always and entry.compiled.holds(view, 0)
+        }
+
     def _after_event(self, event_name: str, *, facts: bool) -> AfterEvent:
         """Build what is asked after an event of a name: first when there is one, since few names are ever seen.
 
         Asked are the segments that count the event; and, whatever it is, those that read what any event may change,
         and, after facts have changed, those that read facts.
         """
+        if event_name not in self._events and event_name != _OTHER:
+            return self._after.get((_OTHER, facts)) or self._after_event(_OTHER, facts=facts)
         always = self._volatile | self._by_facts if facts else self._volatile
-        self._after[event_name, facts] = found = after_event(
+        self._after[event_name, facts] = found = AfterEvent(
             event_name,
             [(entry.id, entry.compiled) for entry in self._all.values() if entry.id not in always],
             [(entry.id, entry.compiled) for entry in self._all.values() if entry.id in always],
