@@ -29,7 +29,7 @@ from bespeak.conditions.families import (
 from bespeak.conditions.flips import Flips
 from bespeak.conditions.source import as_test
 from bespeak.conditions.states import Count, Sums, Times
-from bespeak.conditions.together import Direction, Pass, direction, together
+from bespeak.conditions.together import Direction, Pass, direction, one_by_one, together
 from bespeak.conditions.tree import Aggregate, And, Condition, Leaf, Not, Or
 
 Named: TypeAlias = tuple[str, Compiled]
@@ -132,8 +132,10 @@ def _stand(standing: dict[str, _Standing], group: list[tuple[str, Compiled, Dire
     """Note a condition, or a group that is asked together, at each state that it stands on."""
     name, first, _ = group[0]
     alone = turning(first.condition)
-    member: _Member = together(group)
-    if alone is not None:
+    member: _Member
+    if alone is None:
+        member = together(group)
+    else:
         why = counted_sentence(alone.aggregate, alone.least) if alone.aggregate.kind == "count" else None
         member = (name, alone.reached, why)
     for each, compiled, _ in group:
@@ -154,8 +156,7 @@ def _stand(standing: dict[str, _Standing], group: list[tuple[str, Compiled, Dire
 def _turned(standing: _Standing) -> _Turned:
     """Build what says which members are moved or asked, given the state as it is now."""
     asked = [(member, NEVER) for member in standing.asked]
-    everybody = together((name, compiled, "both") for name, compiled in standing.everybody.items())
-    all_asked: list[tuple[_Member, Instant]] = [(everybody, NEVER), *asked]
+    all_asked: list[tuple[_Member, Instant]] = [(one_by_one((name, compiled.answers) for name, compiled in standing.everybody.items()), NEVER), *asked]
     turned, for_ever = turned_in_windows(standing.counts), turned_for_ever(standing.for_ever)
     reached = reached_by_sums(standing.sums)
 

@@ -171,6 +171,7 @@ def _feeder(groups: Iterable[list[tuple[str, Aggregate]]], keep: int) -> _Feed:
         millionths=to_millionths,
         kept=_kept,
         keep=keep,
+        text_max=_TEXT_MAX,
     )
     lines: list[str] = []
     for group in groups:
@@ -209,7 +210,8 @@ def _steps(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
         return [f"if {ready}(amount := millionths({value})) is not None and {add}: fed[{name}] = states[{name}]"]
     span = "0" if aggregate.within is None else "delay"
     add = f"add_value(states, {name}, (time, event.message_id, value), {span}, keep)"
-    return [f"if {ready}(value := kept({value})) is not None and {add}: fed[{name}] = states[{name}]"]
+    kept = f"{value} if {value}.__class__ is TEXT and len({value}) <= text_max else kept({value})"
+    return [f"if {ready}(value := {kept}) is not None and {add}: fed[{name}] = states[{name}]"]
 
 
 def _kept(value: object) -> Kept:

@@ -157,7 +157,8 @@ def add_value(states: dict[str, State], key: str, entry: Entry, span: Duration, 
         return True
     state.span = span
     entries = state.entries
-    if entry[:2] > entries[-1][:2]:
+    newest = entries[-1]
+    if entry[0] > newest[0] or entry[:2] > newest[:2]:
         if span == 0 and len(entries) == 1:
             entries[0] = entry
             return True

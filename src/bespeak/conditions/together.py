@@ -91,7 +91,7 @@ class _Writer:
             Sums=Sums,
             NEVER=NEVER,
             NOTHING=(),
-            plain=_one_by_one(tuple(self._asked)),
+            plain=one_by_one(self._asked),
             bisect_left=bisect_left,
             accumulate=accumulate,
         )
@@ -251,8 +251,9 @@ def _indented(lines: Iterable[str]) -> list[str]:
     return [" " + line for line in lines]
 
 
-def _one_by_one(asked: tuple[tuple[str, Answers], ...]) -> Callable[..., list[Move]]:
-    """Build what asks each condition alone: for instants before the newest event, and sums that may fall."""
+def one_by_one(asked: Iterable[tuple[str, Answers]]) -> Pass:
+    """Build the pass that asks each condition alone: for instants before the newest event, and sums that may fall."""
+    asked = tuple(asked)
 
     def plain(visitor: Visitor, at: Instant, held: Mapping[str, object], flips: Flips) -> list[Move]:
         moved: list[Move] = []

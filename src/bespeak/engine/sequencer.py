@@ -314,8 +314,12 @@ class Sequencer:
         self.profiles -= 1
 
     def _count(self, changes: tuple[Change, ...]) -> None:
+        sizes = self.sizes
         for change in changes:
-            self.sizes[change.segment] = self.sizes.get(change.segment, 0) + (1 if change.entered else -1)
+            segment_id = change.segment
+            if segment_id not in sizes:
+                sizes[segment_id] = 0
+            sizes[segment_id] += 1 if change.entered else -1
 
     def _backfill(self, feeds: Feeds, upto: int) -> None:
         for profile in self._everybody():

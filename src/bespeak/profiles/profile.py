@@ -29,8 +29,8 @@ class Trait(msgspec.Struct, frozen=True, array_like=True):
     message_id: str
 
 
-class Faded(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A sum that fades: worth `value` at `time`, half of it one half-life later."""
+class Faded(msgspec.Struct, array_like=True, gc=False):
+    """A sum that fades: worth `value` at `time`, half of it one half-life later. Of a draft: added to in place."""
 
     value: float
     time: Instant

@@ -156,21 +156,20 @@ class Segments:
         """Work through every flip due by `until`, each stamped with its true time."""
         if profile.next_flip_at > until:
             return ()
-        flips, held = profile.flips, profile.segments
+        flips, held, as_of = profile.flips, profile.segments, profile.as_of
         changes: list[Change] = []
-        view = View(profile, profile.as_of, settings)
+        view = View(profile, as_of, settings)
         for _ in range(FLIPS_MAX):
-            at = flips.next
-            if at > until:
+            if not flips.times or flips.times[0] > until:
                 break
-            view.at = at
+            view.at = as_of = flips.times[0]
             segment_id = flips.take()
-            holds, later = self._all[segment_id].answers(view, at)
+            holds, later = self._all[segment_id].answers(view, as_of)
             if later != NEVER:
                 flips.note(segment_id, later)
             if holds is not (segment_id in held):
                 changes.append(self._move((segment_id, holds, None), view))
-        profile.as_of = max(view.at, profile.as_of)
+        profile.as_of = max(as_of, profile.as_of)
         profile.next_flip_at = flips.next
         return tuple(changes)
 
