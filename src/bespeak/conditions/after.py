@@ -29,7 +29,7 @@ from bespeak.conditions.families import (
 from bespeak.conditions.flips import Flips
 from bespeak.conditions.source import as_test
 from bespeak.conditions.states import Count, Sums, Times
-from bespeak.conditions.together import Direction, Pass, direction, one_by_one, together
+from bespeak.conditions.together import Direction, Pass, direction, together
 from bespeak.conditions.tree import Aggregate, And, Condition, Leaf, Not, Or
 
 Named: TypeAlias = tuple[str, Compiled]
@@ -134,7 +134,7 @@ def _stand(standing: dict[str, _Standing], group: list[tuple[str, Compiled, Dire
     alone = turning(first.condition)
     member: _Member
     if alone is None:
-        member = together(group)
+        member = _when_asked(group)
     else:
         why = counted_sentence(alone.aggregate, alone.least) if alone.aggregate.kind == "count" else None
         member = (name, alone.reached, why)
@@ -153,10 +153,23 @@ def _stand(standing: dict[str, _Standing], group: list[tuple[str, Compiled, Dire
                 found.counts[member, turns.least, operand.within] = None
 
 
+def _when_asked(group: list[tuple[str, Compiled, Direction]]) -> Pass:
+    """Return the pass of a group, which is written when it is asked for the first time: many never are."""
+    written: list[Pass] = []
+
+    def ask(visitor: Visitor, at: Instant, held: Mapping[str, object], flips: Flips) -> list[Move]:
+        if not written:
+            written.append(together(group))
+        return written[0](visitor, at, held, flips)
+
+    return ask
+
+
 def _turned(standing: _Standing) -> _Turned:
     """Build what says which members are moved or asked, given the state as it is now."""
     asked = [(member, NEVER) for member in standing.asked]
-    all_asked: list[tuple[_Member, Instant]] = [(one_by_one((name, compiled.answers) for name, compiled in standing.everybody.items()), NEVER), *asked]
+    everybody = _when_asked([(name, compiled, "both") for name, compiled in standing.everybody.items()])
+    all_asked: list[tuple[_Member, Instant]] = [(everybody, NEVER), *asked]
     turned, for_ever = turned_in_windows(standing.counts), turned_for_ever(standing.for_ever)
     reached = reached_by_sums(standing.sums)
 

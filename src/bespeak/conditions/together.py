@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias, cast
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
-from bespeak.conditions.answers import READS, Answers, Holds, Visitor, answers_function, has_window
+from bespeak.conditions.answers import READS, Holds, Visitor, answers_function, has_window
 from bespeak.conditions.compile import Compiled
 from bespeak.conditions.families import Move, Turning, choosing, chosen_by_value, turning, turning_leaf
 from bespeak.conditions.flips import Flips
@@ -63,7 +63,8 @@ def together(asked: Iterable[tuple[str, Compiled, Direction]], *, anew: bool = F
     anew
         Whether no flips are noted when it is asked.
     """
-    writer = _Writer("note" if anew else "by")
+    asked = tuple(asked)
+    writer = _Writer("note" if anew else "by", several=len(asked) > 1)
     for name, compiled, way in asked:
         writer.ask(name, compiled, way)
     return writer.build()
@@ -72,13 +73,14 @@ def together(asked: Iterable[tuple[str, Compiled, Direction]], *, anew: bool = F
 class _Writer:
     """Writes a pass: what is read by several stands at the top, then a few lines for each condition."""
 
-    def __init__(self, note: Literal["note", "by"]) -> None:
+    def __init__(self, note: Literal["note", "by"], *, several: bool) -> None:
         self._source = Source()
         self._note = note
+        self._several = several
         self._top: list[str] = []
         self._lines: list[str] = []
         self._read: dict[str, str] = {}
-        self._asked: list[tuple[str, Answers]] = []
+        self._asked: list[tuple[str, Compiled]] = []
         self._answers = 0
         self._values: dict[str, tuple[Aggregate, list[tuple[str, frozenset[str], Holds]]]] = {}
 
@@ -91,7 +93,7 @@ class _Writer:
             Sums=Sums,
             NEVER=NEVER,
             NOTHING=(),
-            plain=one_by_one(self._asked),
+            plain=_one_by_one(self._asked),
             bisect_left=bisect_left,
             accumulate=accumulate,
         )
@@ -101,7 +103,7 @@ class _Writer:
 
     def ask(self, name: str, compiled: Compiled, way: Direction) -> None:
         """Write what asks one condition."""
-        self._asked.append((name, compiled.answers))
+        self._asked.append((name, compiled))
         condition, here = compiled.condition, self._source.shared(name)
         if not has_window(condition):
             self._standing(name, compiled, way)
@@ -203,11 +205,21 @@ class _Writer:
         test = as_test(leaf)
         operand = test.operand
         if isinstance(operand, Path):
-            return self._source.test(test, f"get({self._source.shared(operand.path)})")
+            return self._source.test(test, self._path(operand.path))
         value = self._value(operand)
         if isinstance(test, Compare) and operand.kind != "last":
             return f"({value} {'==' if test.op == '=' else test.op} {self._source.constant(test.value)})"
         return self._source.test(test, value)
+
+    def _path(self, path: str) -> str:
+        """Return what reads a path, or, where several conditions are asked, the name of what was found there."""
+        name = self._source.shared(path)
+        if not self._several:
+            return f"get({name})"
+        if name not in self._read:
+            local = self._read[name] = f"p{len(self._read)}"
+            self._top.append(f"{local} = get({name})")
+        return self._read[name]
 
     def _value(self, aggregate: Aggregate) -> str:
         """Return the name of what an aggregate without a window holds."""
@@ -251,14 +263,14 @@ def _indented(lines: Iterable[str]) -> list[str]:
     return [" " + line for line in lines]
 
 
-def one_by_one(asked: Iterable[tuple[str, Answers]]) -> Pass:
+def _one_by_one(asked: Iterable[tuple[str, Compiled]]) -> Pass:
     """Build the pass that asks each condition alone: for instants before the newest event, and sums that may fall."""
     asked = tuple(asked)
 
     def plain(visitor: Visitor, at: Instant, held: Mapping[str, object], flips: Flips) -> list[Move]:
         moved: list[Move] = []
-        for name, answers in asked:
-            holds, until = answers(visitor, at)
+        for name, compiled in asked:
+            holds, until = compiled.answers(visitor, at)
             if until != NEVER:
                 flips.by(name, until)
             if holds is not (name in held):
