@@ -421,7 +421,7 @@ def test_asked_together_they_answer_as_each_alone(several, person, events, data)
     st.lists(st.integers(0, 9), min_size=12, max_size=12),
 )
 def test_asking_only_what_an_event_turns_keeps_everybody_right(several, person, events, waits):
-    """After each event, in any order of arrival, and at each flip: who is held is who holds, and no flip is too late."""
+    """After each event, in any order of arrival, and at each flip: held are those who hold, and no flip is too late."""
     asked = {f"c{number}": compile_condition(one) for number, one in enumerate(several)}
     feeds = Feeds(aggregate for one in asked.values() for aggregate in one.depends.aggregates)
     after = {name: AfterEvent(name, asked.items(), ()) for name in EVENTS}

@@ -7,8 +7,8 @@ from bespeak.conditions.aggregates import Fed, Feeds, Happening, State, key, mer
 from bespeak.conditions.answers import Visitor
 from bespeak.conditions.check import check
 from bespeak.conditions.compile import Compiled, Depends, compile_condition
-from bespeak.conditions.explain import Explanation
-from bespeak.conditions.families import Move
+from bespeak.conditions.explain import Explanation, counted_sentence
+from bespeak.conditions.families import Move, turning
 from bespeak.conditions.flips import Flips
 from bespeak.conditions.items import bind, mask
 from bespeak.conditions.parser import parse
@@ -61,6 +61,7 @@ __all__ = [
     "bind",
     "check",
     "compile_condition",
+    "counted_sentence",
     "direction",
     "format_condition",
     "from_json",
@@ -71,4 +72,5 @@ __all__ = [
     "parse",
     "to_json",
     "together",
+    "turning",
 ]

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias, cast
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
-from bespeak.conditions.answers import READS, Holds, Visitor, answers_function, has_window
+from bespeak.conditions.answers import READS, Holds, Visitor, answers_function, has_window, holds_function
 from bespeak.conditions.compile import Compiled
 from bespeak.conditions.families import Move, Turning, choosing, chosen_by_value, turning, turning_leaf
 from bespeak.conditions.flips import Flips
@@ -27,7 +27,7 @@ Direction: TypeAlias = Literal["in", "out", "both"]
 """Where one more event can lead: only into the condition, only out of it, or either way."""
 
 Pass: TypeAlias = Callable[[Visitor, Instant, Mapping[str, object], Flips], list[Move]]
-"""Ask all at an instant, given who holds so far and the noted flips, which are brought up to date; returns who moved."""
+"""Ask all at an instant, given who holds so far and the noted flips, which are brought up to date: who moves?"""
 
 
 def direction(condition: Condition, event: str) -> Direction | None:
@@ -106,7 +106,7 @@ class _Writer:
         self._asked.append((name, compiled))
         condition, here = compiled.condition, self._source.shared(name)
         if not has_window(condition):
-            self._standing(name, compiled, way)
+            self._standing(name, condition, way)
         else:
             holds, until, lines = self._answer(condition)
             self._lines += [
@@ -123,14 +123,14 @@ class _Writer:
             for aggregate, members in self._values.values()
         ]
 
-    def _standing(self, name: str, compiled: Compiled, way: Direction) -> None:
+    def _standing(self, name: str, condition: Condition, way: Direction) -> None:
         """Write a condition that only events and facts change."""
-        chooses = choosing(compiled.condition)
+        chooses = choosing(condition)
         if chooses is not None:
-            aggregate, texts = chooses
-            self._values.setdefault(key(aggregate), (aggregate, []))[1].append((name, texts, compiled.holds))
+            members = self._values.setdefault(key(chooses.aggregate), (chooses.aggregate, []))[1]
+            members.append((name, chooses.texts, holds_function(chooses.rest)))
             return
-        holds, here = self._source.expression(compiled.condition, self._leaf), self._source.shared(name)
+        holds, here = self._source.expression(condition, self._leaf), self._source.shared(name)
         enters, leaves = (f"moved.append({self._source.constant((name, into, None))})" for into in (True, False))
         if way == "in":
             self._lines.append(f"if {here} not in held and {holds}: {enters}")

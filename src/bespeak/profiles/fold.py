@@ -181,19 +181,15 @@ def _note_interests(profile: Profile, event: Event, items: tuple[str, ...], fold
     weight, time, halflife, interests = _WEIGHTS[event.name], event.time, folding.halflife, profile.interests
     for item_id in items:
         item = folding.item(item_id)
-        if item is not None:
-            names = folding.interests_of(item)
-        else:
-            names = _said_category(event) if len(items) == 1 else ()
-        for name in names:
+        for name in folding.interests_of(item) if item is not None else _said_category(event, items):
             add(interests, name, weight, time, halflife)
     if len(interests) > folding.settings.interests_max:
         drop_weakest(profile, folding.settings)
 
 
-def _said_category(event: Event) -> tuple[str, ...]:
-    """Return what an event itself says of an item that the catalog does not know."""
-    category = event.properties.get("category")
+def _said_category(event: Event, items: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what an event itself says of its one item, which the catalog does not know."""
+    category = event.properties.get("category") if len(items) == 1 else None
     return ("category:" + category[:100],) if isinstance(category, str) and category else ()
 
 

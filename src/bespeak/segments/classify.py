@@ -7,17 +7,22 @@ from functools import cached_property
 
 import msgspec
 
-from bespeak.clock import NEVER, Instant
+from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions import (
     AfterEvent,
     Aggregate,
     Compiled,
+    Condition,
     Flips,
     Move,
     Pass,
     compile_condition,
+    counted_sentence,
+    key,
     together,
+    turning,
 )
+from bespeak.conditions.aggregates import Times
 from bespeak.errors import DefinitionError
 from bespeak.events import Event
 from bespeak.ids import ProfileId
@@ -47,9 +52,13 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Live:
-    """One segment, ready to be asked."""
+    """One segment, ready to be asked.
 
-    __slots__ = ("answers", "compiled", "id", "segment", "sentence", "version")
+    `count` is set where its condition is one count in a window: the key of its state, the number, the window, whether
+    it holds from that number on, and why it does not, or does, with one less.
+    """
+
+    __slots__ = ("answers", "compiled", "count", "id", "segment", "sentence", "version")
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
@@ -58,7 +67,23 @@ class _Live:
         self.compiled = compile_condition(segment.condition)
         self.answers = self.compiled.answers
         self.sentence = self.compiled.sentence
+        self.count = _count_of(self.compiled.condition)
         _check(segment, self.compiled)
+
+    def flipped(self, view: View) -> tuple[bool, Instant, str | None]:
+        """Say at a noted flip whether it holds now, until when, and why, where that needs no look at the state."""
+        at = view.at
+        state = view.state(self.count[0]) if self.count is not None else None
+        if self.count is None or not isinstance(state, Times) or state.times[-1] > at:
+            holds, until = self.answers(view, at)
+            return holds, until, None
+        _, least, within, reached, why = self.count
+        times = state.times
+        until = times[-least] + within if len(times) >= least else 0
+        if until > at:
+            return reached, until, None
+        exactly = until == at and (least == 1 or times[1 - least] > times[-least])
+        return not reached, NEVER, why if exactly else None
 
 
 class Segments:
@@ -105,9 +130,7 @@ class Segments:
         entry = self._all.get(segment_id)
         return None if entry is None else entry.compiled
 
-    def classify(
-        self, profile: Profile, event: Event, folded: Folded, settings: ProfileSettings
-    ) -> tuple[Change, ...]:
+    def classify(self, profile: Profile, event: Event, folded: Folded, settings: ProfileSettings) -> tuple[Change, ...]:
         """Bring the memberships, right until now, up to date after an event was folded."""
         after = self._after.get((event.name, folded.facts)) or self._after_event(event.name, facts=folded.facts)
         at = profile.as_of = max(event.time, profile.as_of)
@@ -118,9 +141,7 @@ class Segments:
         profile.next_flip_at = profile.flips.next
         return tuple([self._move(move, view) for move in moved]) if moved else ()
 
-    def welcome(
-        self, profile: Profile, event: Event, folded: Folded, settings: ProfileSettings
-    ) -> tuple[Change, ...]:
+    def welcome(self, profile: Profile, event: Event, folded: Folded, settings: ProfileSettings) -> tuple[Change, ...]:
         """Bring the memberships of somebody new up to date after their first event.
 
         Who is nobody yet is in the same segments as everybody else of whom nothing is known; the event does the rest.
@@ -164,11 +185,11 @@ class Segments:
                 break
             view.at = as_of = flips.times[0]
             segment_id = flips.take()
-            holds, later = self._all[segment_id].answers(view, as_of)
+            holds, later, why = self._all[segment_id].flipped(view)
             if later != NEVER:
                 flips.note(segment_id, later)
             if holds is not (segment_id in held):
-                changes.append(self._move((segment_id, holds, None), view))
+                changes.append(self._move((segment_id, holds, why), view))
         profile.as_of = max(as_of, profile.as_of)
         profile.next_flip_at = flips.next
         return tuple(changes)
@@ -218,6 +239,14 @@ class Segments:
         else:
             del profile.segments[segment_id]
         return Change(profile.id, segment_id, holds, at, why)
+
+
+def _count_of(condition: Condition) -> tuple[str, int, Duration, bool, str] | None:
+    found = turning(condition)
+    if found is None or found.aggregate.kind != "count" or found.aggregate.within is None:
+        return None
+    why = counted_sentence(found.aggregate, found.least - 1)
+    return key(found.aggregate), found.least, found.aggregate.within, found.reached, why
 
 
 def _heads(entry: _Live) -> frozenset[str]:

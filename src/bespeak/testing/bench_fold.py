@@ -21,7 +21,12 @@ from bespeak.profiles import Resolved
 from bespeak.testing.world import KINDS, World
 
 SEED = 7
-STEPS = {"fold": ("fold",), "flips": ("advance",), "learn": ("learn",), "classify": ("classify", "welcome", "classify_all")}
+STEPS = {
+    "fold": ("fold",),
+    "flips": ("advance",),
+    "learn": ("learn",),
+    "classify": ("classify", "welcome", "classify_all"),
+}
 """The steps of an event, and the functions that take them."""
 
 _TEXTS = (
