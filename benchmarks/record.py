@@ -13,7 +13,16 @@ from bespeak import __version__
 from bespeak.testing import bench
 
 HERE = Path(__file__).parent
-BUDGETS = {"ingest": 20_000, "import": 40_000, "fold": 10, "fold-days": 10, "decide": 1.5, "seal": 5, "erase": 100}
+BUDGETS = {
+    "ingest": 20_000,
+    "import": 40_000,
+    "fold": 10,
+    "fold-days": 10,
+    "fold-town": 10,
+    "decide": 1.5,
+    "seal": 5,
+    "erase": 100,
+}
 """Events a second are at least this; times are at most this."""
 
 

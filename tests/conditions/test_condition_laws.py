@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from bespeak.clock import MILLISECOND, NEVER
 from bespeak.conditions import (
+    AfterEvent,
     Aggregate,
     And,
     Compare,
     Exists,
     Feeds,
+    Flips,
     In,
     InSegment,
     Not,
@@ -308,13 +310,75 @@ def test_asked_together_they_answer_as_each_alone(several, person, events, data)
     feeds = Feeds(aggregate for one in asked.values() for aggregate in one.depends.aggregates)
     visitor = Person(person, folded(feeds, events))
     at = data.draw(st.integers(0, 16_000)) + data.draw(st.sampled_from([0, 16_000]))
-    held = {name for name in asked if data.draw(st.booleans())}
-    flips = {name: at for name, one in asked.items() if one.windowed and data.draw(st.booleans())}
-    moved, touched = together((name, one, "both") for name, one in asked.items())(visitor, at, held, flips)
+    held = {name: True for name in asked if data.draw(st.booleans())}
     answers = {name: one.answer(visitor, at) for name, one in asked.items()}
-    assert moved == [(name, holds) for name, (holds, _) in answers.items() if holds != (name in held)]
-    assert flips == {name: until for name, (_, until) in answers.items() if until != NEVER}
-    assert touched or not flips
+    noted = {name: at + data.draw(st.integers(1, 9_000)) for name in asked if data.draw(st.booleans())}
+    flips, fresh = Flips(), Flips()
+    for name, then in noted.items():
+        flips.note(name, then)
+    for way, moved in (
+        ("by", together((name, one, "both") for name, one in asked.items())(visitor, at, held, flips)),
+        ("anew", together(((name, one, "both") for name, one in asked.items()), anew=True)(visitor, at, held, fresh)),
+    ):
+        found = {name: holds for name, holds, _ in moved}
+        assert len(found) == len(moved), way
+        assert found == {name: holds for name, (holds, _) in answers.items() if holds != (name in held)}
+    for name, (_, until) in answers.items():
+        assert fresh.at(name) == until
+        assert flips.at(name) == min(until, noted.get(name, NEVER))
+    assert flips.times == sorted(flips.times)
+
+
+@given(
+    st.lists(st.one_of(conditions, rolling_groups, totals, moving), min_size=1, max_size=6),
+    st.dictionaries(st.sampled_from(["traits.country", "traits.age"]), values),
+    logs(most=12),
+    st.lists(st.integers(0, 9), min_size=12, max_size=12),
+)
+def test_asking_only_what_an_event_turns_keeps_everybody_right(several, person, events, waits):
+    """After each event, in any order of arrival, and at each flip: held are those who hold, and no flip is too late."""
+    asked = {f"c{number}": compile_condition(one) for number, one in enumerate(several)}
+    feeds = Feeds(aggregate for one in asked.values() for aggregate in one.depends.aggregates)
+    after = {name: AfterEvent(name, asked.items(), ()) for name in EVENTS}
+    everybody = Person(person)
+    held, flips, at, newest, taken = {}, Flips(), 0, 0, []
+    first = together(((name, one, "both") for name, one in asked.items()), anew=True)
+    for name, holds, _ in first(everybody, at, held, flips):
+        move(held, name, holds)
+    for event, wait in zip(events, waits, strict=False):
+        until = max(at, event.time) + wait * 500
+        while flips.next <= until:
+            at = flips.next
+            name = flips.take()
+            holds, later = asked[name].answer(everybody, at)
+            move(held, name, holds)
+            if later != NEVER:
+                flips.note(name, later)
+            if flips.next > at:
+                agree(asked, everybody, person, taken, at, held, flips)
+        at = max(at, event.time)
+        fed = feeds.update(everybody.states, event, newest=newest, delay=LONG)
+        taken.append(event)
+        newest = max(newest, event.time)
+        for name, holds, why in after[event.name].ask(everybody, at, fed, held, flips):
+            assert (name in held) is not holds
+            assert why is None or why == asked[name].sentence(everybody, at, holds)
+            move(held, name, holds)
+        agree(asked, everybody, person, taken, at, held, flips)
+
+
+def move(held, name, holds):
+    if holds:
+        held[name] = True
+    else:
+        held.pop(name, None)
+
+
+def agree(asked, everybody, person, taken, at, held, flips):
+    assert set(held) == {name for name, one in asked.items() if naive(one.condition, person, taken, at)}
+    assert len(set(flips.names)) == len(flips.names)
+    for name, one in asked.items():
+        assert at < flips.at(name) <= one.next_flip(everybody, at)
 
 
 # States.

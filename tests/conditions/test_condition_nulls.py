@@ -95,7 +95,7 @@ def test_of_an_event(found, condition, holds):
     feeds = Feeds([Aggregate("count", "E", None, condition)])
     properties = {} if found is None else {"x": found}
     event = Event(type="track", name="E", message_id="m", time=1, received=1, properties=properties)
-    assert feeds.update({}, event, newest=0, delay=0) is holds
+    assert bool(feeds.update({}, event, newest=0, delay=0)) is holds
 
 
 @pytest.mark.parametrize("found, condition, holds", ROWS, ids=names)

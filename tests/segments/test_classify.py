@@ -14,7 +14,7 @@ from bespeak.conditions import Feeds
 from bespeak.errors import DefinitionError
 from bespeak.events import Event
 from bespeak.profiles import Folding, Profile, ProfileSettings, View, fold
-from bespeak.segments import MAX_SEGMENTS, Segments, load
+from bespeak.segments import MAX_SEGMENTS, Change, Segments, load
 
 START = 1_780_000_000 * SECOND
 SETTINGS = ProfileSettings()
@@ -58,17 +58,26 @@ class Town:
         self.fresh = True
 
     def take(self, happened: Event) -> None:
-        moves = self.segments.advance(self.profile, happened.time, SETTINGS)
-        facts = fold(self.profile, happened, self.folding)
+        moves = self.say_why(self.segments.advance(self.profile, happened.time, SETTINGS))
+        folded = fold(self.profile, happened, self.folding)
         if self.fresh:
-            moves += self.segments.classify_all(self.profile, happened.time, SETTINGS)
+            moves += self.say_why(self.segments.welcome(self.profile, happened, folded, SETTINGS))
         else:
-            moves += self.segments.classify(self.profile, happened.name, happened.time, SETTINGS, facts=facts)
+            moves += self.say_why(self.segments.classify(self.profile, happened, folded, SETTINGS))
         self.fresh = False
         self.moves += [(move.at, move.segment, move.entered) for move in moves]
 
+    def say_why(self, moves: tuple[Change, ...]) -> tuple[Change, ...]:
+        """However it was put together: the reason is what the condition finds at that instant."""
+        for move in moves:
+            compiled = self.segments.compiled(move.segment)
+            assert compiled is not None
+            view = View(self.profile, move.at, SETTINGS)
+            assert move.why == compiled.explain(view, move.at).sentence()
+        return moves
+
     def advance(self, until: int) -> None:
-        for move in self.segments.advance(self.profile, until, SETTINGS):
+        for move in self.say_why(self.segments.advance(self.profile, until, SETTINGS)):
             self.moves.append((move.at, move.segment, move.entered))
 
 
@@ -187,8 +196,22 @@ def test_events_in_any_order_move_people_and_no_flip_is_noted_too_late(
             compiled = town.segments.compiled(segment.id)
             assert compiled is not None
             true_flip = compiled.next_flip(View(town.profile, as_of, SETTINGS), as_of)
-            assert as_of < town.profile.flips.get(segment.id, NEVER) <= true_flip
-        assert town.profile.next_flip_at == min(town.profile.flips.values(), default=NEVER)
+            assert as_of < town.profile.flips.at(segment.id) <= true_flip
+        assert town.profile.next_flip_at == town.profile.flips.next == min(town.profile.flips.times, default=NEVER)
+        assert len(set(town.profile.flips.names)) == len(town.profile.flips.names)
+
+
+@given(arrivals)
+def test_whoever_is_new_starts_as_if_asked_everything(happened: list[tuple[str, int, int, str | None]]) -> None:
+    name, gap, price, country = happened[0]
+    welcomed, asked = Town(SHAPES), Town(SHAPES)
+    first = event(name, START + gap * SECOND, 0, price=price, country=country)
+    welcomed.take(first)
+    fold(asked.profile, first, asked.folding)
+    asked.segments.classify_all(asked.profile, first.time, SETTINGS)
+    assert dict(sorted(welcomed.profile.segments.items())) == dict(sorted(asked.profile.segments.items()))
+    assert welcomed.profile.flips == asked.profile.flips
+    assert welcomed.profile.as_of == asked.profile.as_of
 
 
 def test_moves_alternate_and_never_go_back_in_time() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from bespeak.conditions.aggregates import Feeds, Happening, State, key, merge
+from bespeak.conditions.after import AfterEvent
+from bespeak.conditions.aggregates import Fed, Feeds, Happening, State, key, merge
 from bespeak.conditions.answers import Visitor
 from bespeak.conditions.check import check
 from bespeak.conditions.compile import Compiled, Depends, compile_condition
-from bespeak.conditions.explain import Explanation
+from bespeak.conditions.explain import Explanation, counted_sentence
+from bespeak.conditions.families import Move, turning
+from bespeak.conditions.flips import Flips
 from bespeak.conditions.items import bind, mask
 from bespeak.conditions.parser import parse
 from bespeak.conditions.printer import format_condition
@@ -29,6 +32,7 @@ from bespeak.conditions.tree import (
 from bespeak.conditions.wire import from_json, load, to_json
 
 __all__ = [
+    "AfterEvent",
     "Aggregate",
     "And",
     "Compare",
@@ -38,10 +42,13 @@ __all__ = [
     "Direction",
     "Exists",
     "Explanation",
+    "Fed",
     "Feeds",
+    "Flips",
     "Happening",
     "In",
     "InSegment",
+    "Move",
     "Not",
     "Operand",
     "Or",
@@ -54,6 +61,7 @@ __all__ = [
     "bind",
     "check",
     "compile_condition",
+    "counted_sentence",
     "direction",
     "format_condition",
     "from_json",
@@ -64,4 +72,5 @@ __all__ = [
     "parse",
     "to_json",
     "together",
+    "turning",
 ]

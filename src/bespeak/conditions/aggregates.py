@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from types import MappingProxyType
 from typing import TypeAlias, cast
 
 import msgspec
@@ -42,7 +43,12 @@ _TEXT_MAX = 1_000
 _LIST_MAX = 100
 _PLAIN = (bool, int, float)
 
-_Feed: TypeAlias = Callable[[dict[str, State], Happening, bool, Duration], bool]
+Fed: TypeAlias = Mapping[str, State]
+"""The states that one event has changed, by their keys."""
+
+NOTHING_FED: Fed = MappingProxyType({})
+
+_Feed: TypeAlias = Callable[[dict[str, State], Happening, bool, Duration], Fed]
 
 
 class Feeds:
@@ -97,7 +103,7 @@ class Feeds:
                 missing.append(aggregate)
         return Feeds(missing, keep=self._keep)
 
-    def update(self, states: dict[str, State], event: Happening, *, newest: Instant, delay: Duration) -> bool:
+    def update(self, states: dict[str, State], event: Happening, *, newest: Instant, delay: Duration) -> Fed:
         """Add an event to every aggregate that it feeds.
 
         Parameters
@@ -111,11 +117,11 @@ class Feeds:
 
         Returns
         -------
-        bool
-            Whether any state changed.
+        Fed
+            The states that changed.
         """
         feed = self._by_event.get(event.name)
-        return feed is not None and feed(states, event, event.time < newest - delay, delay)
+        return NOTHING_FED if feed is None else feed(states, event, event.time < newest - delay, delay)
 
 
 def key(aggregate: Aggregate) -> str:
@@ -165,6 +171,7 @@ def _feeder(groups: Iterable[list[tuple[str, Aggregate]]], keep: int) -> _Feed:
         millionths=to_millionths,
         kept=_kept,
         keep=keep,
+        text_max=_TEXT_MAX,
     )
     lines: list[str] = []
     for group in groups:
@@ -172,8 +179,8 @@ def _feeder(groups: Iterable[list[tuple[str, Aggregate]]], keep: int) -> _Feed:
         lines.append("if True:" if where is None else f"if {source.filter(where)}:")
         for name, aggregate in sorted(group, key=lambda one: one[1].within is not None):
             lines += [" " + line for line in _steps(source, source.constant(name), aggregate)]
-    setup = ["time = event.time", "changed = False", *source.reads]
-    return cast("_Feed", source.steps("states, event, late, delay", [*setup, *lines, "return changed"]))
+    setup = ["time, fed = event.time, {}", *source.reads]
+    return cast("_Feed", source.steps("states, event, late, delay", [*setup, *lines, "return fed"]))
 
 
 def _steps(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
@@ -181,7 +188,7 @@ def _steps(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
     within = source.constant(aggregate.within)
     if aggregate.kind == "count":
         if aggregate.within is None:
-            return [f"changed |= add_event(states, {name})"]
+            return [f"fed[{name}] = add_event(states, {name})"]
         # The common case in place: in order, nothing to forget, room left. Anything else is `add_time`'s.
         return [
             "if not late:",
@@ -189,9 +196,8 @@ def _steps(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
             " times = state.times if state.__class__ is Times and state.span == span else None",
             " if times and times[-1] <= time < times[0] + span and len(times) < keep:",
             "  times.append(time)",
-            "  changed = True",
-            " else:",
-            f"  changed |= add_time(states, {name}, time, span, keep)",
+            f"  fed[{name}] = state",
+            f" elif add_time(states, {name}, time, span, keep): fed[{name}] = states[{name}]",
         ]
     value = source.read(cast("str", aggregate.of))
     ready = "" if aggregate.within is None else "not late and "
@@ -201,12 +207,11 @@ def _steps(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
             if aggregate.within is None
             else f"add_timed_amount(states, {name}, time, amount, {within} + delay, keep)"
         )
-        return [f"if {ready}(amount := millionths({value})) is not None:", f" changed |= {add}"]
+        return [f"if {ready}(amount := millionths({value})) is not None and {add}: fed[{name}] = states[{name}]"]
     span = "0" if aggregate.within is None else "delay"
-    return [
-        f"if {ready}(value := kept({value})) is not None:",
-        f" changed |= add_value(states, {name}, (time, event.message_id, value), {span}, keep)",
-    ]
+    add = f"add_value(states, {name}, (time, event.message_id, value), {span}, keep)"
+    kept = f"{value} if {value}.__class__ is TEXT and len({value}) <= text_max else kept({value})"
+    return [f"if {ready}(value := {kept}) is not None and {add}: fed[{name}] = states[{name}]"]
 
 
 def _kept(value: object) -> Kept:

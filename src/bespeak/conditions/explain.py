@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias, cast
 
 import msgspec
@@ -11,9 +11,10 @@ import msgspec
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.answers import READS, Answers, Visitor, answers_function, holds_function
+from bespeak.conditions.families import Turning, turning
 from bespeak.conditions.printer import format_condition, format_expected, format_operand
 from bespeak.conditions.source import as_test
-from bespeak.conditions.states import is_approximate
+from bespeak.conditions.states import count_in, is_approximate
 from bespeak.conditions.tree import (
     Aggregate,
     And,
@@ -155,8 +156,36 @@ def sentence_function(condition: Condition) -> Sentence:
         if isinstance(operand, Aggregate) and operand.kind == "count" and len(format_operand(operand)) < _SURELY_SHORT:
             return lambda visitor, at, _holds: finding(visitor, at)
         return lambda visitor, at, _holds: _shortened(finding(visitor, at))
+    if isinstance(condition, And | Or):
+        parts = condition.all if isinstance(condition, And) else condition.any
+        counts = [found for part in parts if (found := turning(part)) is not None and found.aggregate.kind == "count"]
+        if parts and len(counts) == len(parts) == len({format_operand(one.aggregate) for one in counts}):
+            return _counts_sentence(counts, decided_by_all=isinstance(condition, And))
     findings = _findings(condition)
     return lambda visitor, at, holds: _sentence(findings(visitor, at, holds), holds=holds)
+
+
+def _counts_sentence(counts: Iterable[Turning], *, decided_by_all: bool) -> Sentence:
+    """Build the sentence of an `and` or an `or` of different counts: what people abandon, and what they do not do."""
+    asked = tuple(
+        (f"{format_operand(one.aggregate)} is ", key(one.aggregate), one.aggregate.within, one.least, one.reached)
+        for one in counts
+    )
+
+    def sentence(visitor: Visitor, at: Instant, holds: bool) -> str:  # noqa: FBT001
+        found: list[str] = []
+        for shown, name, within, least, reached in asked:
+            count = count_in(visitor.state(name), within, at)
+            if holds is decided_by_all or ((count >= least) is reached) is holds:
+                found.append(f"{shown}{count}")
+        return _shortened("; ".join(found))
+
+    return sentence
+
+
+def counted_sentence(aggregate: Aggregate, count: int) -> str:
+    """Say why of a condition that stands on one count alone, given what it is."""
+    return _shortened(f"{format_operand(aggregate)} is {count}")
 
 
 def _findings(condition: Condition) -> _Findings:

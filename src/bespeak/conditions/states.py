@@ -84,14 +84,14 @@ def to_millionths(value: object) -> int | None:
     return None
 
 
-def add_event(states: dict[str, State], key: str) -> bool:
+def add_event(states: dict[str, State], key: str) -> Count:
     """Count one event for ever."""
     state = states.get(key)
     if isinstance(state, Count):
         state.n += 1
     else:
-        states[key] = Count(1)
-    return True
+        state = states[key] = Count(1)
+    return state
 
 
 def add_time(states: dict[str, State], key: str, time: Instant, span: Duration, keep: int) -> bool:
@@ -157,7 +157,8 @@ def add_value(states: dict[str, State], key: str, entry: Entry, span: Duration, 
         return True
     state.span = span
     entries = state.entries
-    if entry[:2] > entries[-1][:2]:
+    newest = entries[-1]
+    if entry[0] > newest[0] or entry[:2] > newest[:2]:
         if span == 0 and len(entries) == 1:
             entries[0] = entry
             return True

@@ -9,33 +9,25 @@ one is noted. No flip is ever noted too late, which is what keeps memberships ex
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
-from operator import ge, gt
 from typing import Literal, TypeAlias, cast
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
-from bespeak.conditions.answers import READS, Answers, Visitor, answers_function, has_window, turn
+from bespeak.conditions.answers import READS, Holds, Visitor, answers_function, has_window, holds_function
 from bespeak.conditions.compile import Compiled
+from bespeak.conditions.families import Move, Turning, choosing, chosen_by_value, turning, turning_leaf
+from bespeak.conditions.flips import Flips
 from bespeak.conditions.source import Source, as_test
-from bespeak.conditions.states import MILLIONTHS, Sums, Times
-from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Leaf, Not, Or, Path, Test
+from bespeak.conditions.states import Sums, Times
+from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Leaf, Not, Or, Path
 
 Direction: TypeAlias = Literal["in", "out", "both"]
 """Where one more event can lead: only into the condition, only out of it, or either way."""
 
-Move: TypeAlias = tuple[str, bool]
-"""Name of a condition, and whether it holds now."""
-
-Pass: TypeAlias = Callable[[Visitor, Instant, Container[str], dict[str, Instant]], tuple[list[Move], bool]]
-"""Ask all at an instant, given who holds so far and the noted flips, which are brought up to date.
-
-Returns who moved, and whether a flip was noted or taken away.
-"""
-
-_SUM_MAX = 1_000_000_000
-"""Up to here neighbouring millionths are different floats, so that one of them is the turn."""
+Pass: TypeAlias = Callable[[Visitor, Instant, Mapping[str, object], Flips], list[Move]]
+"""Ask all at an instant, given who holds so far and the noted flips, which are brought up to date: who moves?"""
 
 
 def direction(condition: Condition, event: str) -> Direction | None:
@@ -52,77 +44,94 @@ def direction(condition: Condition, event: str) -> Direction | None:
 
 
 def _leaf_direction(leaf: Leaf, event: str) -> Direction | None:
-    test = as_test(leaf)
-    if isinstance(test.operand, Path) or test.operand.event != event:
+    operand = as_test(leaf).operand
+    if isinstance(operand, Path) or operand.event != event:
         return None
-    turns = turn(test)
+    turns = turning_leaf(leaf)
     if turns is None:
         return "both"
-    return "in" if turns[1] else "out"
+    return "in" if turns.reached else "out"
 
 
-def together(asked: Iterable[tuple[str, Compiled, Direction]]) -> Pass:
-    """Build the pass that asks these conditions, each by its name, and each where its direction can lead."""
-    writer = _Writer()
+def together(asked: Iterable[tuple[str, Compiled, Direction]], *, anew: bool = False) -> Pass:
+    """Build the pass that asks these conditions, each by its name, and each where its direction can lead.
+
+    Where a direction is given, the answers were right before the event, and the event is in their states.
+
+    Parameters
+    ----------
+    anew
+        Whether no flips are noted when it is asked.
+    """
+    asked = tuple(asked)
+    writer = _Writer("note" if anew else "by", several=len(asked) > 1)
     for name, compiled, way in asked:
         writer.ask(name, compiled, way)
     return writer.build()
 
 
 class _Writer:
-    """Writes a pass: what is read by several stands at the top; each condition is a few lines below."""
+    """Writes a pass: what is read by several stands at the top, then a few lines for each condition."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Literal["note", "by"], *, several: bool) -> None:
         self._source = Source()
+        self._note = note
+        self._several = several
         self._top: list[str] = []
         self._lines: list[str] = []
         self._read: dict[str, str] = {}
-        self._asked: list[tuple[str, Answers]] = []
+        self._asked: list[tuple[str, Compiled]] = []
         self._answers = 0
+        self._values: dict[str, tuple[Aggregate, list[tuple[str, frozenset[str], Holds]]]] = {}
 
     def build(self) -> Pass:
         """Return the pass."""
-        plain = _one_by_one(tuple(self._asked))
+        families = self._families()
         self._source.namespace.update(
             READS,
             Times=Times,
             Sums=Sums,
             NEVER=NEVER,
             NOTHING=(),
-            plain=plain,
+            plain=_one_by_one(self._asked),
             bisect_left=bisect_left,
             accumulate=accumulate,
         )
-        top = ["state, get = visitor.state, visitor.get", *self._top, "moved, touched = [], False"]
-        lines = [*top, *self._lines, "return moved, touched"]
+        top = [f"state, get, {self._note}, moved = visitor.state, visitor.get, flips.{self._note}, []", *self._top]
+        lines = [*top, *families, *self._lines, "return moved"]
         return cast("Pass", self._source.steps("visitor, at, held, flips", lines))
 
     def ask(self, name: str, compiled: Compiled, way: Direction) -> None:
         """Write what asks one condition."""
-        self._asked.append((name, compiled.answers))
+        self._asked.append((name, compiled))
         condition, here = compiled.condition, self._source.shared(name)
-        turns = _turns(condition)
         if not has_window(condition):
             self._standing(name, condition, way)
-        elif turns is not None and way != "both":
-            self._one_way(name, *turns)
         else:
             holds, until, lines = self._answer(condition)
             self._lines += [
                 {"in": f"if {here} not in held:", "out": f"if {here} in held:", "both": "if True:"}[way],
                 *_indented(lines),
-                f" if {until} != NEVER: flips[{here}] = {until}; touched = True",
-                f" elif flips.pop({here}, None) is not None: touched = True",
-                f" if {holds} is not ({here} in held): moved.append(({here}, {holds}))",
+                f" if {until} != NEVER: {self._note}({here}, {until})",
+                f" if {holds} is not ({here} in held): moved.append(({here}, {holds}, None))",
             ]
 
-    def _moves(self, name: str, *, into: bool) -> str:
-        return f"moved.append({self._source.constant((name, into))})"
+    def _families(self) -> list[str]:
+        """Write what asks those that choose by one value."""
+        return [
+            f"{self._source.constant(chosen_by_value(members))}({self._value(aggregate)}, visitor, at, held, moved)"
+            for aggregate, members in self._values.values()
+        ]
 
     def _standing(self, name: str, condition: Condition, way: Direction) -> None:
         """Write a condition that only events and facts change."""
+        chooses = choosing(condition)
+        if chooses is not None:
+            members = self._values.setdefault(key(chooses.aggregate), (chooses.aggregate, []))[1]
+            members.append((name, chooses.texts, holds_function(chooses.rest)))
+            return
         holds, here = self._source.expression(condition, self._leaf), self._source.shared(name)
-        enters, leaves = self._moves(name, into=True), self._moves(name, into=False)
+        enters, leaves = (f"moved.append({self._source.constant((name, into, None))})" for into in (True, False))
         if way == "in":
             self._lines.append(f"if {here} not in held and {holds}: {enters}")
         elif way == "out":
@@ -134,24 +143,14 @@ class _Writer:
                 f"elif {here} in held: {leaves}",
             ]
 
-    def _one_way(self, name: str, aggregate: Aggregate, least: int, reached: bool) -> None:  # noqa: FBT001
-        """Write a count that can only turn now; it turns back when the `least` newest event leaves its window."""
-        times, here = self._times(aggregate), self._source.shared(name)
-        within = self._source.shared(aggregate.within)
-        turned = f"n{times} >= {least} and (until := {times}[-{least}] + {within}) > at"
-        self._lines += [
-            f"if {turned} and {here} {'not in' if reached else 'in'} held:",
-            f" flips[{here}] = until; touched = True; {self._moves(name, into=reached)}",
-        ]
-
     def _answer(self, condition: Condition) -> tuple[str, str, list[str]]:
         """Write the answer of a condition with windows: the names of whether and until when, and the lines to them."""
         number = self._answers = self._answers + 1
         holds, until = f"h{number}", f"u{number}"
-        turns = _turns(condition)
+        turns = turning(condition)
         match condition:
-            case _ if turns is not None:
-                return holds, until, self._turning(holds, until, *turns)
+            case _ if turns is not None and turns.aggregate.within is not None:
+                return holds, until, self._turning(holds, until, turns)
             case And(parts):
                 return holds, until, self._group(holds, until, parts, every=True)
             case Or(parts):
@@ -163,8 +162,9 @@ class _Writer:
                 answer = self._source.constant(answers_function(condition))
                 return holds, until, [f"{holds}, {until} = {answer}(visitor, at)"]
 
-    def _turning(self, holds: str, until: str, aggregate: Aggregate, least: int, reached: bool) -> list[str]:  # noqa: FBT001
+    def _turning(self, holds: str, until: str, turns: Turning) -> list[str]:
         """Write a count or sum in a window: it has turned until the oldest of the newest that reach `least` leaves."""
+        aggregate, least, reached = turns.aggregate, turns.least, turns.reached
         within = self._source.shared(aggregate.within)
         if aggregate.kind == "count":
             times = self._times(aggregate)
@@ -205,11 +205,21 @@ class _Writer:
         test = as_test(leaf)
         operand = test.operand
         if isinstance(operand, Path):
-            return self._source.test(test, f"get({self._source.shared(operand.path)})")
+            return self._source.test(test, self._path(operand.path))
         value = self._value(operand)
         if isinstance(test, Compare) and operand.kind != "last":
             return f"({value} {'==' if test.op == '=' else test.op} {self._source.constant(test.value)})"
         return self._source.test(test, value)
+
+    def _path(self, path: str) -> str:
+        """Return what reads a path, or, where several conditions are asked, the name of what was found there."""
+        name = self._source.shared(path)
+        if not self._several:
+            return f"get({name})"
+        if name not in self._read:
+            local = self._read[name] = f"p{len(self._read)}"
+            self._top.append(f"{local} = get({name})")
+        return self._read[name]
 
     def _value(self, aggregate: Aggregate) -> str:
         """Return the name of what an aggregate without a window holds."""
@@ -253,52 +263,18 @@ def _indented(lines: Iterable[str]) -> list[str]:
     return [" " + line for line in lines]
 
 
-def _one_by_one(asked: tuple[tuple[str, Answers], ...]) -> Pass:
-    """Build the pass that asks each condition alone: for instants before the newest event."""
+def _one_by_one(asked: Iterable[tuple[str, Compiled]]) -> Pass:
+    """Build the pass that asks each condition alone: for instants before the newest event, and sums that may fall."""
+    asked = tuple(asked)
 
-    def plain(
-        visitor: Visitor, at: Instant, held: Container[str], flips: dict[str, Instant]
-    ) -> tuple[list[Move], bool]:
+    def plain(visitor: Visitor, at: Instant, held: Mapping[str, object], flips: Flips) -> list[Move]:
         moved: list[Move] = []
-        for name, answers in asked:
-            holds, until = answers(visitor, at)
+        for name, compiled in asked:
+            holds, until = compiled.answers(visitor, at)
             if until != NEVER:
-                flips[name] = until
-            else:
-                flips.pop(name, None)
+                flips.by(name, until)
             if holds is not (name in held):
-                moved.append((name, holds))
-        return moved, True
+                moved.append((name, holds, None))
+        return moved
 
     return plain
-
-
-def _turns(condition: Condition) -> tuple[Aggregate, int, bool] | None:
-    """Return a windowed count or sum that turns at one number, that number, and what holds from there on; else None.
-
-    The number of a sum is in millionths, and more than zero.
-    """
-    negated = isinstance(condition, Not)
-    inner = condition.condition if isinstance(condition, Not) else condition
-    if isinstance(inner, And | Or | Not):
-        return None
-    test = as_test(inner)
-    if not isinstance(test.operand, Aggregate) or test.operand.within is None:
-        return None
-    turns = turn(test) if test.operand.kind == "count" else _turn_of_sum(test)
-    return None if turns is None else (test.operand, turns[0], turns[1] is not negated)
-
-
-def _turn_of_sum(test: Test) -> tuple[int, bool] | None:
-    if not isinstance(test, Compare) or not isinstance(test.operand, Aggregate) or test.operand.kind != "sum":
-        return None
-    value = test.value
-    if test.op in {"=", "!="} or isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if not 0 <= value <= _SUM_MAX:
-        return None
-    passes = ge if test.op in {">=", "<"} else gt
-    least = int(value * MILLIONTHS) - 1
-    while not passes(least / MILLIONTHS, value):
-        least += 1
-    return (least, test.op in {">", ">="}) if least > 0 else None

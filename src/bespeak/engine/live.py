@@ -23,8 +23,21 @@ def encode_profile(profile: Profile) -> bytes:
 
 
 def decode_profile(data: bytes) -> Profile:
-    """Return the profile that `encode_profile` was given."""
-    return _decoder.decode(data)
+    """Return the profile that `encode_profile` was given, in the form of today or that of the first versions."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.ValidationError:
+        return _decode_first(data)
+
+
+def _decode_first(data: bytes) -> Profile:
+    """Return a profile whose flips stand in a mapping, by segment."""
+    plain = msgspec.msgpack.decode(data)
+    noted = plain.pop("flips", {})
+    profile = msgspec.convert(plain, Profile)
+    for segment_id, at in noted.items():
+        profile.flips.note(segment_id, at)
+    return profile
 
 
 class LiveTable:

@@ -73,6 +73,7 @@ class Sequencer:
         self._store = store
         self._vault = vault
         self._settings = settings
+        self._profile_settings = settings.profiles
         self.catalog = catalog
         self.models = models
         self.live = LiveTable(store, vault, bound=settings.profiles.live_max)
@@ -156,25 +157,25 @@ class Sequencer:
         changes = self._join(joined, event, until) if joined else ()
         profile_id = canonical(resolved.profile, self.aliases)
         profile = self.live.get(profile_id)
+        new = profile is None
         if profile is None:
             if event.name in SILENT and not event.context.get("consent"):
                 return NOTHING
             profile = self._create(profile_id)
         if resolved.claimed is not None:
             profile.claimed_user_id = resolved.claimed
-        settings = self._settings.profiles
-        flip = profile.next_flip_at
+        segments, settings, flip = self.segments, self._profile_settings, profile.next_flip_at
         if flip <= until:
-            changes += self.segments.advance(profile, until, settings)
-        never_asked = not profile.as_of
-        facts = fold(profile, event, self._folding)
+            changes += segments.advance(profile, until, settings)
+        folded = fold(profile, event, self._folding)
         self.models.learn(profile, event)
-        at = max(profile.last_seen, event.time)
-        if never_asked:
-            changes += self.segments.classify_all(profile, at, settings)
+        if new:
+            changes += segments.welcome(profile, event, folded, settings)
+        elif profile.as_of:
+            changes += segments.classify(profile, event, folded, settings)
         else:
-            changes += self.segments.classify(profile, event.name, at, settings, facts=facts)
-        self.live.touch(profile_id)
+            changes += segments.classify_all(profile, max(profile.last_seen, event.time), settings)
+        self.live.dirty.add(profile_id)
         if profile.next_flip_at != flip:
             self.timers.note(profile_id, profile.next_flip_at)
         if changes:
@@ -323,5 +324,9 @@ class Sequencer:
         self.profiles -= 1
 
     def _count(self, changes: tuple[Change, ...]) -> None:
+        sizes = self.sizes
         for change in changes:
-            self.sizes[change.segment] = self.sizes.get(change.segment, 0) + (1 if change.entered else -1)
+            segment_id = change.segment
+            if segment_id not in sizes:
+                sizes[segment_id] = 0
+            sizes[segment_id] += 1 if change.entered else -1

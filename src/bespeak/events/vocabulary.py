@@ -97,7 +97,8 @@ def item_ids(event: Event) -> tuple[str, ...]:
         if isinstance(members, list) and members:
             members = cast("list[object]", members)
             return tuple(dict.fromkeys(found for member in members if (found := _member_id(member))))
-    found = _item_id(properties)
+    first: object = properties.get(_ID_KEYS[0])
+    found = first if isinstance(first, str) and first else _item_id(properties)
     return (found,) if found else ()
 
 

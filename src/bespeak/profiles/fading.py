@@ -17,10 +17,23 @@ def faded(value: Faded, at: Instant, halflife: Duration) -> float:
     return float(value.value * 2.0 ** ((value.time - at) / halflife))
 
 
-def add(value: Faded | None, amount: float, at: Instant, halflife: Duration) -> Faded:
-    """Add `amount` at `at`; the order of additions does not matter (to 1e-9): both are taken to the newer time."""
+def add(held: dict[str, Faded], name: str, amount: float, at: Instant, halflife: Duration) -> None:
+    """Add `amount` at `at` to a sum of a draft; the order of additions does not matter (to 1e-9).
+
+    Both are taken to the newer time.
+
+    Examples
+    --------
+    >>> held = {"tag:wool": Faded(4.0, 0)}
+    >>> add(held, "tag:wool", 1.0, at=7, halflife=7)
+    >>> held["tag:wool"]
+    Faded(value=3.0, time=7)
+    """
+    value = held.get(name)
     if value is None:
-        return Faded(amount, at)
-    if at >= value.time:
-        return Faded(value.value * 2.0 ** ((value.time - at) / halflife) + amount, at)
-    return Faded(value.value + amount * 2.0 ** ((at - value.time) / halflife), value.time)
+        held[name] = Faded(amount, at)
+    elif at >= value.time:
+        value.value = value.value * 2.0 ** ((value.time - at) / halflife) + amount
+        value.time = at
+    else:
+        value.value += amount * 2.0 ** ((at - value.time) / halflife)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
+
+import msgspec
 
 from bespeak.catalog import Item
 from bespeak.clock import Duration, Instant
-from bespeak.conditions.aggregates import Feeds
+from bespeak.conditions.aggregates import Fed, Feeds
 from bespeak.events import Event
 from bespeak.events.vocabulary import (
     CONSENT_UPDATED,
@@ -34,6 +36,13 @@ SILENT = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED})
 
 _SAYS_TRAITS = frozenset({"identify", "group"})
 
+INTERESTS_KEPT = 50_000
+"""Items whose interests are remembered, so that their names are not put together for every event."""
+
+_WEIGHTS = dict(ITEM_WEIGHTS)
+_KEPT_ITEMS = frozenset({ORDER_COMPLETED, ITEM_HIDDEN})
+_SEVERAL = 2
+
 CONSENTS_MAX = 100
 """Purposes and categories of which one person's choice is kept; beyond it grants make room for denials."""
 
@@ -41,7 +50,7 @@ CONSENTS_MAX = 100
 class Folding:
     """What the fold needs besides the event: the declared aggregates, the catalog's look-up and the bounds."""
 
-    __slots__ = ("delay", "feeds", "gap", "halflife", "item", "settings")
+    __slots__ = ("_interests", "delay", "feeds", "gap", "halflife", "item", "settings")
 
     def __init__(self, feeds: Feeds, item: Callable[[str], Item | None], settings: ProfileSettings) -> None:
         self.feeds = feeds
@@ -50,39 +59,63 @@ class Folding:
         self.delay = settings.delay
         self.gap = settings.session_gap
         self.halflife = settings.interest_halflife
+        self._interests: dict[str, tuple[Item, tuple[str, ...]]] = {}
+
+    def interests_of(self, item: Item) -> tuple[str, ...]:
+        """Return the interests that an item speaks for, made once as long as the item stays as it is."""
+        known = self._interests.get(item.id)
+        if known is not None and known[0] is item:
+            return known[1]
+        names = (*["category:" + name for name in item.categories], *["tag:" + name for name in item.tags])
+        if len(self._interests) >= INTERESTS_KEPT:
+            self._interests.clear()
+        self._interests[item.id] = item, names
+        return names
 
 
-def fold(profile: Profile, event: Event, folding: Folding) -> bool:
-    """Take one event into the draft `profile`; says whether a trait or the consent may have changed.
+class Folded(msgspec.Struct, frozen=True, gc=False):
+    """What an event has changed: whether facts (traits, the identity, consent), and which states of aggregates."""
+
+    facts: bool
+    fed: Fed
+
+
+def fold(profile: Profile, event: Event, folding: Folding) -> Folded:
+    """Take one event into the draft `profile`; says what may have changed by it.
 
     An event older than the profile's newest by more than the allowed delay counts in 'ever' aggregates only; what it
     says about consent holds however late it is.
     """
-    name, time = event.name, event.time
-    newest = profile.last_seen
+    name, time, context = event.name, event.time, event.context
+    newest, counts = profile.last_seen, profile.counts
     if time < profile.first_seen or not profile.first_seen:
         profile.first_seen = time
-    if name in profile.counts or len(profile.counts) < folding.settings.names_max:
-        profile.counts[name] = profile.counts.get(name, 0) + 1
-    folding.feeds.update(profile.aggregates, event, newest=newest, delay=folding.delay)
-    facts = "consent" in event.context and _note_consent(profile, event)
+    known = name in counts
+    if known:
+        counts[name] += 1
+    elif len(counts) < folding.settings.names_max:
+        counts[name], known = 1, True
+    fed = folding.feeds.update(profile.aggregates, event, newest=newest, delay=folding.delay)
+    facts = "consent" in context and _note_consent(profile, event)
     if time < newest - folding.delay:
         profile.late += 1
-        return facts
+        return Folded(facts, fed)
     if name in SILENT:
-        return facts
-    if time > profile.last.get(name, 0) and name in profile.counts:
+        return Folded(facts, fed)
+    if known and time > profile.last.get(name, 0):
         profile.last[name] = time
-    if event.type in _SAYS_TRAITS or "traits" in event.context:
+    if event.type in _SAYS_TRAITS or "traits" in context:
         facts = _note_traits(profile, event, folding.settings.traits_max) or facts
     items = item_ids(event)
     if items:
-        _note_items(profile, event, items, folding.settings)
-        _note_interests(profile, event, items, folding)
+        if name in _KEPT_ITEMS:
+            _note_items(profile, event, items, folding.settings)
+        if name in _WEIGHTS:
+            _note_interests(profile, event, items, folding)
     _note_recent(profile, event, items, folding)
     if time > newest:
         profile.last_seen = time
-    return facts
+    return Folded(facts, fed)
 
 
 def _note_consent(profile: Profile, event: Event) -> bool:
@@ -145,28 +178,19 @@ def keep_newest(held: dict[str, Instant], given: Mapping[str, Instant], bound: i
 
 
 def _note_interests(profile: Profile, event: Event, items: tuple[str, ...], folding: Folding) -> None:
-    weight = ITEM_WEIGHTS.get(event.name)
-    if not weight:
-        return
-    time, halflife, interests = event.time, folding.halflife, profile.interests
-    for key in _interest_keys(event, items, folding.item):
-        interests[key] = add(interests.get(key), weight, time, halflife)
+    weight, time, halflife, interests = _WEIGHTS[event.name], event.time, folding.halflife, profile.interests
+    for item_id in items:
+        item = folding.item(item_id)
+        for name in folding.interests_of(item) if item is not None else _said_category(event, items):
+            add(interests, name, weight, time, halflife)
     if len(interests) > folding.settings.interests_max:
         drop_weakest(profile, folding.settings)
 
 
-def _interest_keys(event: Event, items: tuple[str, ...], item_of: Callable[[str], Item | None]) -> list[str]:
-    keys: list[str] = []
-    for item_id in items:
-        item = item_of(item_id)
-        if item is not None:
-            keys += ["category:" + name for name in item.categories]
-            keys += ["tag:" + name for name in item.tags]
-        elif len(items) == 1:
-            category = event.properties.get("category")
-            if isinstance(category, str) and category:
-                keys.append("category:" + category[:100])
-    return keys
+def _said_category(event: Event, items: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what an event itself says of its one item, which the catalog does not know."""
+    category = event.properties.get("category") if len(items) == 1 else None
+    return ("category:" + category[:100],) if isinstance(category, str) and category else ()
 
 
 def drop_weakest(profile: Profile, settings: ProfileSettings) -> None:
@@ -179,9 +203,19 @@ def drop_weakest(profile: Profile, settings: ProfileSettings) -> None:
 
 
 def _note_recent(profile: Profile, event: Event, items: tuple[str, ...], folding: Folding) -> None:
-    recent, gap = profile.recent, folding.gap
-    named: Iterable[str | None] = (sorted(items) if len(items) > 1 else items) or (None,)
-    rows = [Recent(event.time, event.message_id, event.name, item) for item in named]
+    recent, time = profile.recent, event.time
+    if len(items) < _SEVERAL and (not recent or time > recent[-1].time):  # the common case, without a list
+        recent.append(Recent(time, event.message_id, event.name, items[0] if items else None))
+        _extend_session(profile, time, 1, folding.gap)
+    else:
+        _note_rows(profile, event, sorted(items) or [None], folding.gap)
+    if len(recent) > folding.settings.recent_max:
+        del recent[: len(recent) - folding.settings.recent_max]
+
+
+def _note_rows(profile: Profile, event: Event, items: Sequence[str | None], gap: Duration) -> None:
+    recent = profile.recent
+    rows = [Recent(event.time, event.message_id, event.name, item) for item in items]
     if not recent or event.time > recent[-1].time or rows[0].place() > recent[-1].place():
         recent.extend(rows)
         _extend_session(profile, event.time, len(rows), gap)
@@ -190,8 +224,6 @@ def _note_recent(profile: Profile, event: Event, items: tuple[str, ...], folding
         for row in rows:
             insort(recent, row, key=Recent.place)
         profile.session = newest_session(recent, gap)
-    if len(recent) > folding.settings.recent_max:
-        del recent[: len(recent) - folding.settings.recent_max]
 
 
 def _extend_session(profile: Profile, time: Instant, rows: int, gap: Duration) -> None:

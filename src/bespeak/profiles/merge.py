@@ -23,8 +23,8 @@ def merge(into: Profile, other: Profile, settings: ProfileSettings) -> None:
     _merge_newest(into, other, settings)
     for name, count in other.counts.items():
         into.counts[name] = into.counts.get(name, 0) + count
-    for key, value in other.interests.items():
-        into.interests[key] = add(into.interests.get(key), value.value, value.time, settings.interest_halflife)
+    for name, value in other.interests.items():
+        add(into.interests, name, value.value, value.time, settings.interest_halflife)
     if len(into.interests) > settings.interests_max:
         drop_weakest(into, settings)
     merge_aggregates(into.aggregates, other.aggregates)

@@ -16,6 +16,7 @@ import msgspec
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import State
+from bespeak.conditions.flips import Flips
 from bespeak.ids import ProfileId
 from bespeak.privacy.consent import Choice, Purpose
 
@@ -28,8 +29,8 @@ class Trait(msgspec.Struct, frozen=True, array_like=True):
     message_id: str
 
 
-class Faded(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A sum that fades: worth `value` at `time`, half of it one half-life later."""
+class Faded(msgspec.Struct, array_like=True, gc=False):
+    """A sum that fades: worth `value` at `time`, half of it one half-life later. Of a draft: added to in place."""
 
     value: float
     time: Instant
@@ -97,8 +98,8 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
     segments
         The segments that the profile is in, by id.
     flips
-        By segment, the instant at which it is asked again: its windows change the membership by themselves at none
-        before. Not those whose windows cannot.
+        When each segment is asked again: its windows change the membership by themselves at no instant before. Not
+        those whose windows cannot.
     next_flip_at
         The earliest of `flips`; `clock.NEVER` when there is none.
     as_of
@@ -124,6 +125,6 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
     aggregates: dict[str, State] = {}
     segments: dict[str, Membership] = {}
     late: int = 0
-    flips: dict[str, Instant] = {}
+    flips: Flips = msgspec.field(default_factory=Flips)
     next_flip_at: Instant = NEVER
     as_of: Instant = 0

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from heapq import heapify, heappop, heappush
 
 import msgspec
 
-from bespeak.clock import NEVER, Instant
-from bespeak.conditions import Aggregate, Compiled, Direction, Pass, compile_condition, direction, together
+from bespeak.clock import NEVER, Duration, Instant
+from bespeak.conditions import (
+    AfterEvent,
+    Aggregate,
+    Compiled,
+    Condition,
+    Flips,
+    Move,
+    Pass,
+    compile_condition,
+    counted_sentence,
+    key,
+    together,
+    turning,
+)
+from bespeak.conditions.aggregates import Times
 from bespeak.errors import DefinitionError
+from bespeak.events import Event
 from bespeak.ids import ProfileId
-from bespeak.profiles import PATHS, Membership, Profile, ProfileSettings, View
+from bespeak.profiles import EMPTY, PATHS, Folded, Membership, Profile, ProfileSettings, View
 from bespeak.segments.segment import MAX_SEGMENTS, Segment
 
 FLIPS_MAX = 100_000
@@ -20,6 +34,9 @@ FLIPS_MAX = 100_000
 
 FACTS = frozenset({"traits", "user_id", "known", "consent"})
 """Heads of paths that change only when the fold says so."""
+
+_OTHER = ""
+"""Stands for every event that no segment counts; no event is called so."""
 
 _FORBIDDEN = ("context", "item", "segments")
 
@@ -35,9 +52,13 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Live:
-    """One segment, ready to be asked."""
+    """One segment, ready to be asked.
 
-    __slots__ = ("answers", "compiled", "id", "segment", "sentence", "version")
+    `count` is set where its condition is one count in a window: the key of its state, the number, the window, whether
+    it holds from that number on, and why it does not, or does, with one less.
+    """
+
+    __slots__ = ("answers", "compiled", "count", "id", "segment", "sentence", "version")
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
@@ -46,7 +67,23 @@ class _Live:
         self.compiled = compile_condition(segment.condition)
         self.answers = self.compiled.answers
         self.sentence = self.compiled.sentence
+        self.count = _count_of(self.compiled.condition)
         _check(segment, self.compiled)
+
+    def flipped(self, view: View) -> tuple[bool, Instant, str | None]:
+        """Say at a noted flip whether it holds now, until when, and why, where that needs no look at the state."""
+        at = view.at
+        state = view.state(self.count[0]) if self.count is not None else None
+        if self.count is None or not isinstance(state, Times) or state.times[-1] > at:
+            holds, until = self.answers(view, at)
+            return holds, until, None
+        _, least, within, reached, why = self.count
+        times = state.times
+        until = times[-least] + within if len(times) >= least else 0
+        if until > at:
+            return reached, until, None
+        exactly = until == at and (least == 1 or times[1 - least] > times[-least])
+        return not reached, NEVER, why if exactly else None
 
 
 class Segments:
@@ -66,7 +103,11 @@ class Segments:
         self._volatile = frozenset(entry.id for entry in live if _heads(entry) - FACTS)
         self._by_facts = frozenset(entry.id for entry in live if _heads(entry) & FACTS)
         self._events = frozenset(name for entry in live for name in entry.compiled.depends.events)
-        self._passes: dict[tuple[str | None, bool], Pass] = {}
+        self._counted = {
+            name: frozenset(entry.id for entry in live if name in entry.compiled.depends.events)
+            for name in self._events
+        }
+        self._after: dict[tuple[str, bool], AfterEvent] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -89,36 +130,46 @@ class Segments:
         entry = self._all.get(segment_id)
         return None if entry is None else entry.compiled
 
-    def classify(
-        self, profile: Profile, event_name: str, at: Instant, settings: ProfileSettings, *, facts: bool
-    ) -> tuple[Change, ...]:
-        """Bring the memberships up to date after an event of this name was folded.
-
-        Parameters
-        ----------
-        facts
-            Whether a trait, the identity or the consent changed.
-        """
-        name = event_name if event_name in self._events else None
-        ask = self._passes.get((name, facts)) or self._pass(name, facts=facts)
-        at = profile.as_of = max(at, profile.as_of)
+    def classify(self, profile: Profile, event: Event, folded: Folded, settings: ProfileSettings) -> tuple[Change, ...]:
+        """Bring the memberships, right until now, up to date after an event was folded."""
+        after = self._after.get((event.name, folded.facts)) or self._after_event(event.name, facts=folded.facts)
+        at = profile.as_of = max(event.time, profile.as_of)
+        if not after.concerns(folded.fed):
+            return ()
         view = View(profile, at, settings)
-        moved, touched = ask(view, at, profile.segments, profile.flips)
-        if touched:
-            profile.next_flip_at = min(profile.flips.values(), default=NEVER)
-        return tuple(self._move(name, view, holds=holds) for name, holds in moved) if moved else ()
+        moved = after.ask(view, at, folded.fed, profile.segments, profile.flips)
+        profile.next_flip_at = profile.flips.next
+        return tuple([self._move(move, view) for move in moved]) if moved else ()
+
+    def welcome(self, profile: Profile, event: Event, folded: Folded, settings: ProfileSettings) -> tuple[Change, ...]:
+        """Bring the memberships of somebody new up to date after their first event.
+
+        Who is nobody yet is in the same segments as everybody else of whom nothing is known; the event does the rest.
+        """
+        after = self._after.get((event.name, True)) or self._after_event(event.name, facts=True)
+        at = profile.as_of = max(event.time, profile.last_seen)
+        view = View(profile, at, settings)
+        held = dict(self._strangers)
+        for segment_id, holds, why in after.ask(view, at, folded.fed, held, profile.flips):
+            if holds:
+                held[segment_id] = why
+            else:
+                del held[segment_id]
+        profile.next_flip_at = profile.flips.next
+        counted = self._counted.get(event.name, frozenset())
+        return tuple([self._move((one, True, None if one in counted else why), view) for one, why in held.items()])
 
     def classify_all(self, profile: Profile, at: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
         """Bring every membership up to date: of a new profile, after a merge, and when definitions have changed."""
         at = profile.as_of = max(at, profile.as_of)
-        profile.flips = {}
+        profile.flips = Flips()
         view = View(profile, at, settings)
-        moved, _ = self._everything(view, at, profile.segments, profile.flips)
-        profile.next_flip_at = min(profile.flips.values(), default=NEVER)
+        moved = self._everything(view, at, profile.segments, profile.flips)
+        profile.next_flip_at = profile.flips.next
         gone = [segment_id for segment_id in profile.segments if segment_id not in self._all]
         for segment_id in gone:
             del profile.segments[segment_id]
-        return tuple(self._move(name, view, holds=holds) for name, holds in moved) + tuple(
+        return tuple([self._move(move, view) for move in moved]) + tuple(
             Change(profile.id, segment_id, entered=False, at=at, why="the segment was deleted") for segment_id in gone
         )
 
@@ -126,27 +177,21 @@ class Segments:
         """Work through every flip due by `until`, each stamped with its true time."""
         if profile.next_flip_at > until:
             return ()
-        flips, held = profile.flips, profile.segments
-        due = [(at, segment_id) for segment_id, at in flips.items() if at <= until]
-        heapify(due)
+        flips, held, as_of = profile.flips, profile.segments, profile.as_of
         changes: list[Change] = []
-        view = View(profile, profile.as_of, settings)
+        view = View(profile, as_of, settings)
         for _ in range(FLIPS_MAX):
-            if not due:
+            if not flips.times or flips.times[0] > until:
                 break
-            at, segment_id = heappop(due)
-            view.at = at
-            holds, later = self._all[segment_id].answers(view, at)
-            if later == NEVER:
-                del flips[segment_id]
-            else:
-                flips[segment_id] = later
-                if later <= until:
-                    heappush(due, (later, segment_id))
+            view.at = as_of = flips.times[0]
+            segment_id = flips.take()
+            holds, later, why = self._all[segment_id].flipped(view)
+            if later != NEVER:
+                flips.note(segment_id, later)
             if holds is not (segment_id in held):
-                changes.append(self._move(segment_id, view, holds=holds))
-        profile.as_of = max(view.at, profile.as_of)
-        profile.next_flip_at = min(flips.values(), default=NEVER)
+                changes.append(self._move((segment_id, holds, why), view))
+        profile.as_of = max(as_of, profile.as_of)
+        profile.next_flip_at = flips.next
         return tuple(changes)
 
     def members_at(self, segment_id: str, profiles: Iterable[Profile], at: Instant, settings: ProfileSettings) -> int:
@@ -156,33 +201,52 @@ class Segments:
 
     @cached_property
     def _everything(self) -> Pass:
-        return together((entry.id, entry.compiled, "both") for entry in self._all.values())
+        return together(((entry.id, entry.compiled, "both") for entry in self._all.values()), anew=True)
 
-    def _pass(self, event_name: str | None, *, facts: bool) -> Pass:
+    @cached_property
+    def _strangers(self) -> dict[str, str | None]:
+        """The segments of those of whom nothing is known, and why; without those that an event may always change."""
+        view, always = View(EMPTY, 0, ProfileSettings()), self._volatile | self._by_facts
+        return {
+            entry.id: entry.sentence(view, 0, True)  # noqa: FBT003 - it holds
+            for entry in self._all.values()
+            if entry.id not in always and entry.compiled.holds(view, 0)
+        }
+
+    def _after_event(self, event_name: str, *, facts: bool) -> AfterEvent:
         """Build what is asked after an event of a name: first when there is one, since few names are ever seen.
 
-        Asked are the segments that count the event, in the direction in which it can lead; and, either way, those that
-        read what any event may change, and, after facts have changed, those that read facts.
+        Asked are the segments that count the event; and, whatever it is, those that read what any event may change,
+        and, after facts have changed, those that read facts.
         """
-        asked: list[tuple[str, Compiled, Direction]] = []
-        for entry in self._all.values():
-            way = None if event_name is None else direction(entry.compiled.condition, event_name)
-            if entry.id in self._volatile or (facts and entry.id in self._by_facts):
-                way = "both"
-            if way is not None:
-                asked.append((entry.id, entry.compiled, way))
-        self._passes[event_name, facts] = found = together(asked)
+        if event_name not in self._events and event_name != _OTHER:
+            return self._after.get((_OTHER, facts)) or self._after_event(_OTHER, facts=facts)
+        always = self._volatile | self._by_facts if facts else self._volatile
+        self._after[event_name, facts] = found = AfterEvent(
+            event_name,
+            [(entry.id, entry.compiled) for entry in self._all.values() if entry.id not in always],
+            [(entry.id, entry.compiled) for entry in self._all.values() if entry.id in always],
+        )
         return found
 
-    def _move(self, segment_id: str, view: View, *, holds: bool) -> Change:
+    def _move(self, move: Move, view: View) -> Change:
         """Note who entered or left, and why."""
+        segment_id, holds, why = move
         entry, profile, at = self._all[segment_id], view.profile, view.at
-        why = entry.sentence(view, at, holds)
+        why = why or entry.sentence(view, at, holds)
         if holds:
             profile.segments[segment_id] = Membership(at, entry.version, why)
         else:
             del profile.segments[segment_id]
-        return Change(profile.id, segment_id, entered=holds, at=at, why=why)
+        return Change(profile.id, segment_id, holds, at, why)
+
+
+def _count_of(condition: Condition) -> tuple[str, int, Duration, bool, str] | None:
+    found = turning(condition)
+    if found is None or found.aggregate.kind != "count" or found.aggregate.within is None:
+        return None
+    why = counted_sentence(found.aggregate, found.least - 1)
+    return key(found.aggregate), found.least, found.aggregate.within, found.reached, why
 
 
 def _heads(entry: _Live) -> frozenset[str]:

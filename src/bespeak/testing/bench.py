@@ -11,7 +11,7 @@ import gc
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -32,6 +32,7 @@ from bespeak.sources import import_in_turn
 from bespeak.stores import MemorySettings, SqliteSettings
 from bespeak.testing.bench_archive import archive_rates, rewrite_cost
 from bespeak.testing.bench_erase import erase_cost, seal_cost
+from bespeak.testing.bench_fold import parsed, step_costs, take_all, town, town_bodies, town_segments
 from bespeak.testing.bench_http import ingest_by_http
 from bespeak.testing.bench_parts import Part, parts
 from bespeak.testing.bench_replay import replay_rates
@@ -96,6 +97,59 @@ def fold() -> Result:
 def fold_days() -> Result:
     """Return the same with windows of days in place of minutes: what sites mostly ask, where few people move."""
     return asyncio.run(_fold("fold-days", definitions(shortest="days")))
+
+
+def fold_town() -> Result:
+    """Return the same for a month of the seeded town: what people of a shop do, with segments as a shop has them."""
+    return asyncio.run(_fold_town())
+
+
+async def _fold_town() -> Result:
+    world = town(PEOPLE, 500)
+    engine, key = await _engine(Settings(store=MemorySettings()), items=world.items, segments=town_segments(SEGMENTS))
+    events = parsed(engine, town_bodies(world, EVENTS, size=BATCH), key)
+
+    def floor() -> None:
+        counts: dict[tuple[str | None, str], int] = {}
+        for event in events:
+            name = (event.anonymous_id, event.name)
+            counts[name] = counts.get(name, 0) + 1
+
+    took, least = _cpu(lambda: take_all(engine, events)), _cpu(floor)
+    await engine.close()
+    each = 1e6 / len(events)
+    return Result("fold-town", round(took * each, 3), "us/event", round(least * each, 4), round(took / least, 1))
+
+
+def fold_steps(name: str = "fold-town") -> dict[str, float]:
+    """Return what each step of `fold`, `fold-days` or `fold-town` costs on average, in microseconds of CPU an event.
+
+    `fold`: into the profile and its aggregates; `learn`: the models; `flips`: windows that ended before the event;
+    `classify`: what the event itself moves; `rest`: whose it is, and all between.
+
+    Raises
+    ------
+    InvalidInput
+        It is none of these benchmarks.
+    """
+    if name not in {"fold", "fold-days", "fold-town"}:
+        raise InvalidInput(f"steps are measured of fold, fold-days and fold-town, got {name!r}")
+    return asyncio.run(_fold_steps(name))
+
+
+async def _fold_steps(name: str) -> dict[str, float]:
+    settings = Settings(store=MemorySettings())
+    if name == "fold-town":
+        world = town(PEOPLE, 500)
+        engine, key = await _engine(settings, items=world.items, segments=town_segments(SEGMENTS))
+        bodies = town_bodies(world, EVENTS, size=BATCH)
+    else:
+        shortest = "minutes" if name == "fold" else "days"
+        engine, key = await _engine(settings, items=500, segments=definitions(shortest=shortest))
+        bodies = _bodies(EVENTS)
+    costs = step_costs(engine, parsed(engine, bodies, key))
+    await engine.close()
+    return costs
 
 
 async def _fold(name: str, segments: tuple[Definition, ...]) -> Result:
@@ -286,12 +340,12 @@ def definitions(*, shortest: str = "minutes") -> tuple[Definition, ...]:
 
 
 async def _engine(
-    settings: Settings, *, items: int, segments: tuple[Definition, ...] | None = None
+    settings: Settings, *, items: int | Sequence[Item], segments: tuple[Definition, ...] | None = None
 ) -> tuple[Engine, Key]:
     engine = Engine.open(settings, clock=ManualClock(START + DAY), rng=Random(0))
     await engine.start()
     key, _ = await engine.create_key("secret", "bench")
-    await engine.put_items([item(place) for place in range(items)])
+    await engine.put_items([item(place) for place in range(items)] if isinstance(items, int) else items)
     await engine.apply(definitions() if segments is None else segments)
     return engine, key
 
@@ -350,6 +404,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "ingest": ingest,
     "fold": fold,
     "fold-days": fold_days,
+    "fold-town": fold_town,
     "decide": decide,
     "import": imported,
     "seal": seal,
@@ -365,4 +420,4 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
 LONG = frozenset({"start", "start-memory"})
 """Those that run for minutes: only by name."""
 
-__all__ = ["BENCHMARKS", "Result", "definitions", "run"]
+__all__ = ["BENCHMARKS", "Result", "definitions", "fold_steps", "run"]

@@ -17,6 +17,7 @@ from random import Random
 import msgspec
 
 from bespeak.clock import DAY, HOUR, NEVER
+from bespeak.conditions.flips import Flips
 from bespeak.engine import Definition, Engine
 from bespeak.engine.aliases import seal_alias
 from bespeak.engine.live import encode_profile
@@ -129,17 +130,19 @@ def _likes(engine: Engine, models: tuple[Profile, ...], count: int) -> Iterator[
         for number in range(first, min(first + AT_ONCE, count)):
             model = models[number % len(models)]
             user, device = f"u:user-{number:08x}", f"a:visitor-{number:08x}"
-            flips = {one: at + DAY + rng.randrange(HOUR) for one, at in model.flips.items()}
+            flips = Flips()
+            for segment_id, at in zip(model.flips.names, model.flips.times, strict=True):
+                flips.note(segment_id, at + DAY + rng.randrange(HOUR))
             like = msgspec.structs.replace(
                 model,
                 id=user,
                 user_id=user[2:],
                 aliases=[device],
                 flips=flips,
-                next_flip_at=min(flips.values(), default=NEVER),
+                next_flip_at=flips.next,
             )
             data = engine.vault.seal(user, PROFILE, encode_profile(like))
-            rows.append(ProfileRow(engine.vault.name(user), data, None if not flips else like.next_flip_at))
+            rows.append(ProfileRow(engine.vault.name(user), data, None if flips.next == NEVER else flips.next))
             aliases[engine.vault.name(device)] = seal_alias(engine.vault, device, user)
         keys = engine.vault.made()
         seen = tuple((rng.randbytes(16), now // HOUR) for _ in rows)

@@ -1,0 +1,219 @@
+"""Families: conditions that stand on one state and differ in a number or a value, decided together.
+
+One more event makes a count one more. So it can turn those only that ask for just as many as their windows now hold:
+all others of the family, be they hundreds, need no look. Of conditions that ask for different values of one property
+only those of the value that is there now can hold, and a dictionary knows them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
+from operator import ge, gt
+from typing import TypeAlias, TypeVar, cast
+
+import msgspec
+
+from bespeak.clock import NEVER, Duration, Instant
+from bespeak.conditions.answers import Holds, Visitor, turn
+from bespeak.conditions.source import as_test
+from bespeak.conditions.states import MILLIONTHS
+from bespeak.conditions.tree import Aggregate, And, Compare, Condition, In, Leaf, Not, Or, Test
+
+Move: TypeAlias = tuple[str, bool, str | None]
+"""Name of a condition, whether it holds now, and the sentence that says why, where it is known already."""
+
+AskValue: TypeAlias = Callable[[object, Visitor, Instant, Mapping[str, object], list[Move]], None]
+"""Given the value that is there now, and who holds so far: note who moves."""
+
+T = TypeVar("T")
+
+_SUM_MAX = 1_000_000_000
+"""Up to here neighbouring millionths are different floats, so that one of them is the turn."""
+
+
+class Turning(msgspec.Struct, frozen=True):
+    """A count, or a sum in a window, against one number: it is `reached` from `least` on up, and else not.
+
+    `least` is 1 or more; that of a sum is in millionths, and exact as long as no amount is below zero.
+    """
+
+    aggregate: Aggregate
+    least: int
+    reached: bool
+
+
+def turning(condition: Condition) -> Turning | None:
+    """Return a (checked) condition as a figure that turns at one number; None where it is something else."""
+    if isinstance(condition, Not):
+        found = turning(condition.condition)
+        return None if found is None else Turning(found.aggregate, found.least, not found.reached)
+    if isinstance(condition, And | Or):
+        return None
+    return turning_leaf(condition)
+
+
+def turning_leaf(leaf: Leaf) -> Turning | None:
+    """Return a leaf as a figure that turns at one number; None where it is something else."""
+    test = as_test(leaf)
+    if not isinstance(test.operand, Aggregate):
+        return None
+    turns = turn(test) if test.operand.kind == "count" else _turn_of_sum(test, test.operand)
+    return None if turns is None else Turning(test.operand, *turns)
+
+
+def _turn_of_sum(test: Test, total: Aggregate) -> tuple[int, bool] | None:
+    if not isinstance(test, Compare) or total.kind != "sum" or total.within is None:
+        return None
+    value = test.value
+    if test.op in {"=", "!="} or isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 <= value <= _SUM_MAX:
+        return None
+    passes = ge if test.op in {">=", "<"} else gt
+    least = int(value * MILLIONTHS) - 1
+    while not passes(least / MILLIONTHS, value):
+        least += 1
+    return (least, test.op in {">", ">="}) if least > 0 else None
+
+
+def turned_in_windows(
+    members: Iterable[tuple[T, int, Duration]],
+) -> Callable[[list[Instant], Instant], Iterable[tuple[T, Instant]]]:
+    """Build what says which counts in windows one more time has turned, and when each turns back.
+
+    The answer may hold some that had turned before, where the time that was added is not the newest.
+
+    Parameters
+    ----------
+    members
+        The number that each asks for (1 or more), and its window.
+
+    Examples
+    --------
+    >>> turned = turned_in_windows([("keen", 2, 30), ("avid", 3, 60), ("fan", 3, 90)])
+    >>> turned([20, 80, 100], 100)
+    [('keen', 110), ('fan', 110)]
+    >>> turned([20, 80, 100, 101], 101)
+    [('avid', 140)]
+    """
+    by_count: dict[int, list[tuple[Duration, T]]] = {}
+    for member, least, within in members:
+        by_count.setdefault(least, []).append((within, member))
+    windows = [within for group in by_count.values() for within, _ in group]
+    shortest, longest, most = min(windows, default=0), max(windows, default=0), max(by_count, default=0)
+    groups: dict[int, tuple[list[Duration], list[T]]] = {}
+    for least, group in by_count.items():
+        group.sort(key=lambda one: one[0])
+        groups[least] = [within for within, _ in group], [member for _, member in group]
+
+    def turned(times: list[Instant], at: Instant) -> Iterable[tuple[T, Instant]]:
+        total = len(times)
+        if total > most and times[~most] + shortest > at:
+            return ()  # the shortest window holds more than anybody asks for, and did before
+        found: list[tuple[T, Instant]] = []
+        count = total - bisect_right(times, at - shortest) or 1
+        while count <= total and count <= most and (oldest := times[-count]) + longest > at:
+            if count in groups:
+                windows, members = groups[count]
+                first = bisect_right(windows, at - oldest)
+                last = bisect_right(windows, at - times[~count]) if count < total else len(windows)
+                found += [(members[place], oldest + windows[place]) for place in range(first, last)]
+            count += 1
+        return found
+
+    return turned
+
+
+def turned_for_ever(members: Iterable[tuple[T, int]]) -> Callable[[int], Iterable[tuple[T, Instant]]]:
+    """Build what says which counts without a window, by the number that each asks for, one more event has turned."""
+    by_count: dict[int, list[tuple[T, Instant]]] = {}
+    for member, least in members:
+        by_count.setdefault(least, []).append((member, NEVER))
+    return lambda count: by_count.get(count, ())
+
+
+def reached_by_sums(
+    members: Iterable[tuple[T, int, Duration]],
+) -> Callable[[list[Instant], list[int], Instant], Iterable[tuple[T, Instant]]]:
+    """Build what says which sums in windows, of amounts that are 0 or more, are reached, and when each turns back.
+
+    Parameters
+    ----------
+    members
+        The number of millionths that each asks for (1 or more), and its window.
+
+    Examples
+    --------
+    >>> reached = reached_by_sums([("buyers", 50, 30), ("patrons", 200, 90), ("savers", 60, 5)])
+    >>> reached([20, 80, 100], [100, 20, 40], 100)
+    [('buyers', 110)]
+    """
+    ordered = sorted(members, key=lambda one: one[1])
+
+    def reached(times: list[Instant], amounts: list[int], at: Instant) -> Iterable[tuple[T, Instant]]:
+        if not ordered or sum(amounts) < ordered[0][1]:
+            return ()
+        found: list[tuple[T, Instant]] = []
+        newest = list(accumulate(reversed(amounts)))
+        for member, least, within in ordered:
+            if least > newest[-1]:
+                break
+            until = times[~bisect_left(newest, least)] + within
+            if until > at:
+                found.append((member, until))
+        return found
+
+    return reached
+
+
+class Choosing(msgspec.Struct, frozen=True):
+    """A condition that asks that the last value there was is one of some texts, and the rest of what it asks."""
+
+    aggregate: Aggregate
+    texts: frozenset[str]
+    rest: And
+
+
+def choosing(condition: Condition) -> Choosing | None:
+    """Return a (checked) condition as one that chooses by a last value without a window; None where it does not."""
+    parts = condition.all if isinstance(condition, And) else (condition,)
+    for part in parts:
+        if not isinstance(part, Compare | In) or not isinstance(part.operand, Aggregate):
+            continue
+        values = part.values if isinstance(part, In) else (part.value,) if part.op == "=" else ()
+        texts = frozenset(value for value in values if isinstance(value, str))
+        if part.operand.kind == "last" and part.operand.within is None and texts and len(texts) == len(values):
+            return Choosing(part.operand, texts, And(tuple(other for other in parts if other is not part)))
+    return None
+
+
+def chosen_by_value(members: Iterable[tuple[str, frozenset[str], Holds]]) -> AskValue:
+    """Build what asks conditions that choose by one value: the name of each, its texts, and whether the rest holds.
+
+    Those of another value do not hold.
+    """
+    by_text: dict[str, list[tuple[str, Holds]]] = {}
+    for name, texts, holds in members:
+        for text in texts:
+            by_text.setdefault(text, []).append((name, holds))
+    names = frozenset(name for group in by_text.values() for name, _ in group)
+
+    def ask(value: object, visitor: Visitor, at: Instant, held: Mapping[str, object], moved: list[Move]) -> None:
+        chosen = by_text.get(value, ()) if isinstance(value, str) else _of_any(by_text, value)
+        for name, holds in chosen:
+            if (now := holds(visitor, at)) is not (name in held):
+                moved.append((name, now, None))
+        if not held.keys().isdisjoint(names):
+            still = {name for name, _ in chosen}
+            moved += [(name, False, None) for name in held if name in names and name not in still]
+
+    return ask
+
+
+def _of_any(by_text: Mapping[str, list[tuple[str, Holds]]], value: object) -> Iterable[tuple[str, Holds]]:
+    """Return those that a list chooses, by any of its elements, each once."""
+    elements = cast("Iterable[object]", value) if isinstance(value, list | tuple) else ()
+    texts = [element for element in elements if isinstance(element, str)]
+    return {name: (name, holds) for text in texts for name, holds in by_text.get(text, ())}.values()
