@@ -20,7 +20,7 @@ from bespeak.engine import keyring
 from bespeak.engine.dedupe import Dedupe
 from bespeak.engine.feed import Feed, Live
 from bespeak.engine.metrics import Metrics
-from bespeak.engine.models import Models
+from bespeak.engine.models import models_of
 from bespeak.engine.opening import open_store, place_of_keys
 from bespeak.engine.pages import Pages
 from bespeak.engine.records import (
@@ -43,7 +43,6 @@ from bespeak.events import Event
 from bespeak.ids import ProfileId
 from bespeak.privacy.masters import KeyPlace
 from bespeak.profiles import Resolved
-from bespeak.recommend import SeqKNN, Trending
 from bespeak.segments import Change
 from bespeak.settings import Settings
 from bespeak.stores import Checkpoint, LogRow, Rejected, Store, StoreLock, WrappedKey
@@ -89,11 +88,8 @@ class Ledger:
         self.metrics.gauges = self._gauges
         self.registry = Registry()
         self.catalog = Catalog()
-        recommend = settings.recommend
         self.vault = Vault(store, keys or place_of_keys(settings, store), bound=settings.engine.keys_max)
-        self.models = Models(
-            lambda: (SeqKNN(recommend), Trending(recommend)), recommend.weights(), self.vault, history=recommend.window
-        )
+        self.models = models_of(settings, self.vault)
         self.sequencer = Sequencer(store, settings, self.catalog, self.models, self.vault)
         self.pages = Pages(settings, self.sequencer, self.registry, self.models, clock, rng)
         self._dedupe = Dedupe(store, bound=settings.engine.dedupe_max)
@@ -356,14 +352,16 @@ class Ledger:
         if self._writer is None or not self._writer.ready:
             return None
         now = self.clock.now()
-        models = models or abs(now - self._models_written) > self.settings.engine.models_seconds * SECOND
+        written = now - self._models_written
+        if models or self.models.dump_is_due or abs(written) > self.settings.engine.models_seconds * SECOND:
+            self._models_written = now
+            if not models:
+                self.models.begin_dump()
         pending = frozenset(self.sequencer.live.dirty)
         cut = self._cut(models=models)
         if not cut.changed:
             self._shrink()
             return None
-        if models:
-            self._models_written = now
         entry = Entry(asyncio.get_running_loop().create_future(), documents=cut.documents, checkpoint=cut.checkpoint)
         return asyncio.shield(self._put_cut(self._writer, entry, cut, pending))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from hashlib import sha256
 from itertools import zip_longest
 from random import Random
 from typing import Any, Literal, TypeAlias, cast
@@ -19,11 +18,9 @@ from bespeak.engine.opening import place_of_keys
 from bespeak.engine.vault import ERASED
 from bespeak.privacy.masters import KEY_FILE, KeyHeld, KeyPlace
 from bespeak.profiles import Profile
+from bespeak.recommend.dumps import CLOSE, difference
 from bespeak.settings import Settings
 from bespeak.stores import Document, LogRow, MemoryStore, Store, WrappedKey, is_gap
-
-CLOSE = 1e-9
-"""How far apart two floats may be, relative to the larger: sums of the same numbers in another grouping."""
 
 Watch: TypeAlias = Callable[[Literal["replaying", "comparing"], int, int], None]
 """Told the stage, how far it is, and how far it goes: offsets of the log, then profiles."""
@@ -205,7 +202,7 @@ def _differences(live: Ledger, replayed: Ledger, at: Instant, watch: Watch) -> I
     yield from _profiles(live, replayed, at, watch, sizes)
     yield from _mappings("segment", {one: size for one, size in live.sequencer.sizes.items() if size}, sizes)
     if not _erased(live):
-        yield from _mappings("model", _models(live), _models(replayed))
+        yield from _models(live, replayed)
 
 
 def _erased(ledger: Ledger) -> bool:
@@ -239,8 +236,11 @@ def _items(ledger: Ledger) -> dict[str, object]:
     return {item.id: msgspec.to_builtins(item) for item in ledger.catalog.items()}
 
 
-def _models(ledger: Ledger) -> dict[str, str]:
-    return {one.name: sha256(one.dump()).hexdigest() for one in ledger.models.recommenders}
+def _models(live: Ledger, replayed: Ledger) -> Iterator[Difference]:
+    for one, other in zip(live.models.recommenders, replayed.models.recommenders, strict=True):
+        found = difference(one.dump(), other.dump())
+        if found is not None:
+            yield Difference("model", one.name, *found)
 
 
 def _mappings(kind: DifferenceKind, live: Mapping[str, object], replayed: Mapping[str, object]) -> Iterator[Difference]:

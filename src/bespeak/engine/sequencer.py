@@ -197,7 +197,7 @@ class Sequencer:
             changes += self.segments.advance(profile, until, settings)
         never_asked = not profile.as_of
         facts = fold(profile, event, self._folding)
-        self.models.learn(profile, event)
+        self.models.learn(profile, event, self._folding.items)
         at = max(profile.last_seen, event.time)
         if never_asked:
             changes += self.segments.classify_all(profile, at, settings)

@@ -39,9 +39,12 @@ CONSENTS_MAX = 100
 
 
 class Folding:
-    """What the fold needs besides the event: the declared aggregates, the catalog's look-up and the bounds."""
+    """What the fold needs besides the event: the declared aggregates, the catalog's look-up and the bounds.
 
-    __slots__ = ("delay", "feeds", "gap", "halflife", "item", "settings")
+    `items` is left by each fold for those who learn from the event too: its items, None where they were not needed.
+    """
+
+    __slots__ = ("delay", "feeds", "gap", "halflife", "item", "items", "settings")
 
     def __init__(self, feeds: Feeds, item: Callable[[str], Item | None], settings: ProfileSettings) -> None:
         self.feeds = feeds
@@ -50,6 +53,7 @@ class Folding:
         self.delay = settings.delay
         self.gap = settings.session_gap
         self.halflife = settings.interest_halflife
+        self.items: tuple[str, ...] | None = None
 
 
 def fold(profile: Profile, event: Event, folding: Folding) -> bool:
@@ -59,6 +63,7 @@ def fold(profile: Profile, event: Event, folding: Folding) -> bool:
     says about consent holds however late it is.
     """
     name, time = event.name, event.time
+    folding.items = None
     newest = profile.last_seen
     if time < profile.first_seen or not profile.first_seen:
         profile.first_seen = time
@@ -75,7 +80,7 @@ def fold(profile: Profile, event: Event, folding: Folding) -> bool:
         profile.last[name] = time
     if event.type in _SAYS_TRAITS or "traits" in event.context:
         facts = _note_traits(profile, event, folding.settings.traits_max) or facts
-    items = item_ids(event)
+    items = folding.items = item_ids(event)
     if items:
         _note_items(profile, event, items, folding.settings)
         _note_interests(profile, event, items, folding)
