@@ -6,12 +6,14 @@ from bespeak.engine.definitions import KINDS, Applied, Definition, DefinitionKin
 from bespeak.engine.engine import Engine
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.metrics import COUNTERS, GAUGES, Metrics
+from bespeak.engine.rebuilding import SHARE, ModelsStatus
 from bespeak.engine.replay import Difference, Replayed, rebuild, replay
 
 __all__ = [
     "COUNTERS",
     "GAUGES",
     "KINDS",
+    "SHARE",
     "Applied",
     "Definition",
     "DefinitionKind",
@@ -21,6 +23,7 @@ __all__ = [
     "EventResult",
     "Live",
     "Metrics",
+    "ModelsStatus",
     "Receipt",
     "Replayed",
     "Rotation",

@@ -126,7 +126,8 @@ class Custody(Ledger):
             identifiers=len(ids),
             keys=len(numbers),
             names=names,
-            stores=_told(profile, len(ids), len(numbers), before - self._quarantined, wiped=wiped),
+            stores=_told(profile, len(ids), len(numbers), before - self._quarantined, wiped=wiped)
+            | {"models": _models_told(self.settings.engine.models_rebuild_hours)},
         )
 
     async def rotate_master_key(self) -> Rotation:
@@ -219,6 +220,13 @@ def _told(profile: Profile | None, ids: int, keys: int, rejected: int, *, wiped:
         "timers": "removed",
         "quarantine": f"{rejected} rejected messages removed",
         "dedupe": "kept: 16-byte digests of message ids, which name nobody",
-        "models": "sums over everybody, by item: this person's part stays until they are built anew from the log",
         "disk": done if wiped else waiting,
     }
+
+
+def _models_told(hours: float) -> str:
+    when = f"which begins by itself in {hours:g} hours, or at once" if hours else "which is done"
+    return (
+        "sums over everybody, by item: this person's part stays until they are built anew from the log,"
+        f" {when} by `bespeak models rebuild`"
+    )

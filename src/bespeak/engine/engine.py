@@ -13,11 +13,12 @@ from bespeak.clock import DAY, HOUR, Instant
 from bespeak.decide import DecideRequest, Decision
 from bespeak.engine import keyring
 from bespeak.engine.answers import EventResult, Receipt, profile_answer
-from bespeak.engine.custody import LATE, Custody
+from bespeak.engine.custody import LATE
 from bespeak.engine.definitions import Applied, Definition, DefinitionKind
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.pages import OWN
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
+from bespeak.engine.rebuilding import Rebuilding
 from bespeak.engine.records import DefinitionRecord, ItemsRecord, Record, SealedRecord, seal_event, subject_of
 from bespeak.engine.writer import Entry
 from bespeak.errors import Conflict, NotFound, Unavailable
@@ -34,7 +35,7 @@ TIME_MAX: Instant = 2_932_000 * DAY
 JOINS_PEOPLE = "two known people are joined only with the secret key: a userSignature proves userId, not previousId"
 
 
-class Engine(Custody):
+class Engine(Rebuilding):
     """A running bespeak.
 
     Make one with `Engine.open`, then `await start()`; `await close()` drains it.

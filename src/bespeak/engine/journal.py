@@ -46,6 +46,9 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
         Number of the last batch that the state includes.
     chunks
         Of each chunk of batches since: its place, and the number of its first batch.
+    built
+        The offset up to which erased people are not in it; 0 when it was never built anew, -1 when it was learned by
+        an older version, whose sums are not as exact.
     """
 
     version: int = 1
@@ -53,6 +56,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     states: tuple[tuple[str, int], ...] = ()
     learned: int = 0
     chunks: tuple[tuple[int, int], ...] = ()
+    built: int = 0
 
 
 class Dumped(msgspec.Struct, frozen=True):
@@ -82,6 +86,7 @@ class Journal:
         self._begin()
 
     def _begin(self) -> None:
+        self.built = 0
         self._head = Head()
         self._last = 0
         self._new: list[tuple[int, Interactions]] = []
@@ -94,6 +99,14 @@ class Journal:
         self._pieces: list[tuple[str, bytes]] = []
         self._out: list[str] = []
         self._work: _Dump | None = None
+
+    def begin_anew(self, built: int) -> None:
+        """Go on with another state, of which nothing is on disk: the next checkpoint writes all of it."""
+        self.built = built
+        self._lost = True
+        self._last += 1
+        self._new, self._new_bytes = [], 0
+        self._dumped, self._pieces, self._work = None, [], None
 
     @property
     def has_news(self) -> bool:
@@ -215,7 +228,7 @@ class Journal:
         self._new = [(number, batch) for number, batch in self._new if number > dumped.learned]
         kept = tuple(chunk for chunk, end in zip(old.chunks, ends, strict=True) if end - 1 > dumped.learned)
         gone = {place for place, _ in old.chunks} - {place for place, _ in kept}
-        self._head = Head(slot=slot, states=states, learned=dumped.learned, chunks=kept)
+        self._head = Head(slot=slot, states=states, learned=dumped.learned, chunks=kept, built=self.built)
         self._state_bytes = sum(len(piece) for _, pieces in dumped.states for piece in pieces)
         self._written_bytes, self._dumped = 0, None
         if dumped.learned == self._last:
@@ -250,7 +263,7 @@ class Journal:
             yield from self._load_first(store, recommenders, sealed=sealed)
             return
         head = self._head = _heads.decode(data)
-        self._last = head.learned
+        self._last, self.built = head.learned, head.built
         pieces = dict(head.states)
         for recommender in recommenders:
             if recommender.name in pieces:
@@ -279,7 +292,7 @@ class Journal:
             yield Interactions.of(_first_pending.decode(pending))
         if self._emptied:
             self._lost = True
-            self._last = 1
+            self._last, self.built = 1, -1
 
     def _read(self, store: Store, name: str, *, sealed: bool = True) -> bytes | None:
         product = store.product(name)

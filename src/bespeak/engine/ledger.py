@@ -28,6 +28,7 @@ from bespeak.engine.records import (
     ErasureRecord,
     EventRecord,
     ItemsRecord,
+    ModelsRecord,
     Record,
     SealedRecord,
     encode,
@@ -269,8 +270,8 @@ class Ledger:
             case DefinitionRecord():
                 self._note(record)
                 self._in_force(record.at, offset)  # what it changes was published when it was live
-            case ErasureRecord():
-                pass  # what is erased is not read any more, and the checkpoint with this record is without it
+            case ErasureRecord() | ModelsRecord():
+                pass  # what is erased is not read any more, and the checkpoint with this record is as it says
             case _:
                 assert_never(record)
 

@@ -28,6 +28,10 @@ WAITING_MAX = 256
 """Batches that wait while the state is dumped, some 25 MB; with more, the loop waits for the dump."""
 
 
+BESIDE_MAX = 500_000
+"""Interactions kept beside while the models are built anew, some 50 MB; with more, that is given up."""
+
+
 def models_of(settings: Settings, vault: Vault) -> Models:
     """Return the recommenders that the settings ask for, empty."""
     recommend = settings.recommend
@@ -77,6 +81,39 @@ class Models:
         self._waiting: list[Interactions] = []
         self._asked: Instant = 0
         self._journal = Journal(vault)
+        self._beside: list[Interactions] | None = None
+        self._beside_size = 0
+
+    @property
+    def built(self) -> int:
+        """The offset up to which erased people are not in the models; -1 when an older version learned them.
+
+        0 when they were never built anew.
+        """
+        return self._journal.built
+
+    def beside(self) -> list[Interactions]:
+        """Return a list that takes everything that is learned from now on, as long as there is not too much of it."""
+        self.catch_up()
+        self._beside, self._beside_size = [], 0
+        return self._beside
+
+    def adopt(self, other: Models, beside: list[Interactions], built: int) -> bool:
+        """Go on with what others learned, and with what was learned `beside`.
+
+        Returns
+        -------
+        False when `beside` is not whole: then nothing changes.
+        """
+        self.catch_up()
+        if self._beside is not beside:
+            return False
+        self._beside = None
+        self._journal.settle()
+        self._recommenders, self._waiting = other.recommenders, beside
+        self._journal.begin_anew(built)
+        self._learn_waiting()
+        return True
 
     @property
     def recommenders(self) -> tuple[Recommender, ...]:
@@ -123,6 +160,7 @@ class Models:
             self._forget()
         self._journal.add(batch)
         self._waiting.append(batch)
+        self._keep_beside(batch)
         if len(self._waiting) > WAITING_MAX:
             self._journal.settle()
         if not self._journal.is_dumping:
@@ -132,7 +170,7 @@ class Models:
         """Start anew from the checkpoint; that of a store older than keys is not sealed."""
         self._recommenders = self._make()
         self._forget()
-        self._waiting = []
+        self._waiting, self._beside = [], None
         for batch in self._journal.load(store, self._recommenders, sealed=sealed):
             for recommender in self._recommenders:
                 recommender.learn(batch)
@@ -168,6 +206,13 @@ class Models:
     def dump_is_due(self) -> bool:
         """Whether so much was learned since the last dump that another one is cheaper."""
         return self._journal.dump_is_due
+
+    def _keep_beside(self, batch: Interactions) -> None:
+        if self._beside is not None:
+            self._beside.append(batch)
+            self._beside_size += len(batch)
+            if self._beside_size > BESIDE_MAX:
+                self._beside = None
 
     def _forget(self) -> None:
         """Drop what was noted and is not learned, and what is only kept to be quick."""

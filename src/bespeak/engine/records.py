@@ -108,7 +108,14 @@ class ErasureRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="rec
     at: Instant
 
 
-Record = SealedRecord | EventRecord | DefinitionRecord | ItemsRecord | ErasureRecord
+class ModelsRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="m"):
+    """The models that are live were replaced by some built anew, without the people erased up to offset `without`."""
+
+    without: int
+    at: Instant
+
+
+Record = SealedRecord | EventRecord | DefinitionRecord | ItemsRecord | ErasureRecord | ModelsRecord
 
 _encoder = msgspec.msgpack.Encoder()
 _inside = msgspec.msgpack.Decoder(Inside)

@@ -51,8 +51,11 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     gaps
         First and last offset of records that a repair has skipped: they can be in the checkpoint only.
     erased
-        Whether somebody was erased. The sums that the recommenders learned still hold their part, which the log cannot
-        say any more; so these are not compared then.
+        Whether somebody was erased since the models were built. The sums that the recommenders learned still hold their
+        part, which the log cannot say any more; so these are not compared then.
+    compared
+        Whether the models were compared: not after an erasure, nor where an older version learned them, until they are
+        built anew.
     difference
         The first one; None when everything is equal.
     """
@@ -63,6 +66,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     items: int
     gaps: tuple[tuple[int, int], ...]
     erased: bool
+    compared: bool
     difference: Difference | None
 
     @property
@@ -110,6 +114,7 @@ def replay(
         items=replayed.catalog_size(),
         gaps=tuple(log.gaps),
         erased=_erased(live),
+        compared=_comparable(live),
         difference=next(_differences(live, replayed, at, told), None),
     )
 
@@ -201,12 +206,17 @@ def _differences(live: Ledger, replayed: Ledger, at: Instant, watch: Watch) -> I
     sizes: dict[str, int] = {}
     yield from _profiles(live, replayed, at, watch, sizes)
     yield from _mappings("segment", {one: size for one, size in live.sequencer.sizes.items() if size}, sizes)
-    if not _erased(live):
+    if _comparable(live):
         yield from _models(live, replayed)
 
 
 def _erased(ledger: Ledger) -> bool:
-    return ledger.vault.newest >= 0
+    return ledger.vault.first_erased_after(max(0, ledger.models.built)) is not None
+
+
+def _comparable(ledger: Ledger) -> bool:
+    """Say whether what was learned is what the log says: nobody was erased since it was built, by this version."""
+    return ledger.models.built >= 0 and not _erased(ledger)
 
 
 def _profiles(live: Ledger, replayed: Ledger, at: Instant, watch: Watch, sizes: dict[str, int]) -> Iterator[Difference]:
