@@ -216,7 +216,7 @@ def test_twenty_thousand_items_with_full_rows_survive_their_bytes() -> None:
         seqknn._pairs.restore(np.array([len(targets)], np.int32), targets, np.ones(len(targets)))
     seqknn._grow(size)
     data = seqknn.dump()
-    assert max(map(len, data)) < 10_000_000
+    assert max(map(len, data)) < 4_000_000
     again = SeqKNN()
     again.load(data)
     assert again.neighbours("item-77") == seqknn.neighbours("item-77")

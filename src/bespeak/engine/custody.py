@@ -120,14 +120,15 @@ class Custody(Ledger):
         before = self._quarantined
         self._quarantined = self.store.rejected_count()
         wiped = await asyncio.to_thread(self.store.wipe)
+        stores = _told(profile, len(ids), len(numbers), before - self._quarantined, wiped=wiped)
+        stores["models"] = _models_told(self.settings.engine.models_rebuild_hours)
         return ErasureReceipt(
             erasure=erased.offset,
             at=format_time(now),
             identifiers=len(ids),
             keys=len(numbers),
             names=names,
-            stores=_told(profile, len(ids), len(numbers), before - self._quarantined, wiped=wiped)
-            | {"models": _models_told(self.settings.engine.models_rebuild_hours)},
+            stores=stores,
         )
 
     async def rotate_master_key(self) -> Rotation:

@@ -83,13 +83,14 @@ class Journal:
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
+        self._is_written = False  # until the first checkpoint: a replay writes none
         self._begin()
 
     def _begin(self) -> None:
         self.built = 0
         self._head = Head()
         self._last = 0
-        self._new: list[tuple[int, Interactions]] = []
+        self._new: list[tuple[int, Interactions | bytes]] = []
         self._new_bytes = 0
         self._written_bytes = 0
         self._state_bytes = 0
@@ -139,7 +140,7 @@ class Journal:
         self._last += 1
         if self._lost:
             return
-        self._new.append((self._last, batch))
+        self._new.append((self._last, self._sealed(batch) if self._is_written else batch))
         self._new_bytes += 1_000 + batch.items.nbytes * 6 + batch.past.nbytes
         if self._new_bytes > JOURNAL_BYTES:
             self._lost = True
@@ -197,6 +198,7 @@ class Journal:
         everything
             Whether all pieces of a full state that waits to be written go into this one.
         """
+        self._is_written = True
         products = [Product(name, offset, data) for name, data in self._next_pieces(everything=everything)]
         before = self._head
         if self._dumped is not None and not self._pieces:
@@ -207,7 +209,11 @@ class Journal:
         if self._head is not before:
             head = self._vault.seal(STORE, PRODUCT, msgspec.msgpack.encode(self._head))
             products.append(Product(HEAD, offset, head))
-        return tuple(products)
+        return tuple({one.name: one for one in products}.values())  # a place that was emptied may be taken again
+
+    def _sealed(self, batch: Interactions) -> bytes:
+        """Seal a batch: when it comes, so that a checkpoint after many of them takes no longer."""
+        return self._vault.seal(STORE, PRODUCT, batch.encode())
 
     def _next_pieces(self, *, everything: bool) -> list[tuple[str, bytes]]:
         taken: list[tuple[str, bytes]] = []
@@ -242,16 +248,17 @@ class Journal:
         ]
 
     def _chunk(self) -> tuple[str, bytes] | None:
-        """Return the batches since the last checkpoint as one product, sealed; None when there are none."""
+        """Return the batches since the last checkpoint as one product, each sealed; None when there are none."""
         if not self._new:
             return None
         taken = {place for place, _ in self._head.chunks}
         place = next(place for place in range(len(taken) + 1) if place not in taken)
-        batches = msgspec.msgpack.encode([batch.encode() for _, batch in self._new])
+        sealed = [self._sealed(batch) if isinstance(batch, Interactions) else batch for _, batch in self._new]
+        batches = msgspec.msgpack.encode(sealed)
         self._head = msgspec.structs.replace(self._head, chunks=(*self._head.chunks, (place, self._new[0][0])))
         self._new, self._new_bytes = [], 0
         self._written_bytes += len(batches)
-        return _chunk_name(place), self._vault.seal(STORE, PRODUCT, batches)
+        return _chunk_name(place), batches
 
     # -- reading
 
@@ -272,12 +279,13 @@ class Journal:
                 self._state_bytes += sum(map(len, state))
                 recommender.load(state)
         for place, first in head.chunks:
-            chunk = self._read(store, _chunk_name(place)) or b"\x90"
+            product = store.product(_chunk_name(place))
+            chunk = b"\x90" if product is None else product.data
             self._written_bytes += len(chunk)
             for number, batch in enumerate(_chunks.decode(chunk), first):
                 if number > self._last:
                     self._last = number
-                    yield Interactions.decode(batch)
+                    yield Interactions.decode(self._vault.open(batch, PRODUCT) or b"")
 
     def _load_first(self, store: Store, recommenders: Sequence[Recommender], *, sealed: bool) -> Iterator[Interactions]:
         """Read what a store of before holds; the next checkpoint writes it anew."""

@@ -92,6 +92,10 @@ class Models:
         """
         return self._journal.built
 
+    def unwritten(self) -> None:
+        """Keep nothing for a checkpoint, since nobody will write one."""
+        self._journal.begin_anew(0)
+
     def beside(self) -> list[Interactions]:
         """Return a list that takes everything that is learned from now on, as long as there is not too much of it."""
         self.catch_up()
@@ -196,7 +200,7 @@ class Models:
         Until it is copied nothing is learned, but noted.
         """
         self.catch_up()
-        if self._journal.is_writing or not self._journal.has_news:
+        if self._journal.is_writing or self._journal.must_dump or not self._journal.has_news:
             return False
         self._learn_waiting()
         self._journal.begin_dump(self._recommenders, self._learn_waiting)

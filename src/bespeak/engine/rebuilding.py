@@ -86,6 +86,7 @@ class Builder:
         self._scratch = scratch
         self._own = Vault(scratch, KeyHeld({}), bound=settings.engine.keys_max)
         self.models: Models = models_of(settings, self._own)
+        self.models.unwritten()
         self._sequencer = Sequencer(scratch, settings, Catalog(), self.models, self._own)
         self._changed = 0
         self.offset = 0

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bespeak.errors import InvalidInput
 
-PIECE_NUMBERS = 500_000
+PIECE_NUMBERS = 200_000
 """Numbers in one column of a piece, about; a piece is made, sealed and written in one go."""
 
 CLOSE = 1e-9

@@ -90,11 +90,15 @@ class Interactions(msgspec.Struct, frozen=True, eq=False):
         return len(self.items)
 
     def __iter__(self) -> Iterator[Interaction]:
+        items: list[int] = self.items.tolist()
+        kinds: list[int] = self.kinds.tolist()
+        times: list[int] = self.times.tolist()
         ends: list[int] = np.cumsum(self.lengths).tolist()
+        past: list[int] = self.past.tolist()
         start = 0
-        for item, kind, time, end in zip(self.items, self.kinds, self.times, ends, strict=True):
-            history = tuple(self.ids[place] for place in self.past[start:end])
-            yield Interaction(self.ids[item], self.names[kind], int(time), history)
+        for item, kind, time, end in zip(items, kinds, times, ends, strict=True):
+            history = tuple(self.ids[place] for place in past[start:end])
+            yield Interaction(self.ids[item], self.names[kind], time, history)
             start = end
 
     def where(self, kept: NDArray[np.bool_]) -> Interactions:
@@ -191,7 +195,8 @@ class Noted:
         occurs = np.zeros(len(self._ids), np.bool_)
         occurs[items] = occurs[past] = True
         places = np.cumsum(occurs, dtype=np.int32) - 1
-        ids = [self._ids[code] for code in np.flatnonzero(occurs).tolist()]
+        codes: list[int] = np.flatnonzero(occurs).tolist()
+        ids = [self._ids[code] for code in codes]
         names = {name: place for place, name in enumerate(dict.fromkeys(self._names))}
         kinds = np.fromiter(map(names.__getitem__, self._names), np.int32, len(self._names))
         times = np.array(self._times, np.int64)

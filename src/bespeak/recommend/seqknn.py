@@ -134,7 +134,8 @@ class SeqKNN:
         if len(new) > room:
             stop = int(owner[room]) + 1
             new = new[owner < stop]
-        for place in new.tolist():
+        fresh: list[int] = new.tolist()
+        for place in fresh:
             numbers[place] = self._known.add(batch.ids[place])
         self._grow(len(self._known))
         return stop, numbers
@@ -263,7 +264,8 @@ class SeqKNN:
         number = self._known.get(item)
         if number is None:
             return {}
-        targets, weights = self._pairs.row(number)
+        row, weights = self._pairs.row(number)
+        targets: list[int] = row.tolist()
         return {self._known.ids[target]: weight for target, weight in zip(targets, weights.tolist(), strict=True)}
 
     def _led(self, history: tuple[Recent, ...]) -> list[tuple[int, float, Recent]]:
@@ -297,7 +299,8 @@ class SeqKNN:
         size = len(self._known)
         order = np.argsort(self._touched[:size], kind="stable")
         keep = np.sort(order[size // 4 :])
-        known = KnownItems([self._known.ids[number] for number in keep.tolist()])
+        kept: list[int] = keep.tolist()
+        known = KnownItems(self._known.ids[number] for number in kept)
         pairs = self._pairs.select(keep, size)
         self._clear(known, pairs, self._counts[keep], self._touched[keep], self._learned)
 

@@ -88,7 +88,8 @@ class Trending:
         order = np.argsort(met)
         room = self._items_max - len(self._known)
         stop = start + int(met[order[room]]) + 1 if len(new) > room else len(places)
-        for place in new[order][: room + 1].tolist():
+        fresh: list[int] = new[order][: room + 1].tolist()
+        for place in fresh:
             numbers[place] = self._known.add(ids[place])
         return stop, numbers
 
