@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import uuid
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from bespeak.stores import SqliteSnapshot
 pytestmark = pytest.mark.server
 
 DATA = ".bespeak"
+MAP = (
+    "name: clicks\nsections:\n  - target: events\n    anonymous_id: visitor\n    event: {value: Product Viewed}\n"
+    '    time: {column: at, format: "%Y-%m-%d"}\n    properties:\n      product_id: item\n'
+)
 
 
 def store_of(folder: Any) -> Path:
@@ -44,10 +49,7 @@ def newest(folder: Any) -> int:
 def filled(folder: Any) -> Any:
     """A project with a few events in its log."""
     folder.run("init", "--json")
-    (folder.path / "map.yaml").write_text(
-        "name: clicks\nsections:\n  - target: events\n    anonymous_id: visitor\n    event: {value: Product Viewed}\n"
-        '    time: {column: at, format: "%Y-%m-%d"}\n    properties:\n      product_id: item\n'
-    )
+    (folder.path / "map.yaml").write_text(MAP)
     (folder.path / "clicks.csv").write_text(
         "visitor,at,item\n" + "".join(f"ada,2026-03-{day:02d},item-{day}\n" for day in range(1, 29))
     )
@@ -64,6 +66,23 @@ def test_a_sound_store_is_verified_and_replays_alone_and_beside_a_server(project
     assert replayed["offset"] >= verified["last"] > 0
     assert "sound" in project.run("verify").stdout
     assert "equal" in project.run("replay").stdout
+
+
+def test_the_models_are_built_anew_alone_and_beside_a_server(project: Any) -> None:
+    visitor = f"v{uuid.uuid4().hex}"
+    (project.path / f"{visitor}.yaml").write_text(MAP)
+    (project.path / f"{visitor}.csv").write_text(f"visitor,at,item\n{visitor},2026-03-01,item-1\n")
+    project.run("import", f"{visitor}.csv", "--map", f"{visitor}.yaml")
+    project.run("erase", visitor, "--yes")
+    assert project.json("models")["erased"] is not None
+    assert "hold the part of people erased since" in project.run("models").stdout
+    assert "until `bespeak models rebuild`" in project.run("replay").stdout
+    rebuilt = project.json("models", "rebuild")
+    assert (rebuilt["rebuilding"], rebuilt["erased"], rebuilt["failed"]) == (False, None, "")
+    assert rebuilt["done"] == rebuilt["total"] > 0
+    assert "nobody who was erased is in them" in project.run("models").stdout
+    replayed = project.json("replay")
+    assert (replayed["equal"], replayed["compared"]) == (True, True)
 
 
 def test_a_server_that_runs_is_not_repaired_under_its_feet(project: Any) -> None:

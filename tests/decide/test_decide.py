@@ -13,7 +13,7 @@ from bespeak.catalog import Catalog, Item
 from bespeak.clock import SECOND
 from bespeak.decide import DecideSettings, Offer, Page, SlotRequest, Snapshot, decide
 from bespeak.profiles import EMPTY, Profile, ProfileSettings, Recent, Trait, View
-from bespeak.recommend import Interaction, RecommendSettings, SeqKNN, Trending
+from bespeak.recommend import Interaction, Interactions, RecommendSettings, SeqKNN, Trending
 
 AT = 1_780_000_000 * SECOND
 
@@ -23,8 +23,8 @@ def offer(**more: Any) -> Offer:
     seqknn, trending = SeqKNN(settings), Trending(settings)
     for _ in range(5):
         for recommender in (seqknn, trending):
-            recommender.learn(Interaction("i1", "Product Viewed", AT - 9 * SECOND, ()))
-            recommender.learn(Interaction("i2", "Product Viewed", AT - 8 * SECOND, ("i1",)))
+            recommender.learn(Interactions.of([Interaction("i1", "Product Viewed", AT - 9 * SECOND, ())]))
+            recommender.learn(Interactions.of([Interaction("i2", "Product Viewed", AT - 8 * SECOND, ("i1",))]))
     items = [
         Item(id=f"i{n}", categories=("odd" if n % 2 else "even",), tags=(f"t{n % 4}",), price=float(n), created=AT - n)
         for n in range(400)

@@ -22,7 +22,7 @@ from bespeak.catalog import Catalog, Item
 from bespeak.clock import DAY, SECOND
 from bespeak.events.vocabulary import PRODUCT_RATED
 from bespeak.profiles.profile import Recent
-from bespeak.recommend import Interaction, RecommendSettings, Scores, SeqKNN, Trending, arrange, propose
+from bespeak.recommend import Interaction, Interactions, RecommendSettings, Scores, SeqKNN, Trending, arrange, propose
 from bespeak.recommend.metrics import middle_rank, mrr, ndcg_at
 from bespeak.testing.data import data_dir
 
@@ -115,8 +115,7 @@ def recall20(found: list[float]) -> float:
 
 def online(events: Events, options: RecommendSettings = DEFAULT) -> SeqKNN:
     seqknn = SeqKNN(options)
-    for interaction in interactions(events):
-        seqknn.learn(interaction)
+    seqknn.learn(Interactions.of(interactions(events)))
     return seqknn
 
 
@@ -144,7 +143,7 @@ def test_trending_with_a_half_life_of_30_days(events, catalog) -> None:
     found: dict[int, Scores] = {}
     for person in sorted(people, key=lambda person: days[person]):
         while ahead is not None and (ahead.time - opened) // DAY < days[person]:
-            trending.learn(ahead)
+            trending.learn(Interactions.of([ahead]))
             ahead = next(told, None)
         scores = trending.scores((), catalog, at=0)
         found[person] = np.zeros(catalog.rows) if scores is None else scores.copy()
@@ -184,8 +183,7 @@ def test_ties_sorted_by_item_id_ruin_the_figure(events, catalog) -> None:
 def test_the_whole_path_is_as_good_and_variety_costs_little(events, catalog, seqknn) -> None:
     """Blend, candidates and final order: SeqKNN's figure, less 5 % at most for the variety of mmr = .8."""
     trending = Trending()
-    for interaction in interactions(without_last(events)):
-        trending.learn(interaction)
+    trending.learn(Interactions.of(interactions(without_last(events))))
     gains = {1.0: 0.0, 0.8: 0.0}
     people = by_person(events)
     for *history, (_, target, _) in people.values():
@@ -204,9 +202,7 @@ def test_one_click_is_worth_more_than_the_trend_to_somebody_new(events, catalog)
     cut = int(np.quantile([time for _, _, time in events], 0.8))
     told = interactions(events)
     seqknn = SeqKNN()
-    for interaction in told:
-        if interaction.time <= cut:
-            seqknn.learn(interaction)
+    seqknn.learn(Interactions.of(interaction for interaction in told if interaction.time <= cut))
     new = {person: rows for person, rows in by_person(events).items() if rows[0][2] > cut and len(rows) >= 30}
     assert len(new) == 131
     sums = dict.fromkeys(("trending", "seqknn", "blend"), 0.0)
@@ -220,7 +216,7 @@ def test_one_click_is_worth_more_than_the_trend_to_somebody_new(events, catalog)
     for rows in sorted(new.values(), key=lambda rows: rows[0][2]):
         day = events[0][2] + (rows[0][2] - events[0][2]) // DAY * DAY
         while following.time < day:
-            trending.learn(following)
+            trending.learn(Interactions.of([following]))
             following = next(ahead)
         targets = [item - 1 for _, item, _ in rows[1:11]]
         for name, choice in options.items():
@@ -238,9 +234,8 @@ def test_a_live_profile_is_worth_more_than_twice_a_stale_one(events, catalog) ->
     """Replay of the last 20,000 events, each predicted before it is learned: published .1119 against .0402."""
     told = interactions(events)
     seqknn, trending = SeqKNN(), Trending()
-    for interaction in told[:80_000]:
-        seqknn.learn(interaction)
-        trending.learn(interaction)
+    for recommender in (seqknn, trending):
+        recommender.learn(Interactions.of(told[:80_000]))
     before: dict[int, Events] = {person: [] for person, _, _ in events}
     for event in events[:80_000]:
         before[event[0]].append(event)
@@ -260,8 +255,8 @@ def test_a_live_profile_is_worth_more_than_twice_a_stale_one(events, catalog) ->
                 masked[[item - 1 for _, item, _ in history]] = -np.inf
                 rank = middle_rank(masked, event[1] - 1)
                 gains[name] += 1 / math.log2(rank + 1) / 20_000 if rank <= 10 else 0.0
-            seqknn.learn(interaction)
-            trending.learn(interaction)
+            seqknn.learn(Interactions.of([interaction]))
+            trending.learn(Interactions.of([interaction]))
             history.append(event)
     assert gains["live"] == pytest.approx(0.1119, abs=0.005)
     assert gains["live"] >= 2.5 * gains["stale"]

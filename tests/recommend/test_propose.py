@@ -13,6 +13,7 @@ from bespeak.recommend import (
     NEWEST,
     Candidates,
     Interaction,
+    Interactions,
     RecommendSettings,
     SeqKNN,
     Trending,
@@ -39,8 +40,8 @@ def taught() -> tuple[Trending, SeqKNN]:
     for end in range(2, len(LETTERS) + 1):
         for place in range(end):
             interaction = Interaction(LETTERS[place], VIEW, 0, tuple(LETTERS[:place]))
-            trending.learn(interaction)
-            seqknn.learn(interaction)
+            trending.learn(Interactions.of([interaction]))
+            seqknn.learn(Interactions.of([interaction]))
     return trending, seqknn
 
 
@@ -50,8 +51,8 @@ def paired() -> tuple[Trending, SeqKNN]:
     for visit in ["a"] * 5 + ["ef"] * 3:
         for place, item in enumerate(visit):
             interaction = Interaction(item, VIEW, 0, tuple(visit[:place]))
-            trending.learn(interaction)
-            seqknn.learn(interaction)
+            trending.learn(Interactions.of([interaction]))
+            seqknn.learn(Interactions.of([interaction]))
     return trending, seqknn
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bespeak.recommend import SeqKNN, Trending
+from bespeak.recommend import Interaction, Interactions, SeqKNN, Trending
 from bespeak.testing import recommender_checks as checks
 
 
@@ -22,8 +22,7 @@ class Forgetful(SeqKNN):
 
 class Eager(SeqKNN):
     def scores(self, history, catalog, /, *, at):
-        for entry in history:
-            self._count(self._number(entry.item or "none"), 1.0, at)
+        self.learn(Interactions.of(Interaction(entry.item or "none", entry.name, at, ()) for entry in history))
         return super().scores(history, catalog, at=at)
 
 

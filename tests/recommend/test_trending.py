@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bespeak.catalog import Catalog, Item
 from bespeak.clock import DAY
-from bespeak.recommend import Interaction, RecommendSettings, Trending
+from bespeak.recommend import Interaction, Interactions, RecommendSettings, Trending
 
 START = 1_700_000_000_000_000
 events = st.lists(
@@ -27,7 +27,7 @@ WEIGHTS = {"Product Viewed": 1.0, "Product Added": 3.0, "Order Completed": 5.0}
 
 def learn(trending: Trending, *told: tuple[str, str, float]) -> Trending:
     for item, name, day in told:
-        trending.learn(Interaction(item, name, START + round(day * DAY), ()))
+        trending.learn(Interactions.of([Interaction(item, name, START + round(day * DAY), ())]))
     return trending
 
 

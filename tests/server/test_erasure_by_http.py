@@ -32,6 +32,21 @@ def test_a_person_is_erased_with_a_receipt_and_is_then_unknown(site: Any) -> Non
     assert "bespeak_erasures_total" in site.open.get("/metrics").text
 
 
+def test_the_models_are_built_anew_in_the_background(site: Any) -> None:
+    name = f"x{uuid.uuid4().hex[:12]}"
+    sent = {"anonymousId": name, "event": "Product Viewed", "properties": {"product_id": "i1"}}
+    assert site.write.post("/v1/track", json=sent).status_code == 200
+    assert site.secret.delete(f"/v1/profiles/{name}").status_code == 200
+    assert site.secret.get("/v1/models").json()["erased"] is not None
+    assert site.secret.post("/v1/models/rebuild?share=2").status_code == 400
+    assert site.write.post("/v1/models/rebuild").status_code == 403
+    assert site.secret.post("/v1/models/rebuild?share=1").json()["rebuilding"] is True
+    status = site.secret.get("/v1/models?wait=30").json()
+    assert (status["rebuilding"], status["erased"], status["failed"]) == (False, None, "")
+    assert status["built"] > 0
+    assert "bespeak_models_rebuilt_total" in site.open.get("/metrics").text
+
+
 def test_the_master_key_changes_and_everybody_stays(site: Any) -> None:
     name = f"x{uuid.uuid4().hex[:12]}"
     sent = {"type": "identify", "userId": name, "messageId": f"{name}-1"}

@@ -13,7 +13,7 @@ import numpy as np
 from bespeak.catalog import Catalog
 from bespeak.clock import Clock, Instant, ManualClock, SystemClock
 from bespeak.profiles import Recent
-from bespeak.recommend import Because, Interaction, Recommender, Scores
+from bespeak.recommend import Because, Interactions, Recommender, Scores
 
 
 class Noon:
@@ -44,17 +44,17 @@ class Alphabetical:
         del history, catalog, at
         return tuple(() for _ in items)
 
-    def learn(self, interaction: Interaction, /) -> None:
+    def learn(self, batch: Interactions, /) -> None:
         """Learn nothing."""
-        del interaction
+        del batch
 
-    def dump(self) -> bytes:
+    def dump(self) -> tuple[bytes, ...]:
         """Return nothing: there is no state."""
-        return b""
+        return ()
 
-    def load(self, data: bytes, /) -> None:
+    def load(self, pieces: Sequence[bytes], /) -> None:
         """Take nothing."""
-        del data
+        del pieces
 
 
 class Backwards:

@@ -87,8 +87,9 @@ def replayed_text(found: Replayed) -> str:
     """Say that everything is equal, or what the first difference is."""
     told = [f"{found.offset:,} records, {found.profiles:,} profiles, {found.items:,} items"]
     told += [f"skipped by a repair: {_offsets(*gap)}" for gap in found.gaps]
-    if found.erased:
-        told.append("somebody was erased: what the recommenders learned is not compared")
+    if not found.compared:
+        why = "somebody was erased since" if found.erased else "an older version learned it"
+        told.append(f"{why}: what the recommenders learned is not compared until `bespeak models rebuild`")
     if found.difference is None:
         told.append("equal: what is live is what the log says")
     else:

@@ -364,6 +364,20 @@ GROUPS = (
         ),
     ),
     Group(
+        "models",
+        "how the recommenders' models stand; build them anew from the log",
+        "modelling:status",
+        (
+            Verb(
+                "rebuild",
+                "build the models anew from the log, without the people who were erased",
+                "bespeak models rebuild",
+                "modelling:rebuild",
+                _nothing,
+            ),
+        ),
+    ),
+    Group(
         "keys",
         "make, list, rotate and revoke keys; change the master key",
         None,

@@ -9,6 +9,7 @@ from bespeak.engine.definitions import KINDS, Applied, Definition, DefinitionKin
 from bespeak.engine.engine import Engine
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.metrics import BOUNDS, COUNTERS, GAUGES, HISTOGRAMS, Histogram, Metrics
+from bespeak.engine.rebuilding import SHARE, ModelsStatus
 from bespeak.engine.replay import Difference, Replayed, rebuild, replay
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "GAUGES",
     "HISTOGRAMS",
     "KINDS",
+    "SHARE",
     "Applied",
     "ArchiveFile",
     "Archived",
@@ -30,6 +32,7 @@ __all__ = [
     "Histogram",
     "Live",
     "Metrics",
+    "ModelsStatus",
     "Receipt",
     "Replayed",
     "Rotation",

@@ -12,7 +12,6 @@ from bespeak.clock import format_time
 from bespeak.engine.archiving import Archiving, Rewritten, to_its_end, told
 from bespeak.engine.quarantine import about
 from bespeak.engine.records import ErasureRecord, without
-from bespeak.engine.recovery import Cutting
 from bespeak.engine.vault import Erased
 from bespeak.engine.writer import Entry
 from bespeak.errors import NotFound
@@ -129,16 +128,13 @@ class Custody(Archiving):
             self.sequencer.forget(profile)
         names = tuple(sorted(document.id for document in documents))
         goes = about(self.vault, ids, numbers)
-        cut = self._cut(models=True, forgotten=ids)
+        cutting = self._cut_whole(writer, forgotten=ids)
         files, keys = self.archive_parts(rewritten)
-        self.sequencer.live.cut()
-        cutting = Cutting(writer, asyncio.get_running_loop().create_future(), cut)
-        self._pending[cutting.future] = cut.changing
         entry = Entry(
             cutting.future,
             row=self._row(now, [ErasureRecord(names, now)]),
-            documents=(*cut.documents, *documents, *files),
-            checkpoint=cut.with_rows(self.sequencer.live.rows()),
+            documents=(*cutting.cut.documents, *documents, *files),
+            checkpoint=cutting.cut.with_rows(self.sequencer.live.rows()),
             keys=keys,
             forget=Forget(keys=(*numbers, *rewritten.keys), rejected=goes),
         )
@@ -150,16 +146,15 @@ class Custody(Archiving):
         before = self._quarantined
         self._quarantined = self.store.rejected_count()
         wiped = await asyncio.to_thread(self.store.wipe)
+        stores = _told(profile, len(ids), len(numbers), before - self._quarantined, wiped=wiped)
+        stores["models"] = _models_told(self.settings.engine.models_rebuild_hours)
         return ErasureReceipt(
             erasure=erased.offset,
             at=format_time(now),
             identifiers=len(ids),
             keys=len(numbers),
             names=names,
-            stores={
-                **_told(profile, len(ids), len(numbers), before - self._quarantined, wiped=wiped),
-                "archive": told(rewritten),
-            },
+            stores={**stores, "archive": told(rewritten)},
         )
 
     async def rotate_master_key(self) -> Rotation:
@@ -247,6 +242,13 @@ def _told(profile: Profile | None, ids: int, keys: int, rejected: int, *, wiped:
         "timers": "removed",
         "quarantine": f"{rejected} rejected messages removed",
         "dedupe": "kept: 16-byte digests of message ids, which name nobody",
-        "models": "sums over everybody, by item: this person's part stays until they are built anew from the log",
         "disk": done if wiped else waiting,
     }
+
+
+def _models_told(hours: float) -> str:
+    when = f"which begins by itself in {hours:g} hours, or at once" if hours else "which is done"
+    return (
+        "sums over everybody, by item: this person's part stays until they are built anew from the log,"
+        f" {when} by `bespeak models rebuild`"
+    )

@@ -9,20 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
 from random import Random
 from typing import Self, assert_never
 
-import msgspec
-
 from bespeak.catalog import Catalog, Item
 from bespeak.clock import HOUR, SECOND, Clock, Instant, SystemClock
 from bespeak.engine import keyring
+from bespeak.engine.committing import Committing
 from bespeak.engine.dedupe import Dedupe
 from bespeak.engine.feed import Feed
 from bespeak.engine.metrics import Metrics
-from bespeak.engine.models import Models
+from bespeak.engine.models import models_of
 from bespeak.engine.opening import open_store, place_of_keys
 from bespeak.engine.pages import Pages
 from bespeak.engine.records import (
@@ -30,15 +29,14 @@ from bespeak.engine.records import (
     ErasureRecord,
     EventRecord,
     ItemsRecord,
+    ModelsRecord,
     Record,
     SealedRecord,
     TimeRecord,
-    encode,
     open_event,
 )
-from bespeak.engine.recovery import Cut, Cutting, checkpoint, recover
+from bespeak.engine.recovery import Cutting, recover
 from bespeak.engine.sequencer import Sequencer
-from bespeak.engine.shown import Shown
 from bespeak.engine.site import Registry
 from bespeak.engine.vault import Vault
 from bespeak.engine.writer import Entry, Writer
@@ -47,10 +45,9 @@ from bespeak.events import Event
 from bespeak.ids import ProfileId
 from bespeak.privacy.masters import KeyPlace
 from bespeak.profiles import Resolved
-from bespeak.recommend import SeqKNN, Trending
 from bespeak.segments import Change
 from bespeak.settings import Settings
-from bespeak.stores import Checkpoint, LogRow, Rejected, Store, StoreLock, WrappedKey
+from bespeak.stores import Checkpoint, Store, StoreLock
 
 log = logging.getLogger("bespeak.engine")
 
@@ -69,9 +66,6 @@ FLIPS_AT_ONCE = 200
 PAUSE_SECONDS = 0.005
 """The pause while more flips are due, in which events and questions come to their turn."""
 
-CUT_AT_ONCE = 100
-"""Profiles whose rows of a checkpoint are made before others have their turn: some ten milliseconds."""
-
 PROBE_SECONDS = 2
 """How soon the disk is tried again after a failed commit, when no event comes that would try it."""
 
@@ -79,7 +73,7 @@ UNDO_SECONDS = 1.0
 """How soon a store that could not be read after a failed commit is asked again."""
 
 
-class Ledger(Shown):
+class Ledger(Committing):
     """The state of a running bespeak, and its durability."""
 
     def __init__(
@@ -99,11 +93,8 @@ class Ledger(Shown):
         self.metrics.gauges = self._gauges
         self.registry = Registry()
         self.catalog = Catalog()
-        recommend = settings.recommend
         self.vault = Vault(store, keys or place_of_keys(settings, store), bound=settings.engine.keys_max)
-        self.models = Models(
-            lambda: (SeqKNN(recommend), Trending(recommend)), recommend.weights(), self.vault, history=recommend.window
-        )
+        self.models = models_of(settings, self.vault)
         self.sequencer = Sequencer(store, settings, self.catalog, self.models, self.vault)
         self.pages = Pages(settings, self.sequencer, self.registry, self.models, clock, rng)
         self._dedupe = Dedupe(store, bound=settings.engine.dedupe_max, sieve_bytes=settings.engine.dedupe_sieve_bytes)
@@ -212,58 +203,6 @@ class Ledger(Shown):
         self._feed.close()
         self._release()
 
-    def _queue(
-        self,
-        writer: Writer,
-        now: Instant,
-        records: list[Record],
-        seen: tuple[tuple[bytes, int], ...] = (),
-        rejected: tuple[Rejected, ...] = (),
-    ) -> None:
-        if not records and not rejected:
-            return
-        row = self._row(now, records) if records else None
-        self._put(writer, Entry(asyncio.get_running_loop().create_future(), row=row, seen=seen, rejected=rejected))
-
-    def _row(self, now: Instant, records: list[Record]) -> LogRow:
-        return LogRow(self._offset - len(records) + 1, len(records), now, encode(records))
-
-    def _put(self, writer: Writer, entry: Entry) -> asyncio.Future[None]:
-        """Queue an entry, and the keys made since the one before with it."""
-        keys = self.vault.made()
-        if keys:
-            entry.keys += keys
-            entry.future.add_done_callback(lambda done: self._keys_written(done, keys))
-        self._last = entry.future
-        writer.put(entry)
-        return entry.future
-
-    def _keys_written(self, done: asyncio.Future[None], keys: tuple[WrappedKey, ...]) -> None:
-        if not done.cancelled() and done.exception() is None:
-            self.vault.written(keys)
-
-    def _durable(self) -> asyncio.Future[None]:
-        """Return the future of the newest commit: whatever was taken, or was here before it, is on disk then."""
-        if self._last is None:
-            self._last = asyncio.get_running_loop().create_future()
-            self._last.set_result(None)
-        return self._last
-
-    async def _on_disk(self) -> None:
-        """Wait for the newest commit; whoever stops waiting takes nobody else's answer away."""
-        await asyncio.shield(self._durable())
-
-    async def _released(self) -> None:
-        """Wait until events are not held back."""
-        while self._held is not None:
-            await asyncio.shield(self._held)
-
-    def _open_writer(self) -> Writer:
-        if self._writer is None:
-            raise StoreError("the engine is not running")
-        self._writer.room()
-        return self._writer
-
     @contextmanager
     def _all_or_none(self) -> Generator[None]:
         """Undo what is folded inside when its end is not reached: the log would lack what is known."""
@@ -290,8 +229,8 @@ class Ledger(Shown):
             case DefinitionRecord():
                 self._note(record)
                 self._in_force(record.at, offset)  # what it changes was published when it was live
-            case ErasureRecord():
-                pass  # what is erased is not read any more, and the checkpoint with this record is without it
+            case ErasureRecord() | ModelsRecord():
+                pass  # what is erased is not read any more, and the checkpoint with this record is as it says
             case TimeRecord():
                 self.sequencer.pass_time(record.at)
             case _:
@@ -373,100 +312,6 @@ class Ledger(Shown):
     def _retry(self) -> None:
         if self._writer is not None:
             self._read_again()
-
-    def checkpoint(self, *, models: bool = False) -> asyncio.Future[None] | None:
-        """Queue a consistent cut of everything folded so far; None when nothing changed, or nothing can be written."""
-        if self._writer is None or not self._writer.ready:
-            return None
-        self._end_cut()
-        now = self.clock.now()
-        models = models or abs(now - self._models_written) > self.settings.engine.models_seconds * SECOND
-        cut = self._cut(models=models)
-        documents = (*cut.documents, *self._keys.unwritten())
-        if not cut.changed and not documents:
-            self._shrink()
-            return None
-        if models:
-            self._models_written = now
-        cut = msgspec.structs.replace(cut, documents=documents)
-        future = asyncio.get_running_loop().create_future()
-        self._pending[future] = cut.changing
-        self._cutting = cutting = Cutting(self._writer, future, cut)
-        self._cut_some(cutting)
-        return asyncio.shield(future)
-
-    def _cut(self, *, models: bool, forgotten: Iterable[ProfileId] = ()) -> Cut:
-        """Begin a cut as of now; everybody has been asked anew by then, whom new definitions leave to ask."""
-        self.sequencer.ask()
-        cut = checkpoint(
-            self.sequencer,
-            self.registry,
-            self.models,
-            self._items,
-            self._offset,
-            self.vault,
-            models_due=models,
-            forgotten=forgotten,
-        )
-        self._items = {}
-        return cut
-
-    def _cut_some(self, cutting: Cutting, *, whole: bool = False) -> None:
-        """Make some rows of a checkpoint; the rest a turn of the loop later, and in the end the checkpoint itself."""
-        if self._cutting is not cutting:
-            return  # it came to its end, or was undone
-        try:
-            more = self.sequencer.live.cut(None if whole else CUT_AT_ONCE)
-        except Exception:
-            cutting.writer.fail(StoreError("a checkpoint could not be made"))
-            raise
-        if more:
-            asyncio.get_running_loop().call_soon(self._cut_some, cutting)
-            return
-        self._cutting = None
-        rows = cutting.cut.with_rows(self.sequencer.live.rows())
-        self._put_cut(cutting, Entry(cutting.future, documents=cutting.cut.documents, checkpoint=rows))
-
-    def _end_cut(self) -> None:
-        """Bring the checkpoint that is being made to its end."""
-        if self._cutting is not None:
-            self._cut_some(self._cutting, whole=True)
-
-    def _put_cut(self, cutting: Cutting, entry: Entry) -> None:
-        self._put(cutting.writer, entry)
-        mark, cut = self._dedupe.mark(), cutting.cut
-        cutting.future.add_done_callback(lambda done: self._written(done, cut, mark))
-
-    async def checkpoint_now(self) -> int:
-        """Write a consistent cut, wait until it is on disk, and return the offset that it includes.
-
-        Raises
-        ------
-        StoreError
-            It could not be written.
-        """
-        self._open_writer()
-        written = self.checkpoint()
-        await (self._on_disk() if written is None else written)
-        return self.store.checkpoint_offset()
-
-    def _written(self, done: asyncio.Future[None], cut: Cut, mark: int) -> None:
-        if self._pending.pop(done, None) is None or done.exception() is not None:
-            return
-        self.metrics.add("bespeak_checkpoints_total")
-        self._dedupe.shrink(mark)
-        self.sequencer.live.written(cut.removed)
-        self.sequencer.aliases.written(cut.aliases)
-        self._shrink()
-
-    def _shrink(self) -> None:
-        """Keep the live table within its bound; what a checkpoint still has to write stays."""
-        pending: frozenset[ProfileId] = frozenset()
-        self.sequencer.live.shrink(pending.union(*self._pending.values()))
-
-    async def _settle(self, future: asyncio.Future[None] | None) -> None:
-        if future is not None:
-            await asyncio.wait([future])
 
     async def _keep_time(self) -> None:
         due = self.clock.now() + self._every

@@ -16,6 +16,7 @@ COUNTERS: dict[str, str] = {
     "bespeak_decisions_unrecorded_total": "Decisions answered and not written to the log, since the disk was behind.",
     "bespeak_segment_changes_total": "Times that somebody entered or left a segment.",
     "bespeak_erasures_total": "People erased.",
+    "bespeak_models_rebuilt_total": "Times that the models were built anew from the log.",
     "bespeak_commit_failures_total": "Commits that failed and were undone.",
     "bespeak_checkpoints_total": "Checkpoints written.",
     "bespeak_archive_failures_total": "Times that the archive could not be written; it is tried again.",

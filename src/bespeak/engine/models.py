@@ -1,34 +1,56 @@
-"""The recommenders of a store: what they learn from the log, and their checkpoints, each with its own offset."""
+"""The recommenders of a store: what they learn from the log, noted event by event and learned in batches."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
 
-import msgspec
-
-from bespeak.engine.vault import PRODUCT, STORE, Vault
+from bespeak.clock import SECOND, Duration, Instant
+from bespeak.engine.histories import Histories
+from bespeak.engine.journal import Journal
+from bespeak.engine.vault import Vault
 from bespeak.events import Event, item_ids
-from bespeak.profiles import Profile, Recent
-from bespeak.recommend import Interaction, Recommender
+from bespeak.profiles import Profile
+from bespeak.recommend import Interactions, Recommender, SeqKNN, Trending
+from bespeak.recommend.interactions import Noted
+from bespeak.settings import Settings
 from bespeak.stores import Product, Store
 
 HISTORY = 50
 """Earlier items handed to a learner with each interaction, at most."""
 
-PENDING_MAX = 20_000
-"""Interactions written beside the last full state; with more of them the full state is written again."""
+BATCH = 1_024
+"""Interactions that are learned at once, at the latest: 2 to 5 milliseconds."""
 
-_PENDING = "model:pending"
-_decoder = msgspec.msgpack.Decoder(list[Interaction])
+LAG: Duration = SECOND // 10
+"""What a decision may not know yet was noted within this time; so decisions between many events stay cheap."""
+
+WAITING_MAX = 256
+"""Batches that wait while the state is dumped, some 25 MB; with more, the loop waits for the dump."""
+
+
+BESIDE_MAX = 500_000
+"""Interactions kept beside while the models are built anew, some 50 MB; with more, that is given up."""
+
+
+def models_of(settings: Settings, vault: Vault) -> Models:
+    """Return the recommenders that the settings ask for, empty."""
+    recommend = settings.recommend
+    return Models(
+        lambda: (SeqKNN(recommend), Trending(recommend)),
+        recommend.weights(),
+        vault,
+        history=recommend.window,
+        recent=settings.profiles.recent_max,
+    )
 
 
 class Models:
-    """Every recommender, learning event by event.
+    """Every recommender, learning in batches.
 
-    A checkpoint holds each recommender's state, written now and then since it may be large, and what was learned
-    since; together they are exactly what was live. Both are sealed under the key of the store: what was learned since
-    is what one person after another did, without saying who.
+    What is known after some events is the same however they were cut into batches, and whenever. A checkpoint holds
+    each recommender's state, written now and then since it may be large, and what was learned since; together they are
+    exactly what was live. Both are sealed under the key of the store: what was learned since is what one person after
+    another did, without saying who.
 
     Parameters
     ----------
@@ -38,6 +60,8 @@ class Models:
         Weight by event name; an event that is not here teaches nothing, and is no history either.
     history
         Earlier items handed to the recommenders with each interaction: as many as the most curious of them reads.
+    recent
+        Recent events that a profile keeps at most.
     """
 
     def __init__(
@@ -47,40 +71,113 @@ class Models:
         vault: Vault,
         *,
         history: int = HISTORY,
+        recent: int,
     ) -> None:
         self._make = make
-        self._vault = vault
-        self._weights = weights
-        self._history = min(history, HISTORY)
-        self.recommenders = make()
-        self._pending: list[Interaction] = []
-        self._written = 0
+        self._names = frozenset(weights)
+        self._recommenders = make()
+        self._noted = Noted()
+        self._histories = Histories(self._names, self._noted.codes, most=min(history, HISTORY), bound=recent)
+        self._waiting: list[Interactions] = []
+        self._asked: Instant = 0
+        self._journal = Journal(vault)
+        self._beside: list[Interactions] | None = None
+        self._beside_size = 0
 
-    def learn(self, profile: Profile, event: Event) -> None:
-        """Take in an event that was just folded into `profile`; events without items teach nothing."""
-        if event.name not in self._weights:
+    @property
+    def built(self) -> int:
+        """The offset up to which erased people are not in the models; -1 when an older version learned them.
+
+        0 when they were never built anew.
+        """
+        return self._journal.built
+
+    def unwritten(self) -> None:
+        """Keep nothing for a checkpoint, since nobody will write one."""
+        self._journal.begin_anew(0)
+
+    def beside(self) -> list[Interactions]:
+        """Return a list that takes everything that is learned from now on, as long as there is not too much of it."""
+        self.catch_up()
+        self._beside, self._beside_size = [], 0
+        return self._beside
+
+    def adopt(self, other: Models, beside: list[Interactions], built: int) -> bool:
+        """Go on with what others learned, and with what was learned `beside`.
+
+        Returns
+        -------
+        False when `beside` is not whole: then nothing changes.
+        """
+        self.catch_up()
+        if self._beside is not beside:
+            return False
+        self._beside = None
+        self._journal.settle()
+        self._recommenders, self._waiting = other.recommenders, beside
+        self._journal.begin_anew(built)
+        self._learn_waiting()
+        return True
+
+    @property
+    def recommenders(self) -> tuple[Recommender, ...]:
+        """The recommenders, with everything that was noted so far."""
+        self.catch_up()
+        self._learn_waiting()
+        return self._recommenders
+
+    def asked(self, now: Instant) -> tuple[Recommender, ...]:
+        """Return the recommenders for a decision at `now`: what they do not know yet is younger than `LAG`."""
+        if len(self._noted) and abs(now - self._asked) >= LAG:
+            self._asked = now
+            self.catch_up()
+        return self._recommenders
+
+    def learn(self, profile: Profile, event: Event, items: tuple[str, ...] | None = None) -> None:
+        """Note an event that was just folded into `profile`; events without items teach nothing.
+
+        Parameters
+        ----------
+        items
+            The event's `item_ids`, where they are known already.
+        """
+        name = event.name
+        if name not in self._names:
             return
-        items = item_ids(event)
+        if items is None:
+            items = item_ids(event)
         if not items:
             return
-        history = self._history_before(profile.recent, event)
+        past = self._histories.before(profile, event)
+        noted = self._noted
         for item in items:
-            interaction = Interaction(item, event.name, event.time, history)
-            self._pending.append(interaction)
-            self._learn(interaction)
+            noted.add(noted.codes[item], name, event.time, past)
+        if len(noted) >= BATCH:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Learn what was noted; while the state is dumped, that waits."""
+        if not len(self._noted):
+            return
+        batch = self._noted.take()
+        if self._noted.is_full:
+            self._forget()
+        self._journal.add(batch)
+        self._waiting.append(batch)
+        self._keep_beside(batch)
+        if len(self._waiting) > WAITING_MAX:
+            self._journal.settle()
+        if not self._journal.is_dumping:
+            self._learn_waiting()
 
     def load(self, store: Store, *, sealed: bool) -> None:
         """Start anew from the checkpoint; that of a store older than keys is not sealed."""
-        self.recommenders = self._make()
-        for recommender in self.recommenders:
-            data = self._read(store, "model:" + recommender.name, sealed=sealed)
-            if data is not None:
-                recommender.load(data)
-        pending = self._read(store, _PENDING, sealed=sealed)
-        self._pending = _decoder.decode(pending) if pending is not None else []
-        self._written = len(self._pending)
-        for interaction in self._pending:
-            self._learn(interaction)
+        self._recommenders = self._make()
+        self._forget()
+        self._waiting, self._beside = [], None
+        for batch in self._journal.load(store, self._recommenders, sealed=sealed):
+            for recommender in self._recommenders:
+                recommender.learn(batch)
 
     def products(self, offset: int, *, full: bool) -> tuple[Product, ...]:
         """Return what a checkpoint at `offset` must hold; nothing when nothing was learned since the last one.
@@ -88,49 +185,47 @@ class Models:
         Parameters
         ----------
         full
-            Whether to write the whole state; it is written anyway when too much was learned since.
+            Whether to write the whole state now, which takes as long as it is large; it is written anyway when there
+            is no other way.
         """
-        if (full and self._pending) or len(self._pending) > PENDING_MAX:
-            self._pending, self._written = [], 0
-            states = tuple(self._product("model:" + one.name, offset, one.dump()) for one in self.recommenders)
-            return (*states, self._product(_PENDING, offset, msgspec.msgpack.encode(self._pending)))
-        if len(self._pending) == self._written:
-            return ()
-        self._written = len(self._pending)
-        return (self._product(_PENDING, offset, msgspec.msgpack.encode(self._pending)),)
+        self.catch_up()
+        everything = full or self._journal.must_dump
+        if everything and self._journal.has_news:
+            self._journal.dump(self.recommenders)
+        return self._journal.products(offset, everything=everything)
 
-    def _product(self, name: str, offset: int, data: bytes) -> Product:
-        return Product(name, offset, self._vault.seal(STORE, PRODUCT, data))
+    def begin_dump(self) -> bool:
+        """Begin to dump the state in another thread, for the next checkpoints; says whether there was anything to dump.
 
-    def _read(self, store: Store, name: str, *, sealed: bool) -> bytes | None:
-        product = store.product(name)
-        if product is None or not sealed:
-            return None if product is None else product.data
-        return self._vault.open(product.data, PRODUCT)
+        Until it is copied nothing is learned, but noted.
+        """
+        self.catch_up()
+        if self._journal.is_writing or self._journal.must_dump or not self._journal.has_news:
+            return False
+        self._learn_waiting()
+        self._journal.begin_dump(self._recommenders, self._learn_waiting)
+        return True
 
-    def _learn(self, interaction: Interaction) -> None:
-        for recommender in self.recommenders:
-            recommender.learn(interaction)
+    @property
+    def dump_is_due(self) -> bool:
+        """Whether so much was learned since the last dump that another one is cheaper."""
+        return self._journal.dump_is_due
 
-    def _history_before(self, recent: list[Recent], event: Event) -> tuple[str, ...]:
-        """Return the items that the person dealt with before this event, oldest first."""
-        weights, most = self._weights, self._history
-        end = _place(recent, event)
-        oldest = max(0, end - 4 * most)
-        items: list[str] = []
-        while end > oldest and len(items) < most:
-            start = max(oldest, end - most)
-            items[:0] = [row.item for row in recent[start:end] if row.item is not None and row.name in weights]
-            end = start
-        return tuple(items[-most:])
+    def _keep_beside(self, batch: Interactions) -> None:
+        if self._beside is not None:
+            self._beside.append(batch)
+            self._beside_size += len(batch)
+            if self._beside_size > BESIDE_MAX:
+                self._beside = None
 
+    def _forget(self) -> None:
+        """Drop what was noted and is not learned, and what is only kept to be quick."""
+        self._noted.forget()
+        self._histories.clear()
 
-def _place(recent: list[Recent], event: Event) -> int:
-    """Return how many recent events come before this one, which is among them and mostly the newest."""
-    time, message_id = event.time, event.message_id
-    if recent and recent[-1].time > time:
-        return bisect_left(recent, (time, message_id), key=lambda row: (row.time, row.message_id))
-    place = len(recent)
-    while place and recent[place - 1].time == time and recent[place - 1].message_id >= message_id:
-        place -= 1
-    return place
+    def _learn_waiting(self) -> None:
+        self._journal.settle()
+        waiting, self._waiting = self._waiting, []
+        for batch in waiting:
+            for recommender in self._recommenders:
+                recommender.learn(batch)

@@ -109,7 +109,7 @@ class Pages:
         profile, reason = self._find(request, key)
         changes = self._sequencer.advance_profile(profile, min(at, now)) if profile is not None else ()
         snapshot = self._snapshot(request, profile, reason, at)
-        offer = self._offer()
+        offer = self._offer(now)
         page = decide(
             request.slots,
             snapshot,
@@ -149,11 +149,11 @@ class Pages:
         unit = _unit(request.anonymous_id, profile.user_id or request.user_id)
         return Snapshot(view, unit, personalized=True, reason="")
 
-    def _offer(self) -> Offer:
+    def _offer(self, now: Instant) -> Offer:
         site = self._registry.site
         return Offer(
             catalog=self._sequencer.catalog,
-            recommenders=self._models.recommenders,
+            recommenders=self._models.asked(now),
             rules=site.rules,
             experiments=site.experiments,
             blocks=site.blocks,

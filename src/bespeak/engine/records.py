@@ -121,7 +121,14 @@ class TimeRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record
     at: Instant
 
 
-Record = SealedRecord | EventRecord | DefinitionRecord | ItemsRecord | ErasureRecord | TimeRecord
+class ModelsRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="m"):
+    """The models that are live were replaced by some built anew, without the people erased up to offset `without`."""
+
+    without: int
+    at: Instant
+
+
+Record = SealedRecord | EventRecord | DefinitionRecord | ItemsRecord | ErasureRecord | ModelsRecord | TimeRecord
 
 _encoder = msgspec.msgpack.Encoder()
 _logged = msgspec.msgpack.Decoder(Logged)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from hashlib import sha256
 from itertools import zip_longest
 from random import Random
 from typing import Any, Literal, TypeAlias, cast
@@ -19,11 +18,9 @@ from bespeak.engine.opening import place_of_keys
 from bespeak.engine.vault import ERASED
 from bespeak.privacy.masters import KEY_FILE, KeyHeld, KeyPlace
 from bespeak.profiles import Profile
+from bespeak.recommend.dumps import CLOSE, difference
 from bespeak.settings import Settings
 from bespeak.stores import Document, LogRow, MemoryStore, Store, WrappedKey, is_gap
-
-CLOSE = 1e-9
-"""How far apart two floats may be, relative to the larger: sums of the same numbers in another grouping."""
 
 Watch: TypeAlias = Callable[[Literal["replaying", "comparing"], int, int], None]
 """Told the stage, how far it is, and how far it goes: offsets of the log, then profiles."""
@@ -54,8 +51,11 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     gaps
         First and last offset of records that a repair has skipped: they can be in the checkpoint only.
     erased
-        Whether somebody was erased. The sums that the recommenders learned still hold their part, which the log cannot
-        say any more; so these are not compared then.
+        Whether somebody was erased since the models were built. The sums that the recommenders learned still hold their
+        part, which the log cannot say any more; so these are not compared then.
+    compared
+        Whether the models were compared: not after an erasure, nor where an older version learned them, until they are
+        built anew.
     difference
         The first one; None when everything is equal.
     """
@@ -66,6 +66,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     items: int
     gaps: tuple[tuple[int, int], ...]
     erased: bool
+    compared: bool
     difference: Difference | None
 
     @property
@@ -113,6 +114,7 @@ def replay(
         items=replayed.catalog_size(),
         gaps=tuple(log.gaps),
         erased=_erased(live),
+        compared=_comparable(live),
         difference=next(_differences(live, replayed, at, told), None),
     )
 
@@ -204,12 +206,17 @@ def _differences(live: Ledger, replayed: Ledger, at: Instant, watch: Watch) -> I
     sizes: dict[str, int] = {}
     yield from _profiles(live, replayed, at, watch, sizes)
     yield from _mappings("segment", {one: size for one, size in live.sequencer.sizes.items() if size}, sizes)
-    if not _erased(live):
-        yield from _mappings("model", _models(live), _models(replayed))
+    if _comparable(live):
+        yield from _models(live, replayed)
 
 
 def _erased(ledger: Ledger) -> bool:
-    return ledger.vault.newest >= 0
+    return ledger.vault.first_erased_after(max(0, ledger.models.built)) is not None
+
+
+def _comparable(ledger: Ledger) -> bool:
+    """Say whether what was learned is what the log says: nobody was erased since it was built, by this version."""
+    return ledger.models.built >= 0 and not _erased(ledger)
 
 
 def _profiles(live: Ledger, replayed: Ledger, at: Instant, watch: Watch, sizes: dict[str, int]) -> Iterator[Difference]:
@@ -240,8 +247,11 @@ def _items(ledger: Ledger) -> dict[str, object]:
     return {item.id: msgspec.to_builtins(item) for item in ledger.catalog.items()}
 
 
-def _models(ledger: Ledger) -> dict[str, str]:
-    return {one.name: sha256(one.dump()).hexdigest() for one in ledger.models.recommenders}
+def _models(live: Ledger, replayed: Ledger) -> Iterator[Difference]:
+    for one, other in zip(live.models.recommenders, replayed.models.recommenders, strict=True):
+        found = difference(one.dump(), other.dump())
+        if found is not None:
+            yield Difference("model", one.name, *found)
 
 
 def _mappings(kind: DifferenceKind, live: Mapping[str, object], replayed: Mapping[str, object]) -> Iterator[Difference]:

@@ -168,7 +168,7 @@ class Sequencer:
         if flip <= until:
             changes += segments.advance(profile, until, settings)
         folded = fold(profile, event, self._folding)
-        self.models.learn(profile, event)
+        self.models.learn(profile, event, self._folding.items)
         if new:
             changes += segments.welcome(profile, event, folded, settings)
         elif profile.as_of:

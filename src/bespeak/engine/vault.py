@@ -244,6 +244,10 @@ class Vault:
         self.newest = max(self.newest, erased.at)
         return tuple(numbers), tuple(documents)
 
+    def first_erased_after(self, offset: int) -> Instant | None:
+        """Return when the first person was erased by a record after `offset`; None when nobody was."""
+        return min((one.at for one in self._erased.values() if one.offset > offset), default=None)
+
     def destroyed(self, numbers: Iterable[int]) -> None:
         """Note that the store has destroyed keys."""
         self._gone.difference_update(numbers)

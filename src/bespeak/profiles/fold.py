@@ -48,9 +48,12 @@ CONSENTS_MAX = 100
 
 
 class Folding:
-    """What the fold needs besides the event: the declared aggregates, the catalog's look-up and the bounds."""
+    """What the fold needs besides the event: the declared aggregates, the catalog's look-up and the bounds.
 
-    __slots__ = ("_interests", "delay", "feeds", "gap", "halflife", "item", "settings")
+    `items` is left by each fold for those who learn from the event too: its items, None where they were not needed.
+    """
+
+    __slots__ = ("_interests", "delay", "feeds", "gap", "halflife", "item", "items", "settings")
 
     def __init__(self, feeds: Feeds, item: Callable[[str], Item | None], settings: ProfileSettings) -> None:
         self.feeds = feeds
@@ -59,6 +62,7 @@ class Folding:
         self.delay = settings.delay
         self.gap = settings.session_gap
         self.halflife = settings.interest_halflife
+        self.items: tuple[str, ...] | None = None
         self._interests: dict[str, tuple[Item, tuple[str, ...]]] = {}
 
     def interests_of(self, item: Item) -> tuple[str, ...]:
@@ -87,6 +91,7 @@ def fold(profile: Profile, event: Event, folding: Folding) -> Folded:
     says about consent holds however late it is.
     """
     name, time, context = event.name, event.time, event.context
+    folding.items = None
     newest, counts = profile.last_seen, profile.counts
     if time < profile.first_seen or not profile.first_seen:
         profile.first_seen = time
@@ -106,7 +111,7 @@ def fold(profile: Profile, event: Event, folding: Folding) -> Folded:
         profile.last[name] = time
     if event.type in _SAYS_TRAITS or "traits" in context:
         facts = _note_traits(profile, event, folding.settings.traits_max) or facts
-    items = item_ids(event)
+    items = folding.items = item_ids(event)
     if items:
         if name in _KEPT_ITEMS:
             _note_items(profile, event, items, folding.settings)

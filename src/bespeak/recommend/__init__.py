@@ -1,6 +1,6 @@
 """Which items, for one person: recommenders learn from events, propose, are blended, and put in order.
 
-    trending, seqknn = Trending(settings), SeqKNN(settings)        # learn(Interaction), dump(), load(bytes)
+    trending, seqknn = Trending(settings), SeqKNN(settings)        # learn(Interactions), dump(), load(pieces)
     candidates = propose(recommenders, history, catalog, at=, settings=, allowed=rows|None, exclude=ids)
         # Candidates(rows, scores, sources, weights): the best `settings.candidates`, best first
         # exclude: bought, hidden by the person, on the page already, the item that the page is about
@@ -15,9 +15,10 @@ rules may change rows and scores.
 
 from bespeak.recommend.arrange import Placed, arrange
 from bespeak.recommend.blend import blend_weights, standardize
+from bespeak.recommend.interactions import Interaction, Interactions
 from bespeak.recommend.materialize import materialize
 from bespeak.recommend.propose import NEWEST, Candidates, propose
-from bespeak.recommend.scored import Because, Interaction, Recommender, Scored, Scores
+from bespeak.recommend.scored import Because, Recommender, Scored, Scores
 from bespeak.recommend.seqknn import SeqKNN
 from bespeak.recommend.settings import OVERRIDABLE, RecommendSettings
 from bespeak.recommend.trending import Trending
@@ -28,6 +29,7 @@ __all__ = [
     "Because",
     "Candidates",
     "Interaction",
+    "Interactions",
     "Placed",
     "RecommendSettings",
     "Recommender",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bespeak.catalog import Catalog
 from bespeak.clock import Instant
 from bespeak.profiles.profile import Recent
+from bespeak.recommend.interactions import Interactions
 
 Scores = NDArray[np.float64]
 """One score a row, shape (catalog.rows,), rows of removed items included; higher is better."""
@@ -55,25 +56,6 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     propensity: float = 1.0
 
 
-class Interaction(msgspec.Struct, frozen=True):
-    """One thing that a person did with an item, as a recommender learns it.
-
-    Parameters
-    ----------
-    history
-        The item ids the person dealt with before, oldest first, at most 50; repeated items stay.
-    item
-        The item of this event.
-    name
-        Event name (`Product Viewed`, ...).
-    """
-
-    item: str
-    name: str
-    time: Instant
-    history: tuple[str, ...]
-
-
 class Recommender(Protocol):
     """Scores every item for one person's recent history. `scores` and `why` read, and change nothing."""
 
@@ -95,14 +77,14 @@ class Recommender(Protocol):
         """Return, for each of `items`, the events that brought it, the strongest first, at most three."""
         ...
 
-    def learn(self, interaction: Interaction, /) -> None:
-        """Take one interaction in."""
+    def learn(self, batch: Interactions, /) -> None:
+        """Take interactions in, in their order; how they are cut into batches makes no difference to what is known."""
         ...
 
-    def dump(self) -> bytes:
-        """Return the whole state as bytes."""
+    def dump(self) -> tuple[bytes, ...]:
+        """Return the whole state, in pieces of a few megabytes; called from any thread, while nothing is learned."""
         ...
 
-    def load(self, data: bytes, /) -> None:
+    def load(self, pieces: Sequence[bytes], /) -> None:
         """Replace the whole state by what `dump` gave. Raises `InvalidInput` when it is something else."""
         ...

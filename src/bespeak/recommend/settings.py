@@ -26,7 +26,7 @@ class RecommendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         1 to 50.
     neighbours
         Items kept for each item by SeqKNN; a row is cut back to it when it holds twice as many; 10 to 5,000.
-        Memory: up to 16 bytes x neighbours an item, plus 8 kB for one that is busy.
+        Memory: 20 to 41 bytes x neighbours an item that is busy.
     past_decay
         Events over which a pair of items counts less the further apart they are (tp of `pair_weights`); 0.1 to 1,000.
     future_decay

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from bespeak.catalog import Item
 from bespeak.clock import Instant, format_time, parse_time
-from bespeak.engine import KINDS, Definition, DefinitionKind, Engine
+from bespeak.engine import KINDS, SHARE, Definition, DefinitionKind, Engine
 from bespeak.errors import Conflict, InvalidInput, NotFound, Problem
 from bespeak.events import Event
 from bespeak.privacy import Key
@@ -227,6 +227,16 @@ def _log(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
     async def archive(*, everything: bool = False) -> Response:
         """With `everything=1` also what does not fill a file yet. Answered when the files are listed."""
         return _json(await engine.archive(everything=everything))
+
+    @router.get("/v1/models", tags=["server"], summary="How the models stand")
+    async def models(wait: Annotated[float, Query(ge=0, le=60)] = 0) -> Response:
+        """With `wait`, answered when a rebuild has ended, or after so many seconds."""
+        return _json(await engine.rebuilt(wait))
+
+    @router.post("/v1/models/rebuild", tags=["server"], summary="Build the models anew from the log")
+    async def rebuild_models(share: Annotated[float, Query(ge=0.05, le=1)] = SHARE) -> Response:
+        """Without the people who were erased. Begins it, in that `share` of the time; `GET /v1/models` tells of it."""
+        return _json(engine.begin_rebuild(share=share))
 
     @router.get("/v1/rejected", tags=["events"], summary="The quarantine, newest first")
     async def rejected(limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> Response:

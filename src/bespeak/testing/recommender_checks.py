@@ -9,7 +9,7 @@ Examples
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 
 import numpy as np
@@ -19,7 +19,8 @@ from bespeak.clock import HOUR, MINUTE, Instant
 from bespeak.errors import InvalidInput
 from bespeak.events.vocabulary import ORDER_COMPLETED, PRODUCT_ADDED, PRODUCT_VIEWED
 from bespeak.profiles.profile import Recent
-from bespeak.recommend import Interaction, Recommender, Scores
+from bespeak.recommend import Interaction, Interactions, Recommender, Scores
+from bespeak.recommend.dumps import difference
 
 Check = Callable[[Recommender], None]
 
@@ -40,6 +41,7 @@ def for_recommenders() -> tuple[Check, ...]:
         it_gives_reasons_for_each_item,
         it_comes_back_from_its_dump,
         it_goes_on_from_its_dump_as_if_nothing_had_been,
+        it_learns_the_same_in_whatever_batches,
         it_refuses_a_dump_that_is_none,
     )
 
@@ -101,8 +103,12 @@ def it_survives_what_it_does_not_know(recommender: Recommender) -> None:
     """Items outside the catalog, names that mean nothing, events without an item, nobody's history."""
     catalog = _catalog()
     _teach(recommender)
-    recommender.learn(Interaction("elsewhere", PRODUCT_VIEWED, _START, ("a", "nowhere")))
-    recommender.learn(Interaction("b", "Some Event", _START, ("a",)))
+    odd_ones = (
+        Interaction("elsewhere", PRODUCT_VIEWED, _START, ("a", "nowhere")),
+        Interaction("b", "Some Event", _START, ("a",)),
+    )
+    recommender.learn(Interactions.of(odd_ones))
+    recommender.learn(Interactions.of(()))
     odd = (Recent(_START, "1", "Page Viewed"), Recent(_START, "2", PRODUCT_VIEWED, "never seen"))
     for history in ((), odd, odd * 100):
         scores = recommender.scores(history, catalog, at=_START)
@@ -150,16 +156,33 @@ def it_goes_on_from_its_dump_as_if_nothing_had_been(recommender: Recommender) ->
     _expect(np.allclose(whole, _scores(recommender, catalog, "a", "b"), rtol=1e-9), "replay from the dump is exact")
 
 
+def it_learns_the_same_in_whatever_batches(recommender: Recommender) -> None:
+    """One by one, in batches, or all at once: batches are cut by the clock, and replay does not know where."""
+    empty, lessons = recommender.dump(), list(_lessons(Random(5), 40))
+    recommender.learn(Interactions.of(lessons))
+    whole = recommender.dump()
+    rng = Random(1)
+    for most in (1, 7, 100):
+        recommender.load(empty)
+        start = 0
+        while start < len(lessons):
+            stop = start + rng.randint(1, most)
+            recommender.learn(Interactions.of(lessons[start:stop]))
+            start = stop
+        _expect(difference(recommender.dump(), whole) is None, f"the same from batches of up to {most}")
+
+
 def it_refuses_a_dump_that_is_none(recommender: Recommender) -> None:
     """Other bytes raise InvalidInput, and leave the state as it was."""
     _teach(recommender)
     state = recommender.dump()
-    for wrong in (b"", b"\x00", b"something else", state[: len(state) // 2]):
+    half = (*state[:-1], state[-1][: len(state[-1]) // 2])
+    for wrong in ((), (b"",), (b"\x00",), (b"something else",), half):
         try:
             recommender.load(wrong)
         except InvalidInput:
             continue
-        _expect(holds=False, what=f"{wrong[:20]!r} is refused with InvalidInput")
+        _expect(holds=False, what=f"{wrong[:1]!r} is refused with InvalidInput")
     _expect(recommender.dump() == state, "a refused dump leaves the state as it was")
 
 
@@ -187,7 +210,10 @@ def _scores(recommender: Recommender, catalog: Catalog, *items: str) -> Scores:
 
 def _teach(recommender: Recommender, *, seed: int = 1, people: int = 40) -> None:
     """Let people wander through the letters, most of them from one to the next; some letters are not in the catalog."""
-    rng = Random(seed)
+    recommender.learn(Interactions.of(_lessons(Random(seed), people)))
+
+
+def _lessons(rng: Random, people: int) -> Iterator[Interaction]:
     letters = "abcdefghijkl"
     for person in range(people):
         seen: list[str] = []
@@ -195,6 +221,6 @@ def _teach(recommender: Recommender, *, seed: int = 1, people: int = 40) -> None
         for step in range(6):
             item = letters[place % len(letters)]
             time = _START + person * MINUTE + step
-            recommender.learn(Interaction(item, rng.choice(_NAMES), time, tuple(seen)))
+            yield Interaction(item, rng.choice(_NAMES), time, tuple(seen))
             seen.append(item)
             place += rng.choice((1, 1, 1, 2, 5))

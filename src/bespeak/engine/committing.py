@@ -1,0 +1,201 @@
+"""What was taken becomes durable: rows of the log in the order of their offsets, and checkpoints between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import msgspec
+
+from bespeak.catalog import Item
+from bespeak.clock import SECOND, Clock, Instant
+from bespeak.engine.dedupe import Dedupe
+from bespeak.engine.keyring import Keyring
+from bespeak.engine.models import Models
+from bespeak.engine.records import Record, encode
+from bespeak.engine.recovery import Cut, Cutting, checkpoint
+from bespeak.engine.shown import Shown
+from bespeak.engine.vault import Vault
+from bespeak.engine.writer import Entry, Writer
+from bespeak.errors import StoreError
+from bespeak.ids import ProfileId
+from bespeak.stores import LogRow, Rejected, Store, WrappedKey
+
+CUT_AT_ONCE = 100
+"""Profiles whose rows of a checkpoint are made before others have their turn: some ten milliseconds."""
+
+
+class Committing(Shown):
+    """Hands what its heirs take to the writer, and makes checkpoints of what they hold."""
+
+    clock: Clock
+    store: Store
+    vault: Vault
+    models: Models
+    _dedupe: Dedupe
+    _keys: Keyring
+    _items: dict[str, Item | None]
+    _pending: dict[asyncio.Future[None], frozenset[ProfileId]]
+    _cutting: Cutting | None
+    _held: asyncio.Future[None] | None
+    _last: asyncio.Future[None] | None
+    _models_written: Instant
+
+    def _queue(
+        self,
+        writer: Writer,
+        now: Instant,
+        records: list[Record],
+        seen: tuple[tuple[bytes, int], ...] = (),
+        rejected: tuple[Rejected, ...] = (),
+    ) -> None:
+        if not records and not rejected:
+            return
+        row = self._row(now, records) if records else None
+        self._put(writer, Entry(asyncio.get_running_loop().create_future(), row=row, seen=seen, rejected=rejected))
+
+    def _row(self, now: Instant, records: list[Record]) -> LogRow:
+        return LogRow(self._offset - len(records) + 1, len(records), now, encode(records))
+
+    def _put(self, writer: Writer, entry: Entry) -> asyncio.Future[None]:
+        """Queue an entry, and the keys made since the one before with it."""
+        keys = self.vault.made()
+        if keys:
+            entry.keys += keys
+            entry.future.add_done_callback(lambda done: self._keys_written(done, keys))
+        self._last = entry.future
+        writer.put(entry)
+        return entry.future
+
+    def _keys_written(self, done: asyncio.Future[None], keys: tuple[WrappedKey, ...]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self.vault.written(keys)
+
+    def _durable(self) -> asyncio.Future[None]:
+        """Return the future of the newest commit: whatever was taken, or was here before it, is on disk then."""
+        if self._last is None:
+            self._last = asyncio.get_running_loop().create_future()
+            self._last.set_result(None)
+        return self._last
+
+    async def _on_disk(self) -> None:
+        """Wait for the newest commit; whoever stops waiting takes nobody else's answer away."""
+        await asyncio.shield(self._durable())
+
+    async def _released(self) -> None:
+        """Wait until events are not held back."""
+        while self._held is not None:
+            await asyncio.shield(self._held)
+
+    def _open_writer(self) -> Writer:
+        if self._writer is None:
+            raise StoreError("the engine is not running")
+        self._writer.room()
+        return self._writer
+
+    # -- checkpoints
+
+    def checkpoint(self, *, models: bool = False) -> asyncio.Future[None] | None:
+        """Queue a consistent cut of everything folded so far; None when nothing changed, or nothing can be written."""
+        if self._writer is None or not self._writer.ready:
+            return None
+        self._end_cut()
+        now = self.clock.now()
+        written = now - self._models_written
+        if models or self.models.dump_is_due or abs(written) > self.settings.engine.models_seconds * SECOND:
+            self._models_written = now
+            if not models:
+                self.models.begin_dump()
+        cut = self._cut(models=models)
+        documents = (*cut.documents, *self._keys.unwritten())
+        if not cut.changed and not documents:
+            self._shrink()
+            return None
+        cut = msgspec.structs.replace(cut, documents=documents)
+        future = asyncio.get_running_loop().create_future()
+        self._pending[future] = cut.changing
+        self._cutting = cutting = Cutting(self._writer, future, cut)
+        self._cut_some(cutting)
+        return asyncio.shield(future)
+
+    def _cut_whole(self, writer: Writer, *, forgotten: Iterable[ProfileId] = ()) -> Cutting:
+        """Make a checkpoint with the models at once; whoever asks for it writes it, with what belongs to it."""
+        self._end_cut()
+        cut = self._cut(models=True, forgotten=forgotten)
+        self.sequencer.live.cut()
+        cutting = Cutting(writer, asyncio.get_running_loop().create_future(), cut)
+        self._pending[cutting.future] = cut.changing
+        return cutting
+
+    def _cut(self, *, models: bool, forgotten: Iterable[ProfileId] = ()) -> Cut:
+        """Begin a cut as of now; everybody has been asked anew by then, whom new definitions leave to ask."""
+        self.sequencer.ask()
+        cut = checkpoint(
+            self.sequencer,
+            self.registry,
+            self.models,
+            self._items,
+            self._offset,
+            self.vault,
+            models_due=models,
+            forgotten=forgotten,
+        )
+        self._items = {}
+        return cut
+
+    def _cut_some(self, cutting: Cutting, *, whole: bool = False) -> None:
+        """Make some rows of a checkpoint; the rest a turn of the loop later, and in the end the checkpoint itself."""
+        if self._cutting is not cutting:
+            return  # it came to its end, or was undone
+        try:
+            more = self.sequencer.live.cut(None if whole else CUT_AT_ONCE)
+        except Exception:
+            cutting.writer.fail(StoreError("a checkpoint could not be made"))
+            raise
+        if more:
+            asyncio.get_running_loop().call_soon(self._cut_some, cutting)
+            return
+        self._cutting = None
+        rows = cutting.cut.with_rows(self.sequencer.live.rows())
+        self._put_cut(cutting, Entry(cutting.future, documents=cutting.cut.documents, checkpoint=rows))
+
+    def _end_cut(self) -> None:
+        """Bring the checkpoint that is being made to its end."""
+        if self._cutting is not None:
+            self._cut_some(self._cutting, whole=True)
+
+    def _put_cut(self, cutting: Cutting, entry: Entry) -> None:
+        self._put(cutting.writer, entry)
+        mark, cut = self._dedupe.mark(), cutting.cut
+        cutting.future.add_done_callback(lambda done: self._written(done, cut, mark))
+
+    async def checkpoint_now(self) -> int:
+        """Write a consistent cut, wait until it is on disk, and return the offset that it includes.
+
+        Raises
+        ------
+        StoreError
+            It could not be written.
+        """
+        self._open_writer()
+        written = self.checkpoint()
+        await (self._on_disk() if written is None else written)
+        return self.store.checkpoint_offset()
+
+    def _written(self, done: asyncio.Future[None], cut: Cut, mark: int) -> None:
+        if self._pending.pop(done, None) is None or done.exception() is not None:
+            return
+        self.metrics.add("bespeak_checkpoints_total")
+        self._dedupe.shrink(mark)
+        self.sequencer.live.written(cut.removed)
+        self.sequencer.aliases.written(cut.aliases)
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Keep the live table within its bound; what a checkpoint still has to write stays."""
+        pending: frozenset[ProfileId] = frozenset()
+        self.sequencer.live.shrink(pending.union(*self._pending.values()))
+
+    async def _settle(self, future: asyncio.Future[None] | None) -> None:
+        if future is not None:
+            await asyncio.wait([future])
