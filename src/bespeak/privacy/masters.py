@@ -131,7 +131,7 @@ class KeyFile:
                 file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
                 _fill(file, data)
                 beside.replace(self.path)
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
                 if old is not None:
                     os.pwrite(old, bytes(os.fstat(old).st_size), 0)
                     os.fsync(old)
@@ -213,7 +213,8 @@ def _fill(file: int, data: bytes) -> None:
         os.close(file)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
