@@ -20,6 +20,7 @@ from typing import BinaryIO
 import msgspec
 
 from bespeak.errors import OwnError, StoreError
+from bespeak.privacy.masters import sync_folder
 
 MAGIC = b"BSPKARC1"
 BLOCK_BYTES = 1 << 20
@@ -111,15 +112,6 @@ def digest_of(path: Path) -> tuple[int, str]:
             told.update(part)
             size += len(part)
     return size, told.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _sealed(key: FileKey, head: bytes, content: int) -> Iterator[bytes]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 
 from bespeak.analytics import Damaged, digest_of
-from bespeak.analytics.sealed_file import sync_folder
 from bespeak.engine.archive import ArchiveFile, listed, tidy
 from bespeak.errors import StoreError
+from bespeak.privacy.masters import sync_folder
 from bespeak.stores import SqliteSettings, SqliteSnapshot
 
 

@@ -132,7 +132,7 @@ class KeyFile:
                 file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
                 _fill(file, data)
                 beside.replace(self.path)
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
                 if old is not None:
                     _wipe(old)
             finally:
@@ -147,7 +147,7 @@ class KeyFile:
             file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
             try:
                 self.path.unlink()
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
                 _wipe(file)
             finally:
                 os.close(file)
@@ -238,7 +238,8 @@ def _wipe(file: int) -> None:
     os.fsync(file)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
