@@ -187,6 +187,11 @@ class Custody(Ledger):
             await self._put(self._open_writer(), entry)
         return len(keys)
 
+    async def _released(self) -> None:
+        """Wait until events are not held back."""
+        while self._held is not None:
+            await asyncio.shield(self._held)
+
     def _person(self, any_id: str) -> tuple[Profile | None, tuple[ProfileId, ...]]:
         """Return somebody's profile, if there is one, and all identifiers."""
         profile = self.find(any_id)

@@ -249,11 +249,6 @@ class Ledger(Shown):
         """Wait for the newest commit; whoever stops waiting takes nobody else's answer away."""
         await asyncio.shield(self._durable())
 
-    async def _released(self) -> None:
-        """Wait until events are not held back."""
-        while self._held is not None:
-            await asyncio.shield(self._held)
-
     def _open_writer(self) -> Writer:
         if self._writer is None:
             raise StoreError("the engine is not running")
