@@ -201,7 +201,9 @@ class Ledger(Committing):
             writer, self._writer = self._writer, None
             await asyncio.to_thread(writer.close)
         self._feed.close()
-        self._release()
+        self.store.close()
+        if self.lock is not None:
+            self.lock.release()
 
     @contextmanager
     def _all_or_none(self) -> Generator[None]:
@@ -355,8 +357,3 @@ class Ledger(Committing):
         elif writer.ready and not self._pending and loop.time() >= self._probe_at:
             self._probe_at = loop.time() + PROBE_SECONDS
             self._put(writer, Entry(loop.create_future(), checkpoint=Checkpoint(offset=self.store.checkpoint_offset())))
-
-    def _release(self) -> None:
-        self.store.close()
-        if self.lock is not None:
-            self.lock.release()
