@@ -97,7 +97,7 @@ class AfterEvent:
         for state, value in fed.items():
             if state in turned:
                 for member, until in turned[state](value, at):
-                    if not isinstance(member, tuple):
+                    if callable(member):
                         asked[member] = None
                     elif (member[0] in held) is not member[1]:
                         moved.append(member)

@@ -7,6 +7,7 @@ Everything here runs on one thread, and is a function of the log.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -111,7 +112,7 @@ class Sequencer:
         self.new_aliases: dict[ProfileId, ProfileId] = {}
         self.plain: tuple[ProfileId, ...] = ()
         self.segments = Segments()
-        self.sizes: dict[str, int] = {}
+        self.sizes = Counter[str]()
         self.profiles = 0
         self._feeds = Feeds(())
         self._folding = Folding(self._feeds, catalog.item, settings.profiles)
@@ -180,7 +181,7 @@ class Sequencer:
             The profile that it joins with its own, as `joined` said before it was logged; empty when none, None where
             that is to be asked now.
         """
-        until = event.time if imported else max(event.time, event.received)
+        until = event.time if imported or event.time > event.received else event.received
         if joined is None:
             joined = self.joined(event, resolved)
         changes = self._join(joined, event, until) if joined else ()
@@ -266,7 +267,7 @@ class Sequencer:
         """Put definitions in force whose products are in the checkpoint already."""
         self.segments = segments
         self._set_feeds(aggregates)
-        self.sizes = dict(sizes)
+        self.sizes = Counter(sizes)
         self.profiles = profiles
 
     def _set_feeds(self, aggregates: tuple[Aggregate, ...]) -> None:
@@ -296,7 +297,7 @@ class Sequencer:
         self.live.remove(joined)
         self.profiles -= 1
         for segment_id in other.segments:
-            self.sizes[segment_id] = self.sizes.get(segment_id, 0) - 1
+            self.sizes[segment_id] -= 1
         at = max(into.last_seen, event.time)
         changes += self.segments.classify_all(into, at, self._settings.profiles)
         self.timers.note(into.id, into.next_flip_at)
@@ -305,7 +306,7 @@ class Sequencer:
     def forget(self, profile: Profile) -> None:
         """Drop a person: profile, aliases, timers, and their part in the sizes of segments."""
         for segment_id in profile.segments:
-            self.sizes[segment_id] = self.sizes.get(segment_id, 0) - 1
+            self.sizes[segment_id] -= 1
         for name in profile.aliases:
             self.aliases.pop(name, None)
             self.new_aliases.pop(name, None)
@@ -316,10 +317,7 @@ class Sequencer:
     def _count(self, changes: tuple[Change, ...]) -> None:
         sizes = self.sizes
         for change in changes:
-            segment_id = change.segment
-            if segment_id not in sizes:
-                sizes[segment_id] = 0
-            sizes[segment_id] += 1 if change.entered else -1
+            sizes[change.segment] += 1 if change.entered else -1
 
     def _backfill(self, feeds: Feeds, upto: int) -> None:
         for profile in self._everybody():
@@ -350,13 +348,13 @@ class Sequencer:
 
     def _ask_everybody(self, at: Instant) -> list[Change]:
         changes: list[Change] = []
-        self.sizes = {segment.id: 0 for segment in self.segments.all()}
+        self.sizes = Counter({segment.id: 0 for segment in self.segments.all()})
         for profile in self._everybody():
             changes += self.segments.classify_all(profile, max(profile.last_seen, at), self._settings.profiles)
             self.live.touch(profile.id)
             self.timers.note(profile.id, profile.next_flip_at)
             for segment_id in profile.segments:
-                self.sizes[segment_id] = self.sizes.get(segment_id, 0) + 1
+                self.sizes[segment_id] += 1
         return changes
 
     def _everybody(self) -> Iterator[Profile]:
