@@ -219,12 +219,22 @@ class Segments:
         if event_name not in self._events and event_name != _OTHER:
             return self._after.get((_OTHER, facts)) or self._after_event(_OTHER, facts=facts)
         always = self._volatile | self._by_facts if facts else self._volatile
-        self._after[event_name, facts] = found = AfterEvent(
-            event_name,
-            [(entry.id, entry.compiled) for entry in self._all.values() if entry.id not in always],
-            [(entry.id, entry.compiled) for entry in self._all.values() if entry.id in always],
-        )
+        others = [(entry.id, entry.compiled) for entry in self._all.values() if entry.id not in always]
+        asked = self._with_facts if facts else self._always
+        self._after[event_name, facts] = found = AfterEvent(event_name, others, asked)
         return found
+
+    @cached_property
+    def _always(self) -> Pass | None:
+        return self._both_ways(self._volatile)
+
+    @cached_property
+    def _with_facts(self) -> Pass | None:
+        return self._both_ways(self._volatile | self._by_facts)
+
+    def _both_ways(self, names: frozenset[str]) -> Pass | None:
+        asked = [entry for entry in self._all.values() if entry.id in names]
+        return together((entry.id, entry.compiled, "both") for entry in asked) if asked else None
 
     def _move(self, move: Move, view: View) -> Change:
         """Note who entered or left, and why."""
