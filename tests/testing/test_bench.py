@@ -23,3 +23,13 @@ def test_a_benchmark_measures_its_path_beside_its_floor(name: str, monkeypatch: 
 def test_an_unknown_benchmark_names_those_there_are() -> None:
     with pytest.raises(InvalidInput, match="ingest, fold"):
         bench.run(["fast"])
+
+
+def test_the_steps_of_an_event_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "EVENTS", 400)
+    costs = bench.fold_steps("fold-days")
+    assert set(costs) == {"fold", "flips", "learn", "classify", "rest"}
+    assert costs["fold"] > 0
+    assert costs["classify"] > 0
+    with pytest.raises(InvalidInput, match="fold-town, got 'decide'"):
+        bench.fold_steps("decide")
