@@ -339,7 +339,7 @@ def test_asking_only_what_an_event_turns_keeps_everybody_right(several, person, 
     """After each event, in any order of arrival, and at each flip: held are those who hold, and no flip is too late."""
     asked = {f"c{number}": compile_condition(one) for number, one in enumerate(several)}
     feeds = Feeds(aggregate for one in asked.values() for aggregate in one.depends.aggregates)
-    after = {name: AfterEvent(name, asked.items(), ()) for name in EVENTS}
+    after = {name: AfterEvent(name, asked.items()) for name in EVENTS}
     everybody = Person(person)
     held, flips, at, newest, taken = {}, Flips(), 0, 0, []
     first = together(((name, one, "both") for name, one in asked.items()), anew=True)

@@ -35,3 +35,13 @@ def test_the_parts_of_an_events_way_add_up_to_the_whole(monkeypatch: pytest.Monk
     ]  # fmt: skip
     assert whole == pytest.approx(sum(parts.values()), abs=0.1)
     assert {name for name in ("http", "decode", "seal", "fold", "write") if parts[name] <= 0} == set()
+
+
+def test_the_steps_of_an_event_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "EVENTS", 400)
+    costs = bench.fold_steps("fold-days")
+    assert set(costs) == {"fold", "flips", "learn", "classify", "rest"}
+    assert costs["fold"] > 0
+    assert costs["classify"] > 0
+    with pytest.raises(InvalidInput, match="fold-town, got 'decide'"):
+        bench.fold_steps("decide")

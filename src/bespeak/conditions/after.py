@@ -61,12 +61,12 @@ class AfterEvent:
     conditions
         Those whose answers were right before the event, and which only what it feeds can have changed.
     always
-        Those that are asked whatever it has fed.
+        What is asked whatever it has fed.
     """
 
     __slots__ = ("_always", "_turned")
 
-    def __init__(self, event: str, conditions: Iterable[Named], always: Iterable[Named]) -> None:
+    def __init__(self, event: str, conditions: Iterable[Named], always: Pass | None = None) -> None:
         groups: dict[object, list[tuple[str, Compiled, Direction]]] = {}
         for name, compiled in conditions:
             way = direction(compiled.condition, event)
@@ -79,8 +79,7 @@ class AfterEvent:
         for group in groups.values():
             _stand(standing, group, event)
         self._turned = {state: _turned(found) for state, found in standing.items()}
-        asked: list[tuple[str, Compiled, Direction]] = [(name, compiled, "both") for name, compiled in always]
-        self._always = together(asked) if asked else None
+        self._always = always
 
     def concerns(self, fed: Fed) -> bool:
         """Say whether anything is to be asked after an event that fed these states."""
@@ -97,7 +96,7 @@ class AfterEvent:
         for state, value in fed.items():
             if state in turned:
                 for member, until in turned[state](value, at):
-                    if not isinstance(member, tuple):
+                    if callable(member):
                         asked[member] = None
                     elif (member[0] in held) is not member[1]:
                         moved.append(member)
@@ -154,13 +153,31 @@ def _stand(standing: dict[str, _Standing], group: list[tuple[str, Compiled, Dire
 
 
 def _when_asked(group: list[tuple[str, Compiled, Direction]]) -> Pass:
-    """Return the pass of a group, which is written when it is asked for the first time: many never are."""
+    """Return the pass of a group; it is written when it is asked for the first time, since many never are."""
+    if len(group) == 1:
+        return _alone(*group[0])
     written: list[Pass] = []
 
     def ask(visitor: Visitor, at: Instant, held: Mapping[str, object], flips: Flips) -> list[Move]:
         if not written:
             written.append(together(group))
         return written[0](visitor, at, held, flips)
+
+    return ask
+
+
+def _alone(name: str, compiled: Compiled, way: Direction) -> Pass:
+    """Return the pass of one condition, which needs no writing."""
+    answers, settled = compiled.answers, {"in": True, "out": False, "both": None}[way]
+
+    def ask(visitor: Visitor, at: Instant, held: Mapping[str, object], flips: Flips) -> list[Move]:
+        inside = name in held
+        if inside is settled:
+            return []
+        holds, until = answers(visitor, at)
+        if until != NEVER:
+            flips.by(name, until)
+        return [] if holds is inside else [(name, holds, None)]
 
     return ask
 

@@ -177,9 +177,16 @@ def _feeder(groups: Iterable[list[tuple[str, Aggregate]]], keep: int) -> _Feed:
     for group in groups:
         where = group[0][1].where
         lines.append("if True:" if where is None else f"if {source.filter(where)}:")
-        for name, aggregate in sorted(group, key=lambda one: one[1].within is not None):
-            lines += [" " + line for line in _steps(source, source.constant(name), aggregate)]
-    setup = ["time, fed = event.time, {}", *source.reads]
+        for rolling in (False, True):
+            steps = [
+                line
+                for name, aggregate in group
+                if (aggregate.within is not None) is rolling
+                for line in _steps(source, source.constant(name), aggregate)
+            ]
+            if steps:
+                lines += [" if not late:" if rolling else " if True:", *("  " + line for line in steps)]
+    setup = ["time, get, fed = event.time, states.get, {}", *source.reads]
     return cast("_Feed", source.steps("states, event, late, delay", [*setup, *lines, "return fed"]))
 
 
@@ -191,27 +198,25 @@ def _steps(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
             return [f"fed[{name}] = add_event(states, {name})"]
         # The common case in place: in order, nothing to forget, room left. Anything else is `add_time`'s.
         return [
-            "if not late:",
-            f" state, span = states.get({name}), {within} + delay",
-            " times = state.times if state.__class__ is Times and state.span == span else None",
-            " if times and times[-1] <= time < times[0] + span and len(times) < keep:",
-            "  times.append(time)",
-            f"  fed[{name}] = state",
-            f" elif add_time(states, {name}, time, span, keep): fed[{name}] = states[{name}]",
+            f"state, span = get({name}), {within} + delay",
+            "times = state.times if state.__class__ is Times and state.span == span else None",
+            "if times and times[-1] <= time < times[0] + span and len(times) < keep:",
+            " times.append(time)",
+            f" fed[{name}] = state",
+            f"elif add_time(states, {name}, time, span, keep): fed[{name}] = states[{name}]",
         ]
     value = source.read(cast("str", aggregate.of))
-    ready = "" if aggregate.within is None else "not late and "
     if aggregate.kind == "sum":
         add = (
             f"add_amount(states, {name}, amount)"
             if aggregate.within is None
             else f"add_timed_amount(states, {name}, time, amount, {within} + delay, keep)"
         )
-        return [f"if {ready}(amount := millionths({value})) is not None and {add}: fed[{name}] = states[{name}]"]
+        return [f"if (amount := millionths({value})) is not None and {add}: fed[{name}] = states[{name}]"]
     span = "0" if aggregate.within is None else "delay"
     add = f"add_value(states, {name}, (time, event.message_id, value), {span}, keep)"
     kept = f"{value} if {value}.__class__ is TEXT and len({value}) <= text_max else kept({value})"
-    return [f"if {ready}(value := {kept}) is not None and {add}: fed[{name}] = states[{name}]"]
+    return [f"if (value := {kept}) is not None and {add}: fed[{name}] = states[{name}]"]
 
 
 def _kept(value: object) -> Kept:

@@ -168,29 +168,23 @@ def reached_by_sums(
     return reached
 
 
-class Choosing(msgspec.Struct, frozen=True):
-    """A condition that asks that the last value there was is one of some texts, and the rest of what it asks."""
+def choosing(condition: Condition) -> tuple[Aggregate, frozenset[str]] | None:
+    """Return the last value that a (checked) condition stands on, and the texts of which it must be one; else None.
 
-    aggregate: Aggregate
-    texts: frozenset[str]
-    rest: And
-
-
-def choosing(condition: Condition) -> Choosing | None:
-    """Return a (checked) condition as one that chooses by a last value without a window; None where it does not."""
-    parts = condition.all if isinstance(condition, And) else (condition,)
-    for part in parts:
+    The value has no window: it changes by events only.
+    """
+    for part in condition.all if isinstance(condition, And) else (condition,):
         if not isinstance(part, Compare | In) or not isinstance(part.operand, Aggregate):
             continue
         values = part.values if isinstance(part, In) else (part.value,) if part.op == "=" else ()
         texts = frozenset(value for value in values if isinstance(value, str))
         if part.operand.kind == "last" and part.operand.within is None and texts and len(texts) == len(values):
-            return Choosing(part.operand, texts, And(tuple(other for other in parts if other is not part)))
+            return part.operand, texts
     return None
 
 
 def chosen_by_value(members: Iterable[tuple[str, frozenset[str], Holds]]) -> AskValue:
-    """Build what asks conditions that choose by one value: the name of each, its texts, and whether the rest holds.
+    """Build what asks conditions that choose by one value: the name of each, its texts, and whether it holds.
 
     Those of another value do not hold.
     """

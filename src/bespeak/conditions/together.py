@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias, cast
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
-from bespeak.conditions.answers import READS, Holds, Visitor, answers_function, has_window, holds_function
+from bespeak.conditions.answers import READS, Holds, Visitor, answers_function, has_window
 from bespeak.conditions.compile import Compiled
 from bespeak.conditions.families import Move, Turning, choosing, chosen_by_value, turning, turning_leaf
 from bespeak.conditions.flips import Flips
@@ -106,7 +106,7 @@ class _Writer:
         self._asked.append((name, compiled))
         condition, here = compiled.condition, self._source.shared(name)
         if not has_window(condition):
-            self._standing(name, condition, way)
+            self._standing(name, compiled, way)
         else:
             holds, until, lines = self._answer(condition)
             self._lines += [
@@ -123,12 +123,13 @@ class _Writer:
             for aggregate, members in self._values.values()
         ]
 
-    def _standing(self, name: str, condition: Condition, way: Direction) -> None:
+    def _standing(self, name: str, compiled: Compiled, way: Direction) -> None:
         """Write a condition that only events and facts change."""
+        condition = compiled.condition
         chooses = choosing(condition)
         if chooses is not None:
-            members = self._values.setdefault(key(chooses.aggregate), (chooses.aggregate, []))[1]
-            members.append((name, chooses.texts, holds_function(chooses.rest)))
+            aggregate, texts = chooses
+            self._values.setdefault(key(aggregate), (aggregate, []))[1].append((name, texts, compiled.holds))
             return
         holds, here = self._source.expression(condition, self._leaf), self._source.shared(name)
         enters, leaves = (f"moved.append({self._source.constant((name, into, None))})" for into in (True, False))

@@ -7,6 +7,7 @@ Everything here runs on one thread, and is a function of the log.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
@@ -81,7 +82,7 @@ class Sequencer:
         self.aliases = Aliases(store, vault, bound=settings.engine.ids_max)
         self.plain: tuple[ProfileId, ...] = ()
         self.segments = Segments()
-        self.sizes: dict[str, int] = {}
+        self.sizes = Counter[str]()
         self.profiles = 0
         self._moved: list[Change] = []
         self.worked: Instant = 0
@@ -151,7 +152,7 @@ class Sequencer:
             The profile that it joins with its own, as `joined` said before it was logged; empty when none, None where
             that is to be asked now.
         """
-        until = event.time if imported else max(event.time, event.received)
+        until = event.time if imported or event.time > event.received else event.received
         if joined is None:
             joined = self.joined(event, resolved)
         changes = self._join(joined, event, until) if joined else ()
@@ -248,7 +249,7 @@ class Sequencer:
         before = self.segments
         self.segments = segments
         self._set_feeds(aggregates)
-        self.sizes = {segment.id: 0 for segment in segments.all()}
+        self.sizes = Counter({segment.id: 0 for segment in segments.all()})
         self.live.owe(lambda profile: self._ask_one(profile, before, backfill, at))
 
     def ask(self, most: int | None = None) -> bool:
@@ -277,7 +278,7 @@ class Sequencer:
         """Put definitions in force whose products are in the checkpoint already."""
         self.segments = segments
         self._set_feeds(aggregates)
-        self.sizes = dict(sizes)
+        self.sizes = Counter(sizes)
         self.profiles = profiles
 
     def _set_feeds(self, aggregates: tuple[Aggregate, ...]) -> None:
@@ -307,7 +308,7 @@ class Sequencer:
         self.live.remove(joined)
         self.profiles -= 1
         for segment_id in other.segments:
-            self.sizes[segment_id] = self.sizes.get(segment_id, 0) - 1
+            self.sizes[segment_id] -= 1
         at = max(into.last_seen, event.time)
         changes += self.segments.classify_all(into, at, self._settings.profiles)
         self.timers.note(into.id, into.next_flip_at)
@@ -316,7 +317,7 @@ class Sequencer:
     def forget(self, profile: Profile) -> None:
         """Drop a person: profile, aliases, timers, and their part in the sizes of segments."""
         for segment_id in profile.segments:
-            self.sizes[segment_id] = self.sizes.get(segment_id, 0) - 1
+            self.sizes[segment_id] -= 1
         for name in profile.aliases:
             self.aliases.drop(name)
         self.live.remove(profile.id)
@@ -326,7 +327,4 @@ class Sequencer:
     def _count(self, changes: tuple[Change, ...]) -> None:
         sizes = self.sizes
         for change in changes:
-            segment_id = change.segment
-            if segment_id not in sizes:
-                sizes[segment_id] = 0
-            sizes[segment_id] += 1 if change.entered else -1
+            sizes[change.segment] += 1 if change.entered else -1

@@ -93,13 +93,18 @@ def item_ids(event: Event) -> tuple[str, ...]:
         return ()
     properties = event.properties
     for key in _LIST_KEYS:
-        members: object = properties.get(key)
-        if isinstance(members, list) and members:
-            members = cast("list[object]", members)
-            return tuple(dict.fromkeys(found for member in members if (found := _member_id(member))))
-    first: object = properties.get(_ID_KEYS[0])
+        if key in properties and (listed := _listed(properties[key])) is not None:
+            return listed
+    first: object = properties.get("product_id")
     found = first if isinstance(first, str) and first else _item_id(properties)
     return (found,) if found else ()
+
+
+def _listed(members: object) -> tuple[str, ...] | None:
+    if not isinstance(members, list) or not members:
+        return None
+    members = cast("list[object]", members)
+    return tuple(dict.fromkeys(found for member in members if (found := _member_id(member))))
 
 
 def _member_id(member: object) -> str:

@@ -72,13 +72,11 @@ class _Live:
 
     def flipped(self, view: View) -> tuple[bool, Instant, str | None]:
         """Say at a noted flip whether it holds now, until when, and why, where that needs no look at the state."""
-        at = view.at
-        state = view.state(self.count[0]) if self.count is not None else None
-        if self.count is None or not isinstance(state, Times) or state.times[-1] > at:
-            holds, until = self.answers(view, at)
-            return holds, until, None
-        _, least, within, reached, why = self.count
-        times = state.times
+        at, count = view.at, self.count
+        state = view.state(count[0]) if count is not None else None
+        if count is None or not isinstance(state, Times) or (times := state.times)[-1] > at:
+            return *self.answers(view, at), None
+        _, least, within, reached, why = count
         until = times[-least] + within if len(times) >= least else 0
         if until > at:
             return reached, until, None
@@ -177,20 +175,19 @@ class Segments:
         """Work through every flip due by `until`, each stamped with its true time."""
         if profile.next_flip_at > until:
             return ()
-        flips, held, as_of = profile.flips, profile.segments, profile.as_of
+        live, flips, held = self._all, profile.flips, profile.segments
         changes: list[Change] = []
-        view = View(profile, as_of, settings)
+        view = View(profile, profile.as_of, settings)
         for _ in range(FLIPS_MAX):
-            if not flips.times or flips.times[0] > until:
+            if flips.next > until:
                 break
-            view.at = as_of = flips.times[0]
-            segment_id = flips.take()
-            holds, later, why = self._all[segment_id].flipped(view)
+            view.at, segment_id = flips.next, flips.take()
+            holds, later, why = live[segment_id].flipped(view)
             if later != NEVER:
                 flips.note(segment_id, later)
             if holds is not (segment_id in held):
                 changes.append(self._move((segment_id, holds, why), view))
-        profile.as_of = max(as_of, profile.as_of)
+        profile.as_of = max(view.at, profile.as_of)
         profile.next_flip_at = flips.next
         return tuple(changes)
 
@@ -222,21 +219,33 @@ class Segments:
         if event_name not in self._events and event_name != _OTHER:
             return self._after.get((_OTHER, facts)) or self._after_event(_OTHER, facts=facts)
         always = self._volatile | self._by_facts if facts else self._volatile
-        self._after[event_name, facts] = found = AfterEvent(
-            event_name,
-            [(entry.id, entry.compiled) for entry in self._all.values() if entry.id not in always],
-            [(entry.id, entry.compiled) for entry in self._all.values() if entry.id in always],
-        )
+        others = [(entry.id, entry.compiled) for entry in self._all.values() if entry.id not in always]
+        asked = self._with_facts if facts else self._always
+        self._after[event_name, facts] = found = AfterEvent(event_name, others, asked)
         return found
+
+    @cached_property
+    def _always(self) -> Pass | None:
+        return self._both_ways(self._volatile)
+
+    @cached_property
+    def _with_facts(self) -> Pass | None:
+        return self._both_ways(self._volatile | self._by_facts)
+
+    def _both_ways(self, names: frozenset[str]) -> Pass | None:
+        asked = [entry for entry in self._all.values() if entry.id in names]
+        return together((entry.id, entry.compiled, "both") for entry in asked) if asked else None
 
     def _move(self, move: Move, view: View) -> Change:
         """Note who entered or left, and why."""
         segment_id, holds, why = move
-        entry, profile, at = self._all[segment_id], view.profile, view.at
-        why = why or entry.sentence(view, at, holds)
+        profile, at = view.profile, view.at
         if holds:
+            entry = self._all[segment_id]
+            why = why or entry.sentence(view, at, holds)
             profile.segments[segment_id] = Membership(at, entry.version, why)
         else:
+            why = why or self._all[segment_id].sentence(view, at, holds)
             del profile.segments[segment_id]
         return Change(profile.id, segment_id, holds, at, why)
 
