@@ -47,7 +47,7 @@ def test_nothing_of_the_content_stands_in_the_file(tmp_path: Path) -> None:
     assert b"zauberstab" not in path.read_bytes()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(settings.get_profile("few"), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 10_000_000), bit=st.integers(0, 7))
 def test_any_bit_that_is_changed_is_found(tmp_path: Path, place: int, bit: int) -> None:
     path = tmp_path / "one.sealed"

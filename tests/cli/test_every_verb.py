@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from bespeak import demo
-from bespeak.cli.words import GROUPS, every_verb
+from bespeak.cli.words import GROUPS, Group, every_verb
 from bespeak.testing import bench
 
 pytestmark = pytest.mark.server
@@ -199,7 +199,53 @@ def segments_count(project: Any, _place: Path) -> None:
     assert project.json("segments", "count", "interested")["count"] >= 0
 
 
+def archive_run(project: Any, _place: Path) -> None:
+    visited(project, uuid.uuid4().hex)
+    assert project.json("archive", "run", "--everything")["rows"] >= 1
+    assert project.json("archive", "run", "--everything")["rows"] == 0
+
+
+def archive_list(project: Any, place: Path) -> None:
+    archive_run(project, place)
+    assert project.json("archive", "list")[-1]["rows"] >= 1
+
+
+def archive_verify(project: Any, place: Path) -> None:
+    archive_run(project, place)
+    assert project.json("archive", "verify")["bad"] == []
+
+
+def archive_query(project: Any, place: Path) -> None:
+    archive_run(project, place)
+    visitor = uuid.uuid4().hex
+    visited(project, visitor)
+    asked = project.json("archive", "query", f"SELECT count(*) AS n FROM events WHERE anonymous_id = '{visitor}'")
+    assert asked["rows"] == [[1]], "not archived yet, and there all the same"
+
+
+def archive_export(project: Any, place: Path) -> None:
+    visited(project, uuid.uuid4().hex)
+    project.run("archive", "export", str(place / "all.parquet"))
+    assert (place / "all.parquet").read_bytes()[:4] == b"PAR1"
+
+
+def models_status(project: Any, _place: Path) -> None:
+    assert project.json("models", "status")["rebuilding"] is False
+
+
+def models_rebuild(project: Any, _place: Path) -> None:
+    visited(project, uuid.uuid4().hex)
+    assert project.json("models", "rebuild")["failed"] == ""
+
+
 CASES: dict[str, Case] = {
+    "archive run": archive_run,
+    "archive list": archive_list,
+    "archive verify": archive_verify,
+    "archive query": archive_query,
+    "archive export": archive_export,
+    "models status": models_status,
+    "models rebuild": models_rebuild,
     "init": init,
     "serve": serve,
     "demo": run_demo,
@@ -232,9 +278,10 @@ def test_a_verb_does_its_work_with_and_without_a_server(project: Any, tmp_path: 
     CASES[verb](project, tmp_path)
 
 
-@pytest.mark.parametrize("group", [group.name for group in GROUPS if group.run])
-def test_the_name_of_a_group_alone_does_what_it_says(project: Any, group: str) -> None:
-    assert project.json(group) == project.json(group, "list")
+@pytest.mark.parametrize("group", [group for group in GROUPS if group.run], ids=lambda group: group.name)
+def test_the_name_of_a_group_alone_does_what_one_of_its_verbs_does(project: Any, group: Group) -> None:
+    (verb,) = [verb.name for verb in group.verbs if verb.run == group.run]
+    assert project.json(group.name) == project.json(group.name, verb)
 
 
 def test_no_case_is_of_a_verb_that_is_gone() -> None:

@@ -10,7 +10,6 @@ from struct import pack
 import msgspec
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bespeak.clock import SECOND
@@ -136,7 +135,6 @@ happenings = st.lists(
 
 
 @given(happenings, st.sampled_from([10, 14, 1_000]), st.integers(0, 60))
-@hypothesis_settings(max_examples=200)
 def test_the_history_is_that_of_the_recent_events_before_however_late_they_came(events, recent, forgotten) -> None:
     """Against a search through all of `recent`, with events that come late, and are dropped at the bound."""
     town, wanted = Town(recent=recent), []

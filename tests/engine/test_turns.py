@@ -13,8 +13,8 @@ import pytest
 from bespeak.clock import SECOND, ManualClock, format_time
 from bespeak.decide import DecideRequest, SlotRequest
 from bespeak.engine import Definition, Engine, defining, replay
+from bespeak.engine import committing as committing_module
 from bespeak.engine import engine as engine_module
-from bespeak.engine import ledger as ledger_module
 from bespeak.errors import StoreError, Unavailable
 from bespeak.privacy import Key
 from bespeak.profiles import ProfileSettings
@@ -43,7 +43,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "CUT_AT_ONCE", AT_ONCE)
+    monkeypatch.setattr(committing_module, "CUT_AT_ONCE", AT_ONCE)
     monkeypatch.setattr(defining, "ASKED_AT_ONCE", AT_ONCE)
     monkeypatch.setattr(defining, "READ_AT_ONCE", AT_ONCE)
     monkeypatch.setattr(engine_module, "ASKED_AT_ONCE", AT_ONCE)

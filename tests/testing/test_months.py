@@ -77,7 +77,7 @@ def test_a_seed_is_the_same_run_every_time(tmp_path: Path) -> None:
 
 
 def forgets_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Dedupe, "has", lambda self, digest: False)
+    monkeypatch.setattr(Dedupe, "known", lambda self, digests, ever=False: set[bytes]())
 
 
 def acknowledges_what_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

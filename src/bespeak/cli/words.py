@@ -369,6 +369,13 @@ GROUPS = (
         "modelling:status",
         (
             Verb(
+                "status",
+                "when they were built, and who is still in them",
+                "bespeak models",
+                "modelling:status",
+                _nothing,
+            ),
+            Verb(
                 "rebuild",
                 "build the models anew from the log, without the people who were erased",
                 "bespeak models rebuild",

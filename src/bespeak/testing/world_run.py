@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -10,7 +11,7 @@ from zlib import crc32
 
 import msgspec
 
-from bespeak.clock import Instant, ManualClock
+from bespeak.clock import MINUTE, Instant, ManualClock, parse_time
 from bespeak.engine import Subscription
 from bespeak.engine.custody import LATE
 from bespeak.errors import BespeakError
@@ -77,6 +78,7 @@ class Run:
         self.doing = "opening"
         self._book = Book()
         self._again: list[object] = []
+        self._voiced: dict[tuple[str, bool], Instant] = {}
         self._skew = 0
         self._high = OPENED
         self._opens = 0
@@ -151,6 +153,7 @@ class Run:
         self.doing = f"sending {len(messages)} messages ({trouble})"
         self.counts.sent += len(messages)
         self._book.begin(self.clock.now())
+        repeats = [self._voice(message) for message in messages]
         key = self._keys[kind]
         parsed = self._engine.parse(msgspec.json.encode({"batch": messages}), key=key)
         self._store.trouble = trouble
@@ -168,9 +171,25 @@ class Run:
         if trouble == "lost":
             self.counts.unanswered += len(messages)
             return
-        for message, result in zip(messages, receipt.results, strict=True):
+        for message, repeated, result in zip(messages, repeats, receipt.results, strict=True):
             name = (kind, result.message_id or "")
             self._note(message, name, result.status, result.reason or "", heard=trouble == "none")
+            if repeated:
+                self._book.unsure.add(name)
+
+    def _voice(self, message: object) -> bool:
+        """Note what a message says of consent, and say whether somebody may have said all of it a minute before.
+
+        Then it is kept only when that was somebody else; who was whose is not known here.
+        """
+        now, said = self.clock.now(), preferences(message)
+        time = now
+        with suppress(ValueError):
+            time = parse_time(_field(message, "timestamp", ""))
+        repeated = bool(said) and all(self._voiced.get(one, 0) > min(now, time) - MINUTE for one in said)
+        for one in said:
+            self._voiced[one] = max(now, time, self._voiced.get(one, 0))
+        return repeated
 
     def _note(self, message: object, name: tuple[str, str], status: str, reason: str, *, heard: bool) -> None:
         damaged = _field(message, "messageId", "mmm").startswith(("damaged-", "mmm"))
@@ -211,6 +230,14 @@ def key_of(message: object) -> str:
 def _field(message: object, name: str, otherwise: str) -> str:
     """Return a field of a message as text, if it is one at all."""
     return str(cast("Message", message).get(name)) if isinstance(message, dict) else otherwise
+
+
+def preferences(message: object) -> tuple[tuple[str, bool], ...]:
+    """Return the choices of consent that a message states beside what it is about."""
+    if not says_consent(message):
+        return ()
+    consent = cast("Mapping[str, Mapping[str, Mapping[str, Mapping[str, bool]]]]", message)["context"]["consent"]
+    return tuple(consent["categoryPreferences"].items())
 
 
 def says_consent(message: object) -> bool:
