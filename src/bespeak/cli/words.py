@@ -371,7 +371,7 @@ GROUPS = (
             Verb(
                 "status",
                 "when they were built, and who is still in them",
-                "bespeak models",
+                "bespeak models status",
                 "modelling:status",
                 _nothing,
             ),
