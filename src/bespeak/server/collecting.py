@@ -29,9 +29,12 @@ def put_aside(*, everything: bool) -> None:
 
 
 async def keep_aside() -> None:
-    """Put aside what lives, for as long as it runs."""
+    """Put aside what lives, for as long as it runs; afterwards nothing is aside any more."""
     times = 0
-    while True:
-        await asyncio.sleep(PUT_ASIDE_SECONDS)
-        times += 1
-        put_aside(everything=times % ALL_EVERY == 0)
+    try:
+        while True:
+            await asyncio.sleep(PUT_ASIDE_SECONDS)
+            times += 1
+            put_aside(everything=times % ALL_EVERY == 0)
+    finally:
+        gc.unfreeze()
