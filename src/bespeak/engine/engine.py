@@ -18,6 +18,7 @@ from bespeak.engine.custody import LATE
 from bespeak.engine.dedupe import digests_of
 from bespeak.engine.defining import ASKED_AT_ONCE, Defining
 from bespeak.engine.feed import Live, Subscription
+from bespeak.engine.ledger import FLIPS_AT_ONCE
 from bespeak.engine.pages import OWN
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
 from bespeak.engine.records import ItemsRecord, Record, SealedRecord, TimeRecord, seal_event, subject_of
@@ -102,6 +103,7 @@ class Engine(Defining):
         How many were accepted, were there before, and were refused: by consent, or since they cannot be kept (those
         are in the quarantine).
         """
+        await self._flipped()
         self._importing += 1
         results: list[EventResult] = []
         commits: list[asyncio.Future[None]] = []
@@ -119,6 +121,13 @@ class Engine(Defining):
             self._importing -= 1
         statuses = [result.status for result in results]
         return statuses.count("ok"), statuses.count("duplicate"), statuses.count("refused") + statuses.count("rejected")
+
+    async def _flipped(self) -> None:
+        """Work through what is due, a few people at a time: history would else wait for all of it at once."""
+        while self.sequencer.timers.is_behind(self.clock.now()):
+            self._open_writer()
+            self._publish(self.sequencer.advance(self.clock.now(), most=FLIPS_AT_ONCE))
+            await asyncio.sleep(0)
 
     def _take_all(
         self,
