@@ -66,8 +66,9 @@ class Defining(Issuing):
     async def _define(self, changes: list[tuple[DefinitionKind, str, int, dict[str, Any] | None]], site: Site) -> None:
         if not changes:
             return
-        writer = self._open_writer()
+        self._open_writer()
         async with self._history_counted(site) as backfill:
+            writer = self._open_writer()  # once more: that may have taken long
             now = self.clock.now()
             records: list[Record] = []
             with self._all_or_none():

@@ -30,7 +30,6 @@ from bespeak.testing.world_promises import (
 )
 from bespeak.testing.world_visits import Message
 
-
 NO_TO_ALL = (("analytics", False), ("personalization", False), ("*", False))
 """What an empty set of preferences states."""
 
