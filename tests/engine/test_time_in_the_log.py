@@ -26,6 +26,7 @@ START = 1_780_000_000 * SECOND
 SETTINGS = Settings(store=MemorySettings(), engine=EngineSettings(checkpoint_seconds=3_600, models_seconds=3_600))
 SEEN = 'count("Product Viewed", last 2 days) >= 1'
 TWICE = 'count("Order Completed") >= 1'
+EVER = 'count("Product Viewed") >= 1'
 
 
 @pytest.fixture
@@ -246,4 +247,18 @@ async def test_history_waits_in_turns_for_what_is_due_after_a_long_stop(monkeypa
     assert (max(worked), sum(worked)) == (2, 38)
     assert engine.segment_sizes() == {"seen": 0, "twice": 1}
     assert replay(SETTINGS, store, clock=clock).difference is None
+    await engine.close()
+
+
+async def test_definitions_after_a_clock_was_set_back_replay_as_they_fell() -> None:
+    clock = ManualClock(START)
+    engine, key = await begun(clock, seen='count("Product Viewed", last 20 minutes) >= 1')
+    await send(engine, key, "Product Viewed", START, "m1")
+    clock.advance(HOUR)
+    await engine.tick()
+    clock.advance(-50 * MINUTE)
+    await engine.apply([Definition(kind="segments", id="ever", body={"id": "ever", "condition": EVER})])
+    assert replay(SETTINGS, engine.store, clock=clock).difference is None
+    assert since(engine, "ever") == START + 20 * MINUTE, "not before the last time that anybody was asked"
+    assert said(engine) == [START + HOUR]
     await engine.close()

@@ -72,6 +72,7 @@ class Defining(Issuing):
             now = self.clock.now()
             records: list[Record] = []
             with self._all_or_none():
+                self._pass_time(now, records)
                 for kind, definition_id, version, body in changes:
                     records.append(DefinitionRecord(kind, definition_id, version, body, now))
                     self._offset += 1

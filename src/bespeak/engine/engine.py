@@ -21,7 +21,7 @@ from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.ledger import FLIPS_AT_ONCE
 from bespeak.engine.pages import OWN
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
-from bespeak.engine.records import ItemsRecord, Record, SealedRecord, TimeRecord, seal_event, subject_of
+from bespeak.engine.records import ItemsRecord, Record, SealedRecord, seal_event, subject_of
 from bespeak.errors import NotFound, Unavailable
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
 from bespeak.ids import ProfileId, digest
@@ -218,14 +218,6 @@ class Engine(Defining):
     def _sealed(self, event: Event, resolved: Resolved, joined: ProfileId, *, imported: bool) -> SealedRecord:
         return seal_event(self.vault, event, subject_of(event, resolved), joined, imported=imported)
 
-    def _pass_time(self, now: Instant, records: list[Record], *, imported: bool) -> None:
-        """Log that timers were ahead of what comes now: of history, or of a clock that was set back."""
-        worked = self.sequencer.worked
-        if worked and (imported or worked > now):
-            self._offset += 1
-            records.append(TimeRecord(worked))
-            self._publish(self.sequencer.pass_time(worked))
-
     def _log(
         self, record: SealedRecord, event: Event, resolved: Resolved, joined: ProfileId, records: list[Record]
     ) -> None:
@@ -282,7 +274,7 @@ class Engine(Defining):
         else:
             records: list[Record] = []
             with self._all_or_none():
-                self._pass_time(event.received, records, imported=False)
+                self._pass_time(event.received, records)
                 self._take(event, records, trusted=True, imported=False)
             self._queue(writer, event.received, records)
 

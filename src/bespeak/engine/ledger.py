@@ -216,6 +216,14 @@ class Ledger(Committing):
                 self._writer.fail(StoreError("an event could not be folded"))
             raise
 
+    def _pass_time(self, now: Instant, records: list[Record], *, imported: bool = False) -> None:
+        """Log that timers were ahead of what comes now: of history (`imported`), or of a clock that was set back."""
+        worked = self.sequencer.worked
+        if worked and (imported or worked > now):
+            self._offset += 1
+            records.append(TimeRecord(worked))
+            self._publish(self.sequencer.pass_time(worked))
+
     # -- state: applying the log, checkpoints, undoing
 
     def _apply(self, record: Record, offset: int) -> None:
