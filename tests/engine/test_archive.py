@@ -760,3 +760,38 @@ async def test_a_town_that_is_archived_erased_rotated_killed_and_damaged_is_the_
 def by_day(deliveries: Iterable[Delivery], start: int) -> Iterator[list[Delivery]]:
     for _, group in itertools.groupby(deliveries, key=lambda one: (one.at - start) // DAY):
         yield list(group)
+
+
+async def test_who_becomes_somebody_while_a_file_is_written_is_known_by_that_name_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that writes has looked up a device; before it goes on, the device turns out to be somebody's."""
+    settings, clock = on_disk(tmp_path), ManualClock(START)
+    async with running(settings, clock) as engine:
+        key, _ = await engine.create_key("secret", "site")
+        await send(engine, key, view("ada", 1))
+    async with running(settings, clock) as engine:  # nothing is remembered of the device
+        asked, go_on, alias = asyncio.Event(), threading.Event(), engine.store.alias
+        loop, ours = asyncio.get_running_loop(), threading.current_thread()
+
+        def slow(name: str) -> str | None:
+            found = alias(name)
+            if threading.current_thread() is not ours:
+                loop.call_soon_threadsafe(asked.set)
+                go_on.wait(60)
+            return found
+
+        monkeypatch.setattr(engine.store, "alias", slow)
+        archived = asyncio.create_task(engine.archive(everything=True))
+        await asked.wait()
+        await send(engine, key, {"type": "identify", "userId": "ada", **device("ada"), "messageId": "in"})
+        go_on.set()
+        await archived
+        assert engine.sequencer.aliases.get("a:device-of-ada") == "u:ada"
+        await send(engine, key, view("ada", 2))
+        assert [profile.id for profile in engine.profiles()] == ["u:ada"]
+        assert [one["person"] for one in holds(engine)] == ["u:ada"] * 3
+
+
+def device(name: str) -> dict[str, str]:
+    return {"anonymousId": f"device-of-{name}"}

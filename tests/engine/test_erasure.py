@@ -464,6 +464,8 @@ async def test_a_checkpoint_in_clear_is_taken_over_and_replaced(tmp_path: Path) 
             known = engine.profile("device-of-zoe-1")
             assert known is not None
             assert (known["id"], known["counts"]) == ("u:zoe-7f3a", {"Product Viewed": 3})
+            assert plain(engine).keys() == {"u:zoe-7f3a"}, "known once, whatever it is in the store"
+            assert dict(engine.sequencer.aliases) == {"a:device-of-zoe-1": "u:zoe-7f3a"}
     async with running(settings, clock) as engine:
         assert [row.id[1:2] != ":" for row in engine.store.profiles()] == [True]
         assert [":" in name for name in engine.store.aliases()] == [False]

@@ -280,6 +280,14 @@ async def test_a_rebuild_is_given_up_when_the_engine_closes() -> None:
     assert replay(in_ram(), store, clock=clock).equal
 
 
+async def test_what_a_rebuild_left_that_was_killed_is_gone_after_the_next_start(tmp_path: Path) -> None:
+    folder = tmp_path / rebuilding.FOLDER
+    folder.mkdir()
+    (folder / "people.db").write_bytes(b"people, sealed under a key that nobody has any more")
+    async with running(Settings(data_dir=str(tmp_path), engine=QUIET), ManualClock(START)):
+        assert not folder.exists()
+
+
 async def test_some_hours_after_an_erasure_a_rebuild_begins_by_itself() -> None:
     store, clock = Kept(), ManualClock(START)
     hours = EngineSettings(checkpoint_seconds=3_600, models_seconds=3_600, models_rebuild_hours=2)

@@ -12,9 +12,11 @@ import pytest
 
 from bespeak.clock import SECOND, ManualClock, format_time
 from bespeak.decide import DecideRequest, SlotRequest
-from bespeak.engine import Definition, Engine, defining, replay
+from bespeak.engine import Definition, Engine, defining, ledger, recovery, replay
 from bespeak.engine import committing as committing_module
 from bespeak.engine import engine as engine_module
+from bespeak.engine.backfill import Backfill
+from bespeak.engine.writer import Entry
 from bespeak.errors import StoreError, Unavailable
 from bespeak.privacy import Key
 from bespeak.profiles import ProfileSettings
@@ -343,3 +345,130 @@ async def test_while_history_is_counted_pages_are_answered_and_events_wait(monke
     assert engine.segment_sizes() == {"second": PEOPLE - 1}
     assert replay(FEW, store, clock=clock).difference is None
     await engine.close()
+
+
+def fails_once(monkeypatch: pytest.MonkeyPatch, module: object, name: str) -> None:
+    """Let a function fail when it is called next."""
+    kept = getattr(module, name)
+
+    def fail(*_arguments: Any, **_named: Any) -> Any:
+        monkeypatch.setattr(module, name, kept)
+        raise StoreError("the disk does not answer")
+
+    monkeypatch.setattr(module, name, fail)
+
+
+def signs_in(device: str) -> bytes:
+    message = {"type": "identify", "userId": f"user-of-{device}", "anonymousId": device, "messageId": f"in-{device}"}
+    return json.dumps({"batch": [message]}).encode()
+
+
+async def test_what_was_gathered_for_a_checkpoint_that_could_not_be_made_is_in_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Kept()
+    engine, key, clock = await opened(store)
+    await engine.track(engine.parse(signs_in("d3"), key=key), key)
+    fails_once(monkeypatch, recovery, "seal_alias")
+    with pytest.raises(StoreError):
+        engine.checkpoint()
+    await until(lambda: engine.is_writable and not engine._pending and engine._writer is not None)
+    await until(lambda: bool(engine.metrics.counters["bespeak_commit_failures_total"]))
+    await send(engine, key, clock, Random(0), 5)
+    await engine.checkpoint_now()
+    assert store.checkpoint_offset() == store.last_offset()
+    assert replay(FEW, store, clock=clock).difference is None
+    await engine.close()
+
+
+@pytest.mark.parametrize("place", ["the checkpoint", "the rows of people"])
+async def test_an_erasure_that_cannot_be_sealed_is_undone_as_a_whole(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Kept()
+    engine, key, clock = await opened(store)
+    for device in ("d3", "d4"):
+        await engine.track(engine.parse(signs_in(device), key=key), key)
+    if place == "the checkpoint":
+        fails_once(monkeypatch, recovery, "seal_alias")
+    else:
+        fails_once(monkeypatch, engine.sequencer.live, "_sealed")
+    last = store.last_offset()
+    with pytest.raises(StoreError):
+        await engine.erase("d3")
+    await until(lambda: bool(engine.metrics.counters["bespeak_commit_failures_total"]))
+    assert (store.last_offset(), engine._offset) == (last, last)
+    known = engine.find("d3")
+    assert known is not None
+    assert known.id == "u:user-of-d3"
+    await send(engine, key, clock, Random(0), 5)
+    receipt = await engine.erase("d3")
+    assert receipt.identifiers == 2
+    assert replay(FEW, store, clock=clock).difference is None
+    await engine.close()
+
+
+async def test_who_is_removed_comes_back_and_is_removed_again_leaves_no_row() -> None:
+    """The second removal is younger than the checkpoint that was on its way with the first."""
+    store = Kept()
+    engine, _, _ = await opened(store)
+    live = engine.sequencer.live
+    assert live.get("a:d3") is not None
+    live.remove("a:d3")
+    first = live.begin_cut()
+    live.create("a:d3")
+    live.remove("a:d3")
+    live.written(first)
+    assert live.find("a:d3") is None, "its row is in the store"
+    assert "a:d3" in live.begin_cut()
+    await engine.close()
+
+
+async def test_who_asks_for_a_checkpoint_or_an_erasure_waits_until_everybody_was_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine, _, _ = await opened(Kept())
+    turns = Turns()
+    monkeypatch.setattr(engine.sequencer, "_ask_one", turns.counting(engine.sequencer._ask_one))
+    applying = asyncio.create_task(engine.apply([segment("second", ONCE_LATELY)]))
+    await until(lambda: engine.sequencer.live.owing)
+    await asyncio.gather(applying, engine.checkpoint_now(), engine.erase("d7"))
+    assert turns.end() <= AT_ONCE + 1
+    assert engine.segment_sizes()["second"] == PEOPLE - 1
+    await engine.close()
+
+
+async def test_definitions_wait_for_a_store_that_is_being_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit fails while history is counted, and the store answers only later: what is folded then is undone."""
+    monkeypatch.setattr(ledger, "UNDO_SECONDS", 3_600)
+    store = Kept()
+    engine, _, clock = await opened(store, condition=None)
+    reading = asyncio.Event()
+
+    def read(_self: Backfill, _most: int | None = None) -> bool:
+        reading.set()
+        return not engine._undoing
+
+    with monkeypatch.context() as slow:
+        slow.setattr(Backfill, "read", read)
+        applying = asyncio.create_task(engine.apply([segment("second", ONCE_LATELY)]))
+        await reading.wait()
+        await fails_to_write_and_to_read(engine, store, monkeypatch)
+        with pytest.raises(Unavailable, match="not writable"):
+            await applying
+    engine._retry()
+    assert not engine._undoing
+    assert engine.segment_sizes() == {}
+    await engine.apply([segment("second", ONCE_LATELY)])
+    assert replay(FEW, store, clock=clock).difference is None
+    await engine.close()
+
+
+async def fails_to_write_and_to_read(engine: Engine, store: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails_once(monkeypatch, engine, "recover")
+    store.fails = True
+    probe = engine._put(engine._open_writer(), Entry(asyncio.get_running_loop().create_future()))
+    with pytest.raises(StoreError):
+        await probe
+    store.fails = False
+    assert engine._undoing

@@ -143,3 +143,20 @@ def test_a_file_from_before_there_were_keys_is_read_as_one_without_any(old: Path
     assert (snapshot.last_key(), list(snapshot.each_key())) == (0, [])
     snapshot.close()
     assert old.read_bytes() == before
+
+
+def test_a_file_whose_rows_an_older_bespeak_cannot_read_says_a_number_that_it_refuses(old: Path) -> None:
+    """Format 3 has the tables of format 2; what is new stands inside the rows."""
+    tables = "SELECT name, sql FROM sqlite_master ORDER BY name"
+    connection = sqlite3.connect(old)
+    before = connection.execute(tables).fetchall()
+    connection.close()
+    assert format_of(old) == 3, "what format 2 may hold, those read who wrote format 2"
+    set_format(old, 2)
+    SqliteSnapshot(old).close()
+    assert format_of(old) == 2, "a reader changes nothing"
+    SqliteStore(old).close()
+    connection = sqlite3.connect(old)
+    assert connection.execute(tables).fetchall() == before
+    connection.close()
+    assert format_of(old) == 3

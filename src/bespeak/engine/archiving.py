@@ -15,6 +15,7 @@ import msgspec
 
 from bespeak.analytics import Damaged
 from bespeak.clock import DAY, Instant
+from bespeak.engine.aliases import Aliases
 from bespeak.engine.archive import (
     ARCHIVE,
     FLOOR,
@@ -203,12 +204,17 @@ class Archiving(Ledger):
         if span is None:
             return None
         try:
-            return write_span(self.store, self._opener(), self.settings, span, self.sequencer.aliases, self._pauses())
+            vault = self._opener()
+            aliases = Aliases(self.store, vault, bound=self.settings.engine.keys_max)
+            return write_span(self.store, vault, self.settings, span, aliases, self._pauses())
         except _Stopped:
             return None
 
     def _opener(self) -> Vault:
-        """Return a vault for another thread: it opens what is durable, and forgets what it has unwrapped."""
+        """Return a vault for another thread: it opens what is durable, and forgets what it has unwrapped.
+
+        The engine's own vault and aliases remember what they read, and so are for the loop's thread only.
+        """
         held = KeyHeld({KEY_FILE: encode_masters(self.vault.masters)})
         vault = Vault(self.store, held, bound=self.settings.engine.keys_max)
         vault.load()

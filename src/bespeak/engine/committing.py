@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 
 import msgspec
 
@@ -82,6 +83,11 @@ class Committing(Shown):
         """Wait for the newest commit; whoever stops waiting takes nobody else's answer away."""
         await asyncio.shield(self._durable())
 
+    async def _all_asked(self) -> None:
+        """Wait until nobody is left to ask about new definitions: a checkpoint would else ask all of them at once."""
+        while self.sequencer.live.owing:  # noqa: ASYNC110  they have their turns meanwhile
+            await asyncio.sleep(0)
+
     async def _released(self) -> None:
         """Wait until events are not held back."""
         while self._held is not None:
@@ -106,8 +112,9 @@ class Committing(Shown):
             self._models_written = now
             if not models:
                 self.models.begin_dump()
-        cut = self._cut(models=models)
-        documents = (*cut.documents, *self._keys.unwritten())
+        with _whole(self._writer):
+            cut = self._cut(models=models)
+            documents = (*cut.documents, *self._keys.unwritten())
         if not cut.changed and not documents:
             self._shrink()
             return None
@@ -121,8 +128,9 @@ class Committing(Shown):
     def _cut_whole(self, writer: Writer, *, forgotten: Iterable[ProfileId] = ()) -> Cutting:
         """Make a checkpoint with the models at once; whoever asks for it writes it, with what belongs to it."""
         self._end_cut()
-        cut = self._cut(models=True, forgotten=forgotten)
-        self.sequencer.live.cut()
+        with _whole(writer):
+            cut = self._cut(models=True, forgotten=forgotten)
+            self.sequencer.live.cut()
         cutting = Cutting(writer, asyncio.get_running_loop().create_future(), cut)
         self._pending[cutting.future] = cut.changing
         return cutting
@@ -147,11 +155,8 @@ class Committing(Shown):
         """Make some rows of a checkpoint; the rest a turn of the loop later, and in the end the checkpoint itself."""
         if self._cutting is not cutting:
             return  # it came to its end, or was undone
-        try:
+        with _whole(cutting.writer):
             more = self.sequencer.live.cut(None if whole else CUT_AT_ONCE)
-        except Exception:
-            cutting.writer.fail(StoreError("a checkpoint could not be made"))
-            raise
         if more:
             asyncio.get_running_loop().call_soon(self._cut_some, cutting)
             return
@@ -177,6 +182,7 @@ class Committing(Shown):
         StoreError
             It could not be written.
         """
+        await self._all_asked()
         self._open_writer()
         written = self.checkpoint()
         await (self._on_disk() if written is None else written)
@@ -199,3 +205,13 @@ class Committing(Shown):
     async def _settle(self, future: asyncio.Future[None] | None) -> None:
         if future is not None:
             await asyncio.wait([future])
+
+
+@contextmanager
+def _whole(writer: Writer) -> Generator[None]:
+    """Undo what is folded when a checkpoint cannot be made: what was gathered for it, the next one would lack."""
+    try:
+        yield
+    except Exception:
+        writer.fail(StoreError("a checkpoint could not be made"))
+        raise

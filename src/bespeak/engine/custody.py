@@ -109,10 +109,11 @@ class Custody(Archiving):
                 return rewritten
 
     async def _at_rest(self) -> None:
-        """Wait until all that was taken is on disk, and no events are held back."""
+        """Wait until all that was taken is on disk, no events are held back, and nobody is left to ask."""
         await self._on_disk()
-        while self._held is not None:
+        while self._held is not None or self.sequencer.live.owing:
             await self._released()
+            await self._all_asked()
             await self._on_disk()
 
     async def _erase_all(self, any_id: str, rewritten: Rewritten) -> ErasureReceipt:
@@ -121,24 +122,25 @@ class Custody(Archiving):
         self.sequencer.ask()
         profile, ids = self._person(any_id)
         now = self.clock.now()
-        self._offset += 1
-        erased = Erased(now, self._offset)
-        numbers, documents = self.vault.destroy(ids, erased)
-        if profile is not None:
-            self.sequencer.forget(profile)
-        names = tuple(sorted(document.id for document in documents))
-        goes = about(self.vault, ids, numbers)
-        cutting = self._cut_whole(writer, forgotten=ids)
-        files, keys = self.archive_parts(rewritten)
-        entry = Entry(
-            cutting.future,
-            row=self._row(now, [ErasureRecord(names, now)]),
-            documents=(*cutting.cut.documents, *documents, *files),
-            checkpoint=cutting.cut.with_rows(self.sequencer.live.rows()),
-            keys=keys,
-            forget=Forget(keys=(*numbers, *rewritten.keys), rejected=goes),
-        )
-        self._put_cut(cutting, entry)
+        with self._all_or_none():
+            self._offset += 1
+            erased = Erased(now, self._offset)
+            numbers, documents = self.vault.destroy(ids, erased)
+            if profile is not None:
+                self.sequencer.forget(profile)
+            names = tuple(sorted(document.id for document in documents))
+            goes = about(self.vault, ids, numbers)
+            cutting = self._cut_whole(writer, forgotten=ids)
+            files, keys = self.archive_parts(rewritten)
+            entry = Entry(
+                cutting.future,
+                row=self._row(now, [ErasureRecord(names, now)]),
+                documents=(*cutting.cut.documents, *documents, *files),
+                checkpoint=cutting.cut.with_rows(self.sequencer.live.rows()),
+                keys=keys,
+                forget=Forget(keys=(*numbers, *rewritten.keys), rejected=goes),
+            )
+            self._put_cut(cutting, entry)
         await cutting.future
         self.vault.destroyed(numbers)
         self._feed.forget(frozenset(ids))

@@ -66,11 +66,13 @@ class Defining(Issuing):
     async def _define(self, changes: list[tuple[DefinitionKind, str, int, dict[str, Any] | None]], site: Site) -> None:
         if not changes:
             return
-        writer = self._open_writer()
+        self._open_writer()
         async with self._history_counted(site) as backfill:
+            writer = self._open_writer()  # once more: that may have taken long
             now = self.clock.now()
             records: list[Record] = []
             with self._all_or_none():
+                self._pass_time(now, records)
                 for kind, definition_id, version, body in changes:
                     records.append(DefinitionRecord(kind, definition_id, version, body, now))
                     self._offset += 1

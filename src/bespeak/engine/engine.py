@@ -18,9 +18,10 @@ from bespeak.engine.custody import LATE
 from bespeak.engine.dedupe import digests_of
 from bespeak.engine.defining import ASKED_AT_ONCE, Defining
 from bespeak.engine.feed import Live, Subscription
+from bespeak.engine.ledger import FLIPS_AT_ONCE
 from bespeak.engine.pages import OWN
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
-from bespeak.engine.records import ItemsRecord, Record, SealedRecord, TimeRecord, seal_event, subject_of
+from bespeak.engine.records import ItemsRecord, Record, SealedRecord, seal_event, subject_of
 from bespeak.errors import NotFound, Unavailable
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
 from bespeak.ids import ProfileId, digest
@@ -102,6 +103,7 @@ class Engine(Defining):
         How many were accepted, were there before, and were refused: by consent, or since they cannot be kept (those
         are in the quarantine).
         """
+        await self._flipped()
         self._importing += 1
         results: list[EventResult] = []
         commits: list[asyncio.Future[None]] = []
@@ -119,6 +121,13 @@ class Engine(Defining):
             self._importing -= 1
         statuses = [result.status for result in results]
         return statuses.count("ok"), statuses.count("duplicate"), statuses.count("refused") + statuses.count("rejected")
+
+    async def _flipped(self) -> None:
+        """Work through what is due, a few people at a time: history would else wait for all of it at once."""
+        while self.sequencer.timers.is_behind(self.clock.now()):
+            self._open_writer()
+            self._publish(self.sequencer.advance(self.clock.now(), most=FLIPS_AT_ONCE))
+            await asyncio.sleep(0)
 
     def _take_all(
         self,
@@ -209,14 +218,6 @@ class Engine(Defining):
     def _sealed(self, event: Event, resolved: Resolved, joined: ProfileId, *, imported: bool) -> SealedRecord:
         return seal_event(self.vault, event, subject_of(event, resolved), joined, imported=imported)
 
-    def _pass_time(self, now: Instant, records: list[Record], *, imported: bool) -> None:
-        """Log that timers were ahead of what comes now: of history, or of a clock that was set back."""
-        worked = self.sequencer.worked
-        if worked and (imported or worked > now):
-            self._offset += 1
-            records.append(TimeRecord(worked))
-            self._publish(self.sequencer.pass_time(worked))
-
     def _log(
         self, record: SealedRecord, event: Event, resolved: Resolved, joined: ProfileId, records: list[Record]
     ) -> None:
@@ -273,7 +274,7 @@ class Engine(Defining):
         else:
             records: list[Record] = []
             with self._all_or_none():
-                self._pass_time(event.received, records, imported=False)
+                self._pass_time(event.received, records)
                 self._take(event, records, trusted=True, imported=False)
             self._queue(writer, event.received, records)
 

@@ -216,6 +216,14 @@ class Ledger(Committing):
                 self._writer.fail(StoreError("an event could not be folded"))
             raise
 
+    def _pass_time(self, now: Instant, records: list[Record], *, imported: bool = False) -> None:
+        """Log that timers were ahead of what comes now: of history (`imported`), or of a clock that was set back."""
+        worked = self.sequencer.worked
+        if worked and (imported or worked > now):
+            self._offset += 1
+            records.append(TimeRecord(worked))
+            self._publish(self.sequencer.pass_time(worked))
+
     # -- state: applying the log, checkpoints, undoing
 
     def _apply(self, record: Record, offset: int) -> None:
@@ -284,7 +292,7 @@ class Ledger(Committing):
         self.vault.load()
         self.sequencer.timers.clear()
         recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self._apply_row)
-        self.sequencer.worked = now  # the timers of whoever was here before
+        self.sequencer.worked = max(now, self.sequencer.worked)  # the timers of whoever was here before
         self._offset = self.store.last_offset()
         self._dedupe.load(now)
         self._keys.load(self.store)
@@ -333,7 +341,7 @@ class Ledger(Committing):
         """Whether something is left that the last tick had no time for: after a long stop there may be very much."""
         if self._undoing:
             return False
-        return not self._dedupe.is_loaded or (not self._importing and self.sequencer.timers.next() <= self.clock.now())
+        return not self._dedupe.is_loaded or (not self._importing and self.sequencer.timers.is_behind(self.clock.now()))
 
     def _tick(self, now: Instant, due: Instant) -> Instant:
         """Work through what is due; returns when the next checkpoint is."""

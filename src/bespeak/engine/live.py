@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -61,7 +61,8 @@ class LiveTable:
         self._bound = bound
         self._profiles: dict[ProfileId, Profile] = {}
         self.dirty: set[ProfileId] = set()
-        self.removed: set[ProfileId] = set()
+        self.removed: dict[ProfileId, int] = {}
+        self._removals = 0
         self._uncut: set[ProfileId] = set()
         self._rows: list[ProfileRow] = []
         self._owed: set[ProfileId] = set()
@@ -111,7 +112,7 @@ class LiveTable:
     def create(self, profile_id: ProfileId) -> Profile:
         """Put a new, empty profile into the table."""
         profile = self._profiles[profile_id] = Profile(id=profile_id)
-        self.removed.discard(profile_id)
+        self.removed.pop(profile_id, None)
         self.dirty.add(profile_id)
         return profile
 
@@ -123,15 +124,16 @@ class LiveTable:
         """Drop a profile that was merged into another."""
         self._profiles.pop(profile_id, None)
         self.dirty.discard(profile_id)
-        self.removed.add(profile_id)
+        self._removals += 1
+        self.removed[profile_id] = self._removals
 
     # -- a checkpoint's rows, as of one moment
 
-    def begin_cut(self) -> tuple[ProfileId, ...]:
-        """Begin to make the rows of all that changed since the last time; returns the ids removed and not `written`."""
+    def begin_cut(self) -> dict[ProfileId, int]:
+        """Begin to make the rows of all that changed since the last time; returns what is removed and not `written`."""
         self._uncut, self.dirty = self.dirty, set()
         self._rows = []
-        return tuple(self.removed)
+        return dict(self.removed)
 
     def cut(self, most: int | None = None) -> bool:
         """Make at most `most` rows (None: all that are left), and say whether more are left."""
@@ -187,9 +189,11 @@ class LiveTable:
                 self.get(resting.id)
             yield
 
-    def written(self, removed: tuple[ProfileId, ...]) -> None:
-        """Forget the removals that a checkpoint has made durable."""
-        self.removed.difference_update(removed)
+    def written(self, removed: Mapping[ProfileId, int]) -> None:
+        """Forget the removals that a checkpoint has made durable, except of whom was removed once more since."""
+        for profile_id, removal in removed.items():
+            if self.removed.get(profile_id) == removal:
+                del self.removed[profile_id]
 
     def shrink(self, pending: frozenset[ProfileId]) -> None:
         """Let clean profiles go until the bound is kept; those in `pending` are on their way to the disk, and stay."""
@@ -233,6 +237,8 @@ class LiveTable:
         return ProfileRow(self._vault.name(profile.id), data, None if flip == NEVER else flip)
 
     def _opened(self, row: ProfileRow) -> Profile | None:
+        if row.id[1:2] == ":":
+            return None  # of a store that is older than keys: these were adopted, all of them, when it was opened
         data = self._vault.open(row.data, PROFILE)
         return None if data is None else decode_profile(data)
 

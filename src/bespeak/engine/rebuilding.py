@@ -156,6 +156,12 @@ class Rebuilding(Custody):
     _looked: Instant = 0
     _again: Instant = 0
 
+    async def start(self) -> None:
+        """Begin to write, to keep time, to archive; what a rebuild that was killed has left goes."""
+        if not isinstance(self.settings.store, MemorySettings):
+            await asyncio.to_thread(shutil.rmtree, Path(self.settings.data_dir) / FOLDER, ignore_errors=True)
+        await super().start()
+
     def models_status(self) -> ModelsStatus:
         """Say how the models stand, and how far a rebuild is."""
         erased = self.vault.first_erased_after(self.models.built)
@@ -241,6 +247,7 @@ class Rebuilding(Custody):
             beside, self._total = self.models.beside(), self._offset
             await self._on_disk()
             await builder.run(self._total, share)
+            await self._all_asked()
             await self._swap(builder, beside, without)
 
     async def _swap(self, builder: Builder, beside: list[Interactions], without: int) -> None:
@@ -250,15 +257,16 @@ class Rebuilding(Custody):
         if not self.models.adopt(builder.models, beside, without):
             raise Unavailable("what is known was read again meanwhile, or too much was learned", retry_after=1)
         now = self.clock.now()
-        self._offset += 1
-        cutting = self._cut_whole(writer)
-        entry = Entry(
-            cutting.future,
-            row=self._row(now, [ModelsRecord(without, now)]),
-            documents=cutting.cut.documents,
-            checkpoint=cutting.cut.with_rows(self.sequencer.live.rows()),
-        )
-        self._put_cut(cutting, entry)
+        with self._all_or_none():
+            self._offset += 1
+            cutting = self._cut_whole(writer)
+            entry = Entry(
+                cutting.future,
+                row=self._row(now, [ModelsRecord(without, now)]),
+                documents=cutting.cut.documents,
+                checkpoint=cutting.cut.with_rows(self.sequencer.live.rows()),
+            )
+            self._put_cut(cutting, entry)
         await asyncio.shield(cutting.future)
         self.metrics.add("bespeak_models_rebuilt_total")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from bespeak.catalog import Catalog, Item
+from bespeak.clock import Instant
 from bespeak.engine.aliases import seal_alias
 from bespeak.engine.live import decode_profile
 from bespeak.engine.models import Models
@@ -25,12 +26,14 @@ STATE = "state"
 class Totals(msgspec.Struct, frozen=True):
     """Fold products that are small: how many profiles there are, and how many members each segment has.
 
-    `sealed` says that the checkpoint's profiles, aliases and products are; those of older stores are not.
+    `sealed` says that the checkpoint's profiles, aliases and products are; those of older stores are not. `worked` is
+    the sequencer's: up to when timers may have changed what the checkpoint holds.
     """
 
     profiles: int = 0
     sizes: dict[str, int] = {}
     sealed: bool = False
+    worked: Instant = 0
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -41,7 +44,7 @@ class Cut(msgspec.Struct, frozen=True):
     documents
         Those that are true as of it.
     removed
-        Profiles that are not in it any more.
+        Profiles that are not in it any more, as the live table numbers their removals.
     changing
         Profiles whose rows it will have.
     changed
@@ -52,7 +55,7 @@ class Cut(msgspec.Struct, frozen=True):
 
     checkpoint: Checkpoint
     documents: tuple[Document, ...]
-    removed: tuple[ProfileId, ...]
+    removed: Mapping[ProfileId, int]
     changing: frozenset[ProfileId]
     changed: bool
     aliases: int
@@ -98,7 +101,7 @@ def checkpoint(
     removed = sequencer.live.begin_cut()
     products = models.products(offset, full=models_due)
     changed = bool(changing or removed or aliases or documents or products)
-    totals = Totals(sequencer.profiles, sequencer.sizes, sealed=True)
+    totals = Totals(sequencer.profiles, sequencer.sizes, sealed=True, worked=sequencer.worked)
     old, sequencer.plain = sequencer.plain, ()
     cut = Checkpoint(
         offset=offset,
@@ -126,6 +129,7 @@ def recover(
     sequencer.aliases.clear()
     sequencer.moved()
     sequencer.plain = ()
+    sequencer.worked = totals.worked
     if not totals.sealed:
         _adopt(store, sequencer)
     catalog.remove(tuple(catalog.ids))

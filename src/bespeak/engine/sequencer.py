@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import msgspec
 
 from bespeak.catalog import Catalog
-from bespeak.clock import Instant
+from bespeak.clock import NEVER, Instant
 from bespeak.conditions import Aggregate
 from bespeak.conditions.aggregates import Feeds
 from bespeak.engine.aliases import Aliases
@@ -185,8 +185,11 @@ class Sequencer:
 
     def advance(self, now: Instant, *, most: int | None = None) -> tuple[Change, ...]:
         """Work through every flip that is due by `now`, of at most `most` profiles (None: of all)."""
-        while not self.timers.refill(now, self.live.awake) and most is None:
-            pass
+        if most is None:
+            while not self.timers.refill(now, self.live.awake):
+                pass
+        elif self.timers.next() > now:  # what is due was read before: after a long stop there may be very much
+            self.timers.refill(now, self.live.awake)
         changes: list[Change] = []
         due = list(itertools.islice(self.timers.due(now), most))
         for place, name in enumerate(due):
@@ -194,7 +197,7 @@ class Sequencer:
                 profile = self.live.named(name)
             except StoreError:
                 for waiting in due[place:]:
-                    self.timers.note(waiting, now)
+                    self.timers.note(waiting, -NEVER)  # `now` may be beyond what was read so far
                 raise
             if profile is not None:
                 changes += self.advance_profile(profile, now)

@@ -68,6 +68,10 @@ class Timers:
         else:
             heapq.heappush(self._heap, (at, profile_id))
 
+    def is_behind(self, now: Instant) -> bool:
+        """Say whether something is due by `now`, or may be and is not read yet."""
+        return not self._covers(now) or self.next() <= now
+
     def next(self) -> Instant:
         """Return the earliest instant that something may flip, `NEVER` within the horizon when nothing does."""
         return self._heap[0][0] if self._heap else NEVER

@@ -20,7 +20,7 @@ TROUBLE = (sqlite3.Error, UnicodeError, OverflowError)
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
-INSERT INTO meta VALUES ('format', 2), ('checkpoint', 0);
+INSERT INTO meta VALUES ('format', 3), ('checkpoint', 0);
 
 CREATE TABLE log (
     first INTEGER PRIMARY KEY, count INTEGER NOT NULL, received INTEGER NOT NULL, crc INTEGER NOT NULL,

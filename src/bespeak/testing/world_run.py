@@ -30,6 +30,9 @@ from bespeak.testing.world_promises import (
 )
 from bespeak.testing.world_visits import Message
 
+NO_TO_ALL = (("analytics", False), ("personalization", False), ("*", False))
+"""What an empty set of preferences states."""
+
 
 class Counts(msgspec.Struct):
     """What happened in a run, by number."""
@@ -233,11 +236,11 @@ def _field(message: object, name: str, otherwise: str) -> str:
 
 
 def preferences(message: object) -> tuple[tuple[str, bool], ...]:
-    """Return the choices of consent that a message states beside what it is about."""
+    """Return the choices of consent that a message states beside what it is about; none at all is a 'no' to all."""
     if not says_consent(message):
         return ()
     consent = cast("Mapping[str, Mapping[str, Mapping[str, Mapping[str, bool]]]]", message)["context"]["consent"]
-    return tuple(consent["categoryPreferences"].items())
+    return tuple(consent["categoryPreferences"].items()) or NO_TO_ALL
 
 
 def says_consent(message: object) -> bool:
