@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from collections.abc import Iterator
 
 import pytest
 
-from bespeak.server.collecting import put_aside
+from bespeak.server.collecting import YOUNG, keep_aside, put_aside
 
 
 class Thing:
@@ -44,3 +45,19 @@ def test_circles_that_were_put_aside_go_when_everything_is_looked_at() -> None:
     assert watched() is not None
     put_aside(everything=True)
     assert watched() is None
+
+
+def test_young_objects_are_looked_at_more_rarely_only_while_a_server_runs() -> None:
+    before = gc.get_threshold()
+
+    async def run() -> int:
+        keeping = asyncio.create_task(keep_aside())
+        await asyncio.sleep(0)
+        meanwhile = gc.get_threshold()[0]
+        keeping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await keeping
+        return meanwhile
+
+    assert asyncio.run(run()) == YOUNG
+    assert gc.get_threshold() == before
