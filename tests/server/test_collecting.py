@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from bespeak.server import collecting
-from bespeak.server.collecting import keep_aside, put_aside
+from bespeak.server.collecting import YOUNG, keep_aside, put_aside
 
 
 class Thing:
@@ -58,3 +58,19 @@ async def test_nothing_is_aside_any_more_when_the_server_ends(monkeypatch: pytes
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert gc.get_freeze_count() == 0
+
+
+def test_young_objects_are_looked_at_more_rarely_only_while_a_server_runs() -> None:
+    before = gc.get_threshold()
+
+    async def run() -> int:
+        keeping = asyncio.create_task(keep_aside())
+        await asyncio.sleep(0)
+        meanwhile = gc.get_threshold()[0]
+        keeping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await keeping
+        return meanwhile
+
+    assert asyncio.run(run()) == YOUNG
+    assert gc.get_threshold() == before

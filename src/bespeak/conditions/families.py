@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
-from operator import ge, gt
+from operator import ge, gt, itemgetter
 from typing import TypeAlias, TypeVar, cast
 
 import msgspec
@@ -101,29 +101,43 @@ def turned_in_windows(
     by_count: dict[int, list[tuple[Duration, T]]] = {}
     for member, least, within in members:
         by_count.setdefault(least, []).append((within, member))
-    windows = [within for group in by_count.values() for within, _ in group]
-    shortest, longest, most = min(windows, default=0), max(windows, default=0), max(by_count, default=0)
-    groups: dict[int, tuple[list[Duration], list[T]]] = {}
-    for least, group in by_count.items():
-        group.sort(key=lambda one: one[0])
-        groups[least] = [within for within, _ in group], [member for _, member in group]
+    groups = [_group(least, by_count[least]) for least in sorted(by_count)]
+    shortest, most = min((group[1] for group in groups), default=0), max(by_count, default=0)
+    longest = max((group[2] for group in groups), default=0)
+    beginnings = [bisect_left(groups, least, key=itemgetter(0)) for least in range(most + 2)]
 
     def turned(times: list[Instant], at: Instant) -> Iterable[tuple[T, Instant]]:
         total = len(times)
         if total > most and times[~most] + shortest > at:
             return ()  # the shortest window holds more than anybody asks for, and did before
         found: list[tuple[T, Instant]] = []
-        count = total - bisect_right(times, at - shortest) or 1
-        while count <= total and count <= most and (oldest := times[-count]) + longest > at:
-            if count in groups:
-                windows, members = groups[count]
-                first = bisect_right(windows, at - oldest)
-                last = bisect_right(windows, at - times[~count]) if count < total else len(windows)
-                found += [(members[place], oldest + windows[place]) for place in range(first, last)]
-            count += 1
+        inside = total - bisect_right(times, at - shortest)
+        for least, briefest, widest, windows, members in groups[beginnings[min(inside, most + 1)] :]:
+            if least > total:
+                break
+            oldest = times[-least]
+            if oldest + widest <= at:
+                if oldest + longest <= at:
+                    break
+                continue
+            last = len(windows)
+            if least < total:
+                earlier = at - times[~least]
+                if earlier < briefest:
+                    continue  # the common case: there were as many before
+                last = bisect_right(windows, earlier)
+            first = bisect_right(windows, at - oldest)
+            found += [(members[place], oldest + windows[place]) for place in range(first, last)]
         return found
 
     return turned
+
+
+def _group(least: int, members: list[tuple[Duration, T]]) -> tuple[int, Duration, Duration, list[Duration], list[T]]:
+    """Return what asks for one number: the number, the shortest and the longest window, the windows, and whose."""
+    members.sort(key=itemgetter(0))
+    windows = [within for within, _ in members]
+    return least, windows[0], windows[-1], windows, [member for _, member in members]
 
 
 def turned_for_ever(members: Iterable[tuple[T, int]]) -> Callable[[int], Iterable[tuple[T, Instant]]]:

@@ -27,13 +27,13 @@ Entry: TypeAlias = tuple[Instant, str, Kept]
 """Time, message id, value."""
 
 
-class Count(msgspec.Struct, array_like=True, tag="n"):
+class Count(msgspec.Struct, array_like=True, tag="n", gc=False):
     """How many events there ever were."""
 
     n: int
 
 
-class Times(msgspec.Struct, array_like=True, tag="t"):
+class Times(msgspec.Struct, array_like=True, tag="t", gc=False):
     """When the events of a windowed count happened, oldest first.
 
     `span` is the window and the allowed delay, beyond which a time is forgotten; `dropped` the newest time that found
@@ -45,14 +45,14 @@ class Times(msgspec.Struct, array_like=True, tag="t"):
     dropped: Instant | None = None
 
 
-class Sum(msgspec.Struct, array_like=True, tag="s"):
+class Sum(msgspec.Struct, array_like=True, tag="s", gc=False):
     """What the events ever added up to: `whole` + `millionths` / 1,000,000, with 0 <= millionths < 1,000,000."""
 
     whole: int
     millionths: int
 
 
-class Sums(msgspec.Struct, array_like=True, tag="w"):
+class Sums(msgspec.Struct, array_like=True, tag="w", gc=False):
     """What each event of a windowed sum adds, in millionths, sorted by (time, amount); the rest as in `Times`."""
 
     span: Duration
@@ -61,7 +61,7 @@ class Sums(msgspec.Struct, array_like=True, tag="w"):
     dropped: Instant | None = None
 
 
-class Last(msgspec.Struct, array_like=True, tag="l"):
+class Last(msgspec.Struct, array_like=True, tag="l", gc=False):
     """The newest values, sorted by (time, message id): all within `span` of the newest, and the one before them.
 
     `span` is the allowed delay for a windowed value, and 0 for ever.

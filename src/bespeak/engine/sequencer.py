@@ -45,7 +45,7 @@ from bespeak.settings import Settings
 from bespeak.stores import Store
 
 
-class Taken(msgspec.Struct, frozen=True):
+class Taken(msgspec.Struct, frozen=True, gc=False):
     """What an event did: the profile it was folded into (None when nobody is known yet), and who moved where."""
 
     profile: ProfileId | None

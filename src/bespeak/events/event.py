@@ -21,7 +21,7 @@ NAMES: dict[str, str] = {
 """The event name that conditions use for calls that carry none (`track` carries its own)."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One thing that happened. Immutable: what was logged is what is folded, now and at every replay.
 
     Parameters

@@ -22,7 +22,7 @@ _SCALAR: Any = Union[Annotated[int, msgspec.Meta(ge=SMALLEST, le=LARGEST)], bool
 _Id = str | int | float | None
 
 
-class Message(msgspec.Struct, Generic[V], rename="camel"):
+class Message(msgspec.Struct, Generic[V], rename="camel", gc=False):
     """One call. Whatever may be null may be absent, and means the same."""
 
     type: EventType | None = None
@@ -44,7 +44,7 @@ class Message(msgspec.Struct, Generic[V], rename="camel"):
     user_signature: str | None = None
 
 
-class Body(Message[V], Generic[V], rename="camel"):
+class Body(Message[V], Generic[V], rename="camel", gc=False):
     """A request: a batch, or (when `batch` is absent) one call by itself."""
 
     batch: list[Message[V]] | None = None

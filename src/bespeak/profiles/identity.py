@@ -33,27 +33,27 @@ class Identified(Protocol):
         ...
 
 
-class Resolved(msgspec.Struct, frozen=True):
+class Resolved(msgspec.Struct, frozen=True, gc=False):
     """The profile that an event is about; `claimed` is a user id that it names without proof."""
 
     profile: ProfileId
     claimed: str | None = None
 
 
-class Unresolved(msgspec.Struct, frozen=True):
+class Unresolved(msgspec.Struct, frozen=True, gc=False):
     """It is about nobody; `reason` is a sentence for the sender."""
 
     reason: str
 
 
-class Join(msgspec.Struct, frozen=True):
+class Join(msgspec.Struct, frozen=True, gc=False):
     """`other` is the same person as `into`, and is taken into it."""
 
     into: ProfileId
     other: ProfileId
 
 
-class Apart(msgspec.Struct, frozen=True):
+class Apart(msgspec.Struct, frozen=True, gc=False):
     """Nothing is joined; `reason` says why, or is empty when there is nothing to join."""
 
     reason: str = ""

@@ -21,7 +21,7 @@ from bespeak.ids import ProfileId
 from bespeak.privacy.consent import Choice, Purpose
 
 
-class Trait(msgspec.Struct, frozen=True, array_like=True):
+class Trait(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One trait; of two messages the newer (time, message_id) wins."""
 
     value: Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import msgspec
@@ -73,14 +73,19 @@ class _Live:
     def flipped(self, view: View) -> tuple[bool, Instant, str | None]:
         """Say at a noted flip whether it holds now, until when, and why, where that needs no look at the state."""
         at, count = view.at, self.count
-        state = view.state(count[0]) if count is not None else None
-        if count is None or not isinstance(state, Times) or (times := state.times)[-1] > at:
-            return *self.answers(view, at), None
-        _, least, within, reached, why = count
-        until = times[-least] + within if len(times) >= least else 0
+        if count is None:
+            holds, until = self.answers(view, at)
+            return holds, until, None
+        name, least, within, reached, why = count
+        state = view.state(name)
+        if not isinstance(state, Times) or (times := state.times)[-1] > at:
+            holds, until = self.answers(view, at)
+            return holds, until, None
+        if len(times) < least or (until := times[-least] + within) < at:
+            return not reached, NEVER, None
         if until > at:
             return reached, until, None
-        exactly = until == at and (least == 1 or times[1 - least] > times[-least])
+        exactly = least == 1 or times[1 - least] > times[-least]
         return not reached, NEVER, why if exactly else None
 
 
@@ -137,7 +142,7 @@ class Segments:
         view = View(profile, at, settings)
         moved = after.ask(view, at, folded.fed, profile.segments, profile.flips)
         profile.next_flip_at = profile.flips.next
-        return tuple([self._move(move, view) for move in moved]) if moved else ()
+        return tuple(self._moved(moved, view)) if moved else ()
 
     def welcome(self, profile: Profile, event: Event, folded: Folded, settings: ProfileSettings) -> tuple[Change, ...]:
         """Bring the memberships of somebody new up to date after their first event.
@@ -155,7 +160,8 @@ class Segments:
                 del held[segment_id]
         profile.next_flip_at = profile.flips.next
         counted = self._counted.get(event.name, frozenset())
-        return tuple([self._move((one, True, None if one in counted else why), view) for one, why in held.items()])
+        moved = [(one, True, None if one in counted else why) for one, why in held.items()]
+        return tuple(self._moved(moved, view))
 
     def classify_all(self, profile: Profile, at: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
         """Bring every membership up to date: of a new profile, after a merge, and when definitions have changed."""
@@ -167,29 +173,32 @@ class Segments:
         gone = [segment_id for segment_id in profile.segments if segment_id not in self._all]
         for segment_id in gone:
             del profile.segments[segment_id]
-        return tuple([self._move(move, view) for move in moved]) + tuple(
-            Change(profile.id, segment_id, entered=False, at=at, why="the segment was deleted") for segment_id in gone
-        )
+        deleted = [Change(profile.id, one, entered=False, at=at, why="the segment was deleted") for one in gone]
+        return (*self._moved(moved, view), *deleted)
 
     def advance(self, profile: Profile, until: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
         """Work through every flip due by `until`, each stamped with its true time."""
         if profile.next_flip_at > until:
             return ()
-        live, flips, held = self._all, profile.flips, profile.segments
-        changes: list[Change] = []
         view = View(profile, profile.as_of, settings)
+        changes = self._moved(self._flipped(view, until), view)
+        profile.as_of = max(view.at, profile.as_of)
+        profile.next_flip_at = profile.flips.next
+        return tuple(changes)
+
+    def _flipped(self, view: View, until: Instant) -> Iterator[Move]:
+        """Take out each flip due by `until`, let the view be at its instant, and yield who moves then."""
+        live, flips, held = self._all, view.profile.flips, view.profile.segments
+        times, names = flips.times, flips.names
         for _ in range(FLIPS_MAX):
-            if flips.next > until:
-                break
-            view.at, segment_id = flips.next, flips.take()
+            if not times or times[0] > until:
+                return
+            view.at, segment_id = times.pop(0), names.pop(0)
             holds, later, why = live[segment_id].flipped(view)
             if later != NEVER:
                 flips.note(segment_id, later)
             if holds is not (segment_id in held):
-                changes.append(self._move((segment_id, holds, why), view))
-        profile.as_of = max(view.at, profile.as_of)
-        profile.next_flip_at = flips.next
-        return tuple(changes)
+                yield segment_id, holds, why
 
     def members_at(self, segment_id: str, profiles: Iterable[Profile], at: Instant, settings: ProfileSettings) -> int:
         """Count who would be in the segment as of `at`."""
@@ -236,18 +245,19 @@ class Segments:
         asked = [entry for entry in self._all.values() if entry.id in names]
         return together((entry.id, entry.compiled, "both") for entry in asked) if asked else None
 
-    def _move(self, move: Move, view: View) -> Change:
+    def _moved(self, moves: Iterable[Move], view: View) -> list[Change]:
         """Note who entered or left, and why."""
-        segment_id, holds, why = move
-        profile, at = view.profile, view.at
-        if holds:
-            entry = self._all[segment_id]
-            why = why or entry.sentence(view, at, holds)
-            profile.segments[segment_id] = Membership(at, entry.version, why)
-        else:
-            why = why or self._all[segment_id].sentence(view, at, holds)
-            del profile.segments[segment_id]
-        return Change(profile.id, segment_id, holds, at, why)
+        live, profile_id, held = self._all, view.profile.id, view.profile.segments
+        changes: list[Change] = []
+        for segment_id, holds, told in moves:
+            at = view.at
+            why = told or live[segment_id].sentence(view, at, holds)
+            if holds:
+                held[segment_id] = Membership(at, live[segment_id].version, why)
+            else:
+                del held[segment_id]
+            changes.append(Change(profile_id, segment_id, holds, at, why))
+        return changes
 
 
 def _count_of(condition: Condition) -> tuple[str, int, Duration, bool, str] | None:

@@ -3,7 +3,9 @@
 A full collection looks at every object there is: with tens of thousands of profiles in RAM that takes some tenths of a
 second, in which nobody is answered, and it comes the more often the more events do. What has lived for some seconds is
 therefore put aside, where no collection looks at it; it goes as ever when nothing refers to it any more. Only what
-refers to itself in a circle needs the collector, and for that all is looked at once an hour.
+refers to itself in a circle needs the collector, and for that all is looked at once an hour. And what is young is
+looked at when there is more of it than Python waits for: a batch of events alone makes some hundred objects, nearly
+all of which go by themselves when it is answered.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ import gc
 
 PUT_ASIDE_SECONDS = 10.0
 """How often what has lived so long is put aside."""
+
+YOUNG = 5_000
+"""New objects, less those gone, after which the young ones are looked at: half a millisecond. Python's own is 700."""
 
 ALL_EVERY = 360
 """After how many times everything is looked at: once an hour."""
@@ -29,12 +34,15 @@ def put_aside(*, everything: bool) -> None:
 
 
 async def keep_aside() -> None:
-    """Put aside what lives, for as long as it runs; afterwards nothing is aside any more."""
-    times = 0
+    """Put aside what lives, and look at young objects more rarely, for as long as it runs; then all is as before."""
+    before = gc.get_threshold()
+    gc.set_threshold(YOUNG)
     try:
+        times = 0
         while True:
             await asyncio.sleep(PUT_ASIDE_SECONDS)
             times += 1
             put_aside(everything=times % ALL_EVERY == 0)
     finally:
         gc.unfreeze()
+        gc.set_threshold(*before)
