@@ -136,7 +136,7 @@ class Custody(Archiving):
             documents=(*cutting.cut.documents, *documents, *files),
             checkpoint=cutting.cut.with_rows(self.sequencer.live.rows()),
             keys=keys,
-            forget=Forget(keys=(*numbers, *rewritten.keys), rejected=goes),
+            forget=Forget(keys=(*numbers, *rewritten.keys), rejected=goes, names=tuple(map(self.vault.name, ids))),
         )
         self._put_cut(cutting, entry)
         await cutting.future

@@ -25,12 +25,14 @@ STATE = "state"
 class Totals(msgspec.Struct, frozen=True):
     """Fold products that are small: how many profiles there are, and how many members each segment has.
 
-    `sealed` says that the checkpoint's profiles, aliases and products are; those of older stores are not.
+    `sealed` says that the checkpoint's profiles, aliases and products are; those of older stores are not. `counted` is
+    the offset up to which a new definition has counted history last.
     """
 
     profiles: int = 0
     sizes: dict[str, int] = {}
     sealed: bool = False
+    counted: int = 0
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -98,7 +100,7 @@ def checkpoint(
     removed = sequencer.live.begin_cut()
     products = models.products(offset, full=models_due)
     changed = bool(changing or removed or aliases or documents or products)
-    totals = Totals(sequencer.profiles, sequencer.sizes, sealed=True)
+    totals = Totals(sequencer.profiles, sequencer.sizes, sealed=True, counted=sequencer.counted)
     old, sequencer.plain = sequencer.plain, ()
     cut = Checkpoint(
         offset=offset,
@@ -133,6 +135,7 @@ def recover(
     catalog.put([msgspec.msgpack.decode(data, type=Item) for data in items if data is not None])
     registry.load(store)
     sequencer.restore(registry.site.segments, registry.site.aggregates, totals.sizes, totals.profiles)
+    sequencer.counted = totals.counted
     models.load(store, sealed=totals.sealed)
     for row in store.read(included):
         apply(list(decode(row, after=included)))

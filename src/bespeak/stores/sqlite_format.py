@@ -4,6 +4,7 @@
 | --- | --- |
 | 1 | the first |
 | 2 | the table `keys`: what is personal is sealed |
+| 3 | snapshots, and a log that may begin later |
 
 To bring a new one: change the schema and `FORMAT`, add the step from the one before to `STEPS`, and leave in `READABLE`
 the older ones whose tables a reader still understands.
@@ -18,12 +19,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bespeak.errors import StoreError
-from bespeak.stores import sqlite_keys
+from bespeak.stores import sqlite_kept, sqlite_keys
 
-FORMAT = 2
+FORMAT = 3
 """The version that is written; another one is migrated or refused, never guessed at."""
 
-READABLE = frozenset({1, 2})
+READABLE = frozenset({1, 2, 3})
 """Versions whose tables a reader understands as they are: they can be verified and backed up before a migration."""
 
 Step: TypeAlias = Callable[[sqlite3.Connection], None]
@@ -32,7 +33,7 @@ Step: TypeAlias = Callable[[sqlite3.Connection], None]
 _log = logging.getLogger(__name__)
 
 
-STEPS: Mapping[int, Step] = {1: sqlite_keys.make}
+STEPS: Mapping[int, Step] = {1: sqlite_keys.make, 2: sqlite_kept.make}
 """From each version to the next."""
 
 
