@@ -145,8 +145,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         How long after an erasure the models are built anew from the log, so that the person's part in their sums goes
         (0.01 to 8,760); 0 is never by itself: then `bespeak models rebuild` does it.
     log_keep_days
-        Days after which rows of the log are dropped, counted from their arrival (0.01 to 100,000); a snapshot keeps what
-        they have come to, and what the archive is still to take stays. 0 keeps everything.
+        Days after which rows of the log are dropped, counted from their arrival (0.01 to 100,000); a snapshot keeps
+        what they have come to, and what the archive is still to take stays. 0 keeps everything.
     dedupe_max
         Digests of the newest messages kept in RAM (1,000 to 100,000,000), about 100 bytes each; older ones are on disk.
     dedupe_sieve_bytes

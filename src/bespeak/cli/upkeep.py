@@ -87,9 +87,7 @@ def replayed_text(found: Replayed) -> str:
     """Say that everything is equal, or what the first difference is."""
     told = [f"{found.offset:,} records, {found.profiles:,} profiles, {found.items:,} items"]
     if found.start:
-        told.append(
-            f"from the snapshot of offset {found.start:,}, since older rows were dropped, and without the models"
-        )
+        told.append(f"from the snapshot of offset {found.start:,} on: older rows were dropped, and the models not kept")
     told += [f"skipped by a repair: {_offsets(*gap)}" for gap in found.gaps]
     if not found.compared and not found.start:
         why = "somebody was erased since" if found.erased else "an older version learned it"

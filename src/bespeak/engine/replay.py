@@ -206,6 +206,9 @@ class _FromStart(MemoryStore):
     def last_offset(self) -> int:
         return self._source.last_offset()
 
+    def dropped(self) -> int:
+        return self._source.dropped()
+
     def key(self, number: int) -> WrappedKey | None:
         return self._source.key(number)
 
