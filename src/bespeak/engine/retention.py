@@ -130,7 +130,7 @@ class Retaining(Rebuilding):
         return [one for one in self.store.snapshots() if one.offset > self.sequencer.counted]
 
     async def _drop_some(self, before: Instant) -> bool:
-        """Drop some rows, and the snapshots that are of no more use; says whether there may be more.
+        """Drop some rows, when there are none left the snapshots that are of no more use; says whether to go on.
 
         Meanwhile no definition counts history and no file of the archive is made: each sees a log that stays.
         """
@@ -143,8 +143,9 @@ class Retaining(Rebuilding):
             if first is None or first.received >= before or first.first + first.count - 1 > last:
                 least = max(self.store.dropped(), usable[-SNAPSHOTS_MAX:][0].offset)
                 return await asyncio.to_thread(self.store.drop_snapshots, least, rows=ROWS_AT_ONCE)
-            more = await asyncio.to_thread(self.store.drop_snapshots, usable[0].offset, rows=ROWS_AT_ONCE)
-            return await asyncio.to_thread(self.store.drop_log, last, before, rows=ROWS_AT_ONCE) or more
+            await asyncio.to_thread(self.store.drop_snapshots, usable[0].offset, rows=ROWS_AT_ONCE)
+            await asyncio.to_thread(self.store.drop_log, last, before, rows=ROWS_AT_ONCE)
+            return True
 
     def _first_row(self) -> LogRow | None:
         return next(self.store.read(self.store.dropped()), None)

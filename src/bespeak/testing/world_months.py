@@ -287,8 +287,8 @@ class Months(Run):
         before = everything(engine, self._high)
         rows = list(self._store.read(0))
         trouble: Trouble = self.rng.choice(("none", "lost", "unheard"))
-        quiet: tuple[Trouble, ...] = ("none",) * self.rng.randrange(6)
-        self._store.stumbles = (*quiet, trouble)
+        quiet: list[Trouble] = ["none"]
+        self._store.stumbles = (*quiet * self.rng.randrange(6), trouble)
         with contextlib.suppress(StoreError):
             await engine.retain()
         self._store.stumbles = ()
