@@ -216,7 +216,7 @@ async def test_a_log_whose_beginning_nothing_knows_is_not_replayed(tmp_path: Pat
 async def test_nothing_is_dropped_before_it_is_archived_and_snapshots_stay_few(tmp_path: Path) -> None:
     clock = ManualClock(START)
     async with running(on_disk(tmp_path, archive=ArchiveSettings(minutes=15)), clock) as engine:
-        await days_go_by(engine, clock, 60)
+        await days_go_by(engine, clock, 30)
         assert engine.store.dropped() == 0
         assert 1 <= len(engine.store.snapshots()) <= SNAPSHOTS_MAX
         archived = await engine.archive()
@@ -350,7 +350,7 @@ async def test_whatever_step_a_process_dies_at_the_store_opens_and_a_replay_is_l
         return done
 
     async with running(settings, clock) as engine:
-        await days_go_by(engine, clock, 18)
+        await days_go_by(engine, clock, 13)
         await engine.apply([segment("fans", 'count("Product Viewed" where properties.price > 1) >= 3')])
         await days_go_by(engine, clock, 1)
         monkeypatch.setattr(SqliteStore, step, dies)

@@ -237,7 +237,7 @@ def _told(profile: Profile | None, ids: int, keys: int, rejected: int, *, wiped:
     waiting = "the write-ahead log is cut when a long read has ended, at the latest when the store is closed"
     return {
         "log": f"{keys} keys destroyed: every event sealed under them is unreadable, and replay passes over it",
-        "profile": "removed from memory and checkpoint" if profile is not None else "there was none",
+        "profile": "removed from memory, checkpoint and snapshots" if profile is not None else "there was none",
         "aliases": f"{ids - 1} removed" if profile is not None else "there were none",
         "timers": "removed",
         "quarantine": f"{rejected} rejected messages removed",

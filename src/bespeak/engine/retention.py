@@ -83,6 +83,7 @@ class Retaining(Rebuilding):
             try:
                 await self.retain()
             except Exception as error:
+                self.metrics.add("bespeak_retention_failures_total")
                 log.warning(
                     "old rows of the log could not be dropped, and will be",
                     exc_info=not isinstance(error, BespeakError),
