@@ -144,6 +144,9 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     models_rebuild_hours
         How long after an erasure the models are built anew from the log, so that the person's part in their sums goes
         (0.01 to 8,760); 0 is never by itself: then `bespeak models rebuild` does it.
+    log_keep_days
+        Days after which rows of the log are dropped, counted from their arrival (0.01 to 100,000); a snapshot keeps
+        what they have come to, and what the archive is still to take stays. 0 keeps everything.
     dedupe_max
         Digests of the newest messages kept in RAM (1,000 to 100,000,000), about 100 bytes each; older ones are on disk.
     dedupe_sieve_bytes
@@ -162,6 +165,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     checkpoint_seconds: float = 5.0
     models_seconds: float = 60.0
     models_rebuild_hours: float = 24.0
+    log_keep_days: float = 0.0
     dedupe_max: int = 1_000_000
     dedupe_sieve_bytes: int = 33_554_432
     ids_max: int = 200_000
@@ -173,6 +177,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             ("checkpoint_seconds", 0.1, 3_600),
             ("models_seconds", 1, 86_400),
             ("models_rebuild_hours", 0.01 if self.models_rebuild_hours else 0, 8_760),
+            ("log_keep_days", 0.01 if self.log_keep_days else 0, 100_000),
             ("dedupe_max", 1_000, 100_000_000),
             ("dedupe_sieve_bytes", 1_024, 536_870_912),
             ("ids_max", 100, 100_000_000),

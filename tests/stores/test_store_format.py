@@ -134,13 +134,15 @@ def test_there_is_a_way_from_every_version_that_can_be_read() -> None:
 
 def test_a_file_from_before_there_were_keys_is_read_as_one_without_any(old: Path) -> None:
     connection = sqlite3.connect(old)
-    connection.execute("DROP TABLE keys")
+    for table in ("keys", "snapshots", "kept_profiles", "kept_aliases", "kept_documents"):
+        connection.execute(f"DROP TABLE {table}")
     connection.commit()
     connection.close()
     set_format(old, 1)
     before = old.read_bytes()
     snapshot = SqliteSnapshot(old)
     assert (snapshot.last_key(), list(snapshot.each_key())) == (0, [])
+    assert (snapshot.snapshots(), snapshot.dropped()) == ((), 0)
     snapshot.close()
     assert old.read_bytes() == before
 

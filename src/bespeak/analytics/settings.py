@@ -22,7 +22,7 @@ class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Share of one core that a running server spends on archiving while there is much to do (0.01 to 1).
     keep_days
         Days after which a whole file is dropped, counted from its newest arrival (0 to 100,000); 0 keeps everything.
-        The log keeps what it has.
+        The log goes by `engine.log_keep_days`.
     query_mib
         RAM that a question may take, MiB (64 to 1,000,000); beyond it, it fails: nothing is ever spilled to the disk.
     query_seconds

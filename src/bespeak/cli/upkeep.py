@@ -86,8 +86,10 @@ def replay(arguments: Namespace) -> int:
 def replayed_text(found: Replayed) -> str:
     """Say that everything is equal, or what the first difference is."""
     told = [f"{found.offset:,} records, {found.profiles:,} profiles, {found.items:,} items"]
+    if found.start:
+        told.append(f"from the snapshot of offset {found.start:,} on: older rows were dropped, and the models not kept")
     told += [f"skipped by a repair: {_offsets(*gap)}" for gap in found.gaps]
-    if not found.compared:
+    if not found.compared and not found.start:
         why = "somebody was erased since" if found.erased else "an older version learned it"
         told.append(f"{why}: what the recommenders learned is not compared until `bespeak models rebuild`")
     if found.difference is None:
@@ -120,6 +122,8 @@ def store_of(settings: Settings) -> tuple[Path, SqliteSettings]:
 def verified_text(checked: Checked, export: Path | None) -> str:
     """Say what was found; after a repair, where the damaged bytes are and what was lost."""
     lines = [f"{checked.rows:,} rows, {checked.records:,} records, to offset {checked.last:,}"]
+    if checked.dropped:
+        lines.append(f"rows up to offset {checked.dropped:,} were dropped for their age")
     lines += [f"skipped by an earlier repair: {_offsets(*gap)}" for gap in checked.gaps]
     lines += [f"the file is damaged: {one}" for one in checked.file]
     lines += [_bad_text(row) for row in checked.bad[:SHOWN]]

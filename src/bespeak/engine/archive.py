@@ -154,11 +154,16 @@ def next_span(store: Store, settings: Settings, now: Instant, *, everything: boo
     file. Nothing is opened for this.
     """
     last = store.checkpoint_offset()
-    for start, end in gaps_in(listed(store), floor_of(store), last):
+    for start, end in unarchived(store, last):
         span, full = _measure(store, settings, start, end)
         if full or everything or end < last or span.received_max // DAY < now // DAY:
             return span
     return None
+
+
+def unarchived(store: Store, last: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and last offset of each part of the log, up to `last`, that no file holds and none held."""
+    return gaps_in(listed(store), max(floor_of(store), store.dropped() + 1), last)
 
 
 def gaps_in(files: Iterable[ArchiveFile], floor: int, last: int) -> Iterator[tuple[int, int]]:
@@ -173,7 +178,7 @@ def gaps_in(files: Iterable[ArchiveFile], floor: int, last: int) -> Iterator[tup
     for file in files:
         if start < file.first:
             yield start, file.first - 1
-        start = file.last + 1
+        start = max(start, file.last + 1)
     if start <= last:
         yield start, last
 

@@ -85,7 +85,7 @@ class Backfill:
         self._vault = vault
         self._known = known
         self._feeds = feeds
-        self._upto = upto
+        self.upto = upto
         self._delay = delay
         self._states: dict[ProfileId, dict[str, State]] = {}
         self._reading = self._read()
@@ -125,7 +125,7 @@ class Backfill:
     def _events(self) -> Iterator[Event | None]:
         for row in self._store.read(0):
             for offset, record in decode(row, after=0):
-                if offset > self._upto:
+                if offset > self.upto:
                     return
                 opened = None
                 if isinstance(record, SealedRecord | EventRecord):

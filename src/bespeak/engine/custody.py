@@ -138,7 +138,7 @@ class Custody(Archiving):
                 documents=(*cutting.cut.documents, *documents, *files),
                 checkpoint=cutting.cut.with_rows(self.sequencer.live.rows()),
                 keys=keys,
-                forget=Forget(keys=(*numbers, *rewritten.keys), rejected=goes),
+                forget=Forget(keys=(*numbers, *rewritten.keys), rejected=goes, names=tuple(map(self.vault.name, ids))),
             )
             self._put_cut(cutting, entry)
         await cutting.future
@@ -239,7 +239,7 @@ def _told(profile: Profile | None, ids: int, keys: int, rejected: int, *, wiped:
     waiting = "the write-ahead log is cut when a long read has ended, at the latest when the store is closed"
     return {
         "log": f"{keys} keys destroyed: every event sealed under them is unreadable, and replay passes over it",
-        "profile": "removed from memory and checkpoint" if profile is not None else "there was none",
+        "profile": "removed from memory, checkpoint and snapshots" if profile is not None else "there was none",
         "aliases": f"{ids - 1} removed" if profile is not None else "there were none",
         "timers": "removed",
         "quarantine": f"{rejected} rejected messages removed",

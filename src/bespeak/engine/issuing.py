@@ -10,7 +10,7 @@ import msgspec
 from bespeak.clock import Duration, Instant
 from bespeak.engine import keyring
 from bespeak.engine.archiving import to_its_end
-from bespeak.engine.rebuilding import Rebuilding
+from bespeak.engine.retention import Retaining
 from bespeak.engine.writer import Entry
 from bespeak.errors import Conflict, NotFound
 from bespeak.privacy import Key, KeyKind
@@ -25,7 +25,7 @@ LAST = (
 """What whoever revokes the last secret key is told."""
 
 
-class Issuing(Rebuilding):
+class Issuing(Retaining):
     """A ledger that knows who may ask it."""
 
     async def create_key(

@@ -20,6 +20,7 @@ COUNTERS: dict[str, str] = {
     "bespeak_commit_failures_total": "Commits that failed and were undone.",
     "bespeak_checkpoints_total": "Checkpoints written.",
     "bespeak_archive_failures_total": "Times that the archive could not be written; it is tried again.",
+    "bespeak_retention_failures_total": "Times that old rows of the log could not be dropped; it is tried again.",
 }
 GAUGES: dict[str, str] = {
     "bespeak_profiles": "Profiles held.",
@@ -29,6 +30,7 @@ GAUGES: dict[str, str] = {
     "bespeak_quarantine": "Rejected things kept.",
     "bespeak_queue_bytes": "Bytes of log rows that wait for the disk.",
     "bespeak_archive_offset": "Offset up to which the log is in files of the archive.",
+    "bespeak_log_dropped_offset": "Offset up to which rows of the log were dropped for their age.",
     "bespeak_segment_members": "Members by segment.",
 }
 HISTOGRAMS: dict[str, str] = {

@@ -27,13 +27,15 @@ class Totals(msgspec.Struct, frozen=True):
     """Fold products that are small: how many profiles there are, and how many members each segment has.
 
     `sealed` says that the checkpoint's profiles, aliases and products are; those of older stores are not. `worked` is
-    the sequencer's: up to when timers may have changed what the checkpoint holds.
+    the sequencer's: up to when timers may have changed what the checkpoint holds. `counted` is the offset up to which a
+    new definition has counted history last.
     """
 
     profiles: int = 0
     sizes: dict[str, int] = {}
     sealed: bool = False
     worked: Instant = 0
+    counted: int = 0
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -101,7 +103,9 @@ def checkpoint(
     removed = sequencer.live.begin_cut()
     products = models.products(offset, full=models_due)
     changed = bool(changing or removed or aliases or documents or products)
-    totals = Totals(sequencer.profiles, sequencer.sizes, sealed=True, worked=sequencer.worked)
+    totals = Totals(
+        sequencer.profiles, sequencer.sizes, sealed=True, worked=sequencer.worked, counted=sequencer.counted
+    )
     old, sequencer.plain = sequencer.plain, ()
     cut = Checkpoint(
         offset=offset,
@@ -137,6 +141,7 @@ def recover(
     catalog.put([msgspec.msgpack.decode(data, type=Item) for data in items if data is not None])
     registry.load(store)
     sequencer.restore(registry.site.segments, registry.site.aggregates, totals.sizes, totals.profiles)
+    sequencer.counted = totals.counted
     models.load(store, sealed=totals.sealed)
     for row in store.read(included):
         apply(list(decode(row, after=included)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 from random import Random
@@ -16,11 +17,22 @@ from bespeak.engine.ledger import Ledger
 from bespeak.engine.live import encode_profile
 from bespeak.engine.opening import place_of_keys
 from bespeak.engine.vault import ERASED
+from bespeak.errors import StoreError
 from bespeak.privacy.masters import KEY_FILE, KeyHeld, KeyPlace
 from bespeak.profiles import Profile
 from bespeak.recommend.dumps import CLOSE, difference
 from bespeak.settings import Settings
-from bespeak.stores import Document, LogRow, MemoryStore, Store, WrappedKey, is_gap
+from bespeak.stores import (
+    Checkpoint,
+    Commit,
+    Document,
+    LogRow,
+    MemoryStore,
+    Snapshot,
+    Store,
+    WrappedKey,
+    is_gap,
+)
 
 Watch: TypeAlias = Callable[[Literal["replaying", "comparing"], int, int], None]
 """Told the stage, how far it is, and how far it goes: offsets of the log, then profiles."""
@@ -48,6 +60,8 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
         The last offset of the log that both sides include.
     checkpoint
         The offset that the checkpoint included.
+    start
+        The offset of the snapshot that the replay began with, where rows of the log were dropped; 0: the log's start.
     gaps
         First and last offset of records that a repair has skipped: they can be in the checkpoint only.
     erased
@@ -55,13 +69,14 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
         part, which the log cannot say any more; so these are not compared then.
     compared
         Whether the models were compared: not after an erasure, nor where an older version learned them, until they are
-        built anew.
+        built anew; and not where the log does not begin with its first row, since no snapshot has them.
     difference
         The first one; None when everything is equal.
     """
 
     offset: int
     checkpoint: int
+    start: int
     profiles: int
     items: int
     gaps: tuple[tuple[int, int], ...]
@@ -83,7 +98,9 @@ def replay(
     watch: Watch | None = None,
     keys: KeyPlace | None = None,
 ) -> Replayed:
-    """Build everything from the log's start, in RAM, and compare it with the checkpoint and the log since.
+    """Build everything from the log, in RAM, and compare it with the checkpoint and the log since.
+
+    It begins with the log's first row; where rows were dropped, with the oldest snapshot that can be begun with.
 
     Both sides are brought to one instant before they are compared, since windows close by the clock and not by the log.
 
@@ -110,12 +127,13 @@ def replay(
     return Replayed(
         offset=store.last_offset(),
         checkpoint=store.checkpoint_offset(),
+        start=log.start,
         profiles=replayed.sequencer.profiles,
         items=replayed.catalog_size(),
         gaps=tuple(log.gaps),
         erased=_erased(live),
-        compared=_comparable(live),
-        difference=next(_differences(live, replayed, at, told), None),
+        compared=_comparable(live) and not log.start,
+        difference=next(_differences(live, replayed, at, told, models=_comparable(live) and not log.start), None),
     )
 
 
@@ -127,7 +145,7 @@ def rebuild(
     watch: Watch | None = None,
     keys: KeyPlace | None = None,
 ) -> Ledger:
-    """Build everything from the log's start, in RAM, whatever the checkpoint holds.
+    """Build everything from the log, in RAM, whatever the checkpoint holds: as `replay` does.
 
     Raises
     ------
@@ -149,21 +167,47 @@ def _held(place: KeyPlace) -> KeyHeld:
 def _built(settings: Settings, store: Store, clock: Clock | None, keys: KeyPlace) -> Ledger:
     ledger = Ledger(settings, store, clock or SystemClock(), Random(0), None, keys)
     ledger.recover()
+    if isinstance(store, _FromStart) and store.start:
+        _count_anew(ledger)
     return ledger
 
 
+def _count_anew(ledger: Ledger) -> None:
+    """Count profiles and members: the sums of a snapshot have people in them who were erased since."""
+    sizes = dict.fromkeys(ledger.sequencer.sizes, 0)
+    ledger.sequencer.profiles = 0
+    for profile in ledger.sequencer.live.all():
+        ledger.sequencer.profiles += 1
+        for segment_id in profile.segments:
+            sizes[segment_id] = sizes.get(segment_id, 0) + 1
+    ledger.sequencer.sizes = Counter(sizes)
+
+
 class _FromStart(MemoryStore):
-    """Another store's log, its keys and who was erased, and nothing that was folded from it."""
+    """Another store's log, its keys and who was erased, and nothing that was folded from it but a snapshot at its edge.
+
+    Raises
+    ------
+    StoreError
+        The log begins later than any snapshot: what was dropped, nothing knows.
+    """
 
     def __init__(self, source: Store, watch: Watch) -> None:
         super().__init__()
         self._source = source
         self._watch = watch
-        self._furthest = 0
         self.gaps: list[tuple[int, int]] = []
+        begun = _begun_with(source)
+        self.start = self._furthest = 0 if begun is None else begun.offset
+        if begun is not None:
+            self._last = begun.offset
+            self.commit(_as_commit(source, begun))
 
     def last_offset(self) -> int:
         return self._source.last_offset()
+
+    def dropped(self) -> int:
+        return self._source.dropped()
 
     def key(self, number: int) -> WrappedKey | None:
         return self._source.key(number)
@@ -189,11 +233,34 @@ class _FromStart(MemoryStore):
                     self.gaps.append((row.first, last))
 
 
+def _begun_with(source: Store) -> Snapshot | None:
+    dropped = source.dropped()
+    if not dropped:
+        return None
+    for one in source.snapshots():
+        if one.offset >= dropped:
+            return one
+    raise StoreError(f"the log begins behind offset {dropped}, and no snapshot includes what was before it")
+
+
+def _as_commit(source: Store, begun: Snapshot) -> Commit:
+    kinds = ("item", *("definition/" + kind for kind in KINDS))
+    return Commit(
+        documents=tuple(one for kind in kinds for one in source.kept_documents(begun.offset, kind)),
+        checkpoint=Checkpoint(
+            offset=begun.offset,
+            profiles=tuple(source.kept_profiles(begun.offset)),
+            aliases=source.kept_aliases(begun.offset),
+            products=begun.products,
+        ),
+    )
+
+
 def _nobody(stage: Literal["replaying", "comparing"], done: int, total: int) -> None:
     """Tell nobody."""
 
 
-def _differences(live: Ledger, replayed: Ledger, at: Instant, watch: Watch) -> Iterator[Difference]:
+def _differences(live: Ledger, replayed: Ledger, at: Instant, watch: Watch, *, models: bool) -> Iterator[Difference]:
     """Yield what differs, in an order that is always the same: definitions, items, aliases, people, sizes, models."""
     for kind in KINDS:
         yield from _mappings(
@@ -206,7 +273,7 @@ def _differences(live: Ledger, replayed: Ledger, at: Instant, watch: Watch) -> I
     sizes: dict[str, int] = {}
     yield from _profiles(live, replayed, at, watch, sizes)
     yield from _mappings("segment", {one: size for one, size in live.sequencer.sizes.items() if size}, sizes)
-    if _comparable(live):
+    if models:
         yield from _models(live, replayed)
 
 

@@ -86,6 +86,7 @@ class Sequencer:
         self.profiles = 0
         self._moved: list[Change] = []
         self.worked: Instant = 0
+        self.counted = 0
         self._feeds = Feeds(())
         self._folding = Folding(self._feeds, catalog.item, settings.profiles)
 
@@ -252,6 +253,8 @@ class Sequencer:
         before = self.segments
         self.segments = segments
         self._set_feeds(aggregates)
+        if backfill.has_work:
+            self.counted = backfill.upto
         self.sizes = Counter({segment.id: 0 for segment in segments.all()})
         self.live.owe(lambda profile: self._ask_one(profile, before, backfill, at))
 

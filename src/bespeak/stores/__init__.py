@@ -24,6 +24,7 @@ from bespeak.stores.store import (
     ProfileRow,
     Rejected,
     SeenPage,
+    Snapshot,
     Store,
     WrappedKey,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "ProfileRow",
     "Rejected",
     "SeenPage",
+    "Snapshot",
     "SqliteSettings",
     "SqliteSnapshot",
     "SqliteStore",

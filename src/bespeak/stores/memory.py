@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
+import msgspec
+
 from bespeak.clock import Instant
 from bespeak.errors import StoreError
 from bespeak.ids import ProfileId
@@ -22,9 +24,19 @@ from bespeak.stores.store import (
     ProfileRow,
     Rejected,
     SeenPage,
+    Snapshot,
     WrappedKey,
 )
-from bespeak.stores.verify import AGELESS, SUBJECT_BYTES, follows, split_digests, verify
+from bespeak.stores.verify import AGELESS, SUBJECT_BYTES, droppable, follows, split_digests, verify
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """A snapshot, and what it holds."""
+
+    head: Snapshot
+    profiles: dict[ProfileId, ProfileRow]
+    aliases: dict[ProfileId, ProfileId]
+    documents: dict[str, tuple[Document, ...]]
 
 
 class MemoryStore:
@@ -47,6 +59,8 @@ class MemoryStore:
         self._rows: list[LogRow] = []
         self._last = 0
         self._offset = 0
+        self._dropped = 0
+        self._kept: list[_Kept] = []
         self._profiles: dict[ProfileId, ProfileRow] = {}
         self._aliases: dict[ProfileId, ProfileId] = {}
         self._products: dict[str, Product] = {}
@@ -89,6 +103,78 @@ class MemoryStore:
             start = bisect.bisect_right(self._rows, after, key=lambda row: row.first + row.count - 1)
             rows = self._rows[start:]
         yield from rows
+
+    def dropped(self) -> int:
+        """Return the last offset whose row was dropped; 0 when the log begins with its first."""
+        return self._dropped
+
+    def drop_log(self, upto: int, before: Instant, *, rows: int) -> bool:
+        """Drop at most `rows` rows from the log's beginning, none over `upto` or received at `before` or later."""
+        with self._lock:
+            self._check_open()
+            droppable(upto, self._kept[-1].head.offset if self._kept else 0)
+            count = 0
+            for row in self._rows[:rows]:
+                if row.first + row.count - 1 > upto or row.received >= before:
+                    break
+                self._dropped = row.first + row.count - 1
+                count += 1
+            del self._rows[:count]
+            return count == rows
+
+    def take_snapshot(self, at: Instant, products: Iterable[str] = ()) -> Snapshot:
+        """Let the checkpoint as it is now be read from here on, with its documents and those products."""
+        with self._lock:
+            self._check_open()
+            if not self._offset:
+                raise StoreError("there is no checkpoint to keep")
+            if self._kept and self._kept[-1].head.offset == self._offset:
+                last = self._kept[-1]
+                self._kept[-1] = msgspec.structs.replace(last, head=msgspec.structs.replace(last.head, at=at))
+                return self._kept[-1].head
+            found = tuple(self._products[name] for name in products if name in self._products)
+            documents = {kind: self.documents(kind) for kind in self._documents}
+            head = Snapshot(self._offset, at, found)
+            self._kept.append(_Kept(head, dict(self._profiles), dict(self._aliases), documents))
+            return head
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """Return what snapshots there are, the oldest first."""
+        with self._lock:
+            self._check_open()
+            return tuple(one.head for one in self._kept)
+
+    def drop_snapshots(self, before: int, *, rows: int) -> bool:
+        """Drop the snapshots of offsets below `before`; returns False, since nothing of them is left."""
+        with self._lock:
+            self._check_open()
+            kept = [one for one in self._kept if one.head.offset >= before]
+            droppable(self._dropped, kept[-1].head.offset if kept else 0)
+            self._kept = kept
+            return False
+
+    def kept_profiles(self, offset: int) -> Iterator[ProfileRow]:
+        """Yield every profile of the snapshot of an offset, as of the first call of `next`."""
+        with self._lock:
+            rows = list(self._snapshot(offset).profiles.values())
+        yield from rows
+
+    def kept_aliases(self, offset: int) -> Mapping[ProfileId, ProfileId]:
+        """Return every alias of the snapshot of an offset."""
+        with self._lock:
+            return dict(self._snapshot(offset).aliases)
+
+    def kept_documents(self, offset: int, kind: str) -> tuple[Document, ...]:
+        """Return `documents` as they were in the snapshot of an offset."""
+        with self._lock:
+            return self._snapshot(offset).documents.get(kind, ())
+
+    def _snapshot(self, offset: int) -> _Kept:
+        self._check_open()
+        for one in self._kept:
+            if one.head.offset == offset:
+                return one
+        raise StoreError(f"there is no snapshot of offset {offset}")
 
     def checkpoint_offset(self) -> int:
         """Return the offset that the checkpoint includes; 0 when there is none."""
@@ -263,6 +349,10 @@ class MemoryStore:
         if forget.rejected is not None:
             kept = [each for each in self._rejected if not forget.rejected(each)]
             self._rejected = deque(kept, maxlen=self._settings.rejected_max)
+        for one in self._kept:
+            for name in forget.names:
+                one.profiles.pop(name, None)
+                one.aliases.pop(name, None)
 
     def _cut(self, checkpoint: Checkpoint) -> None:
         for profile_id in checkpoint.removed:

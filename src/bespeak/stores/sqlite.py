@@ -13,14 +13,25 @@ from pathlib import Path
 from bespeak.clock import Instant
 from bespeak.errors import CorruptLog, StoreError
 from bespeak.ids import ProfileId
-from bespeak.stores import sqlite_keys, sqlite_log, sqlite_seen
+from bespeak.stores import sqlite_kept, sqlite_keys, sqlite_log, sqlite_seen
 from bespeak.stores.fair import FairLock
 from bespeak.stores.settings import SqliteSettings
 from bespeak.stores.sqlite_file import TROUBLE, connect, connect_reader, open_writer
 from bespeak.stores.sqlite_upkeep import Upkeep
 from bespeak.stores.sqlite_write import drop_rejected, put_checkpoint, put_documents, put_rejected
-from bespeak.stores.store import Commit, Document, Forget, LogRow, Product, ProfileRow, Rejected, SeenPage, WrappedKey
-from bespeak.stores.verify import verify
+from bespeak.stores.store import (
+    Commit,
+    Document,
+    Forget,
+    LogRow,
+    Product,
+    ProfileRow,
+    Rejected,
+    SeenPage,
+    Snapshot,
+    WrappedKey,
+)
+from bespeak.stores.verify import droppable, verify
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +72,7 @@ class SqliteStore:
                 self._reader = opened.enter_context(closing(connect_reader(self.path, self._settings)))
                 copier = opened.enter_context(closing(connect(self.path, self._settings, cache_kib=_UPKEEP_CACHE_KIB)))
                 self._last, self._crc, self._offset = ends(self._reader, self.path)
+                self._snapshot = sqlite_kept.newest(self._reader)
                 loose = sqlite_seen.loose_counts(self._reader)
             except TROUBLE as error:
                 raise StoreError(f"cannot read the store {self.path}: {error}") from error
@@ -85,6 +97,7 @@ class SqliteStore:
             self._reopen()
             last = verify(commit, last=self._last, checkpoint=self._offset)
             with self._transaction(secure=commit.forget is not None) as writer:
+                sqlite_kept.keep(writer, self._snapshot, commit)
                 crc = sqlite_log.append(writer, commit.rows, self._crc)
                 sqlite_seen.add(writer, commit.seen)
                 put_documents(writer, commit.documents, versions_max=self._settings.versions_max)
@@ -94,6 +107,7 @@ class SqliteStore:
                     put_checkpoint(writer, commit.checkpoint)
                 if commit.forget is not None:
                     _forget(writer, commit.forget)
+                    sqlite_kept.forget(writer, commit.forget.names)
             self._last, self._crc = last, crc
             if commit.checkpoint is not None:
                 self._offset = commit.checkpoint.offset
@@ -107,6 +121,39 @@ class SqliteStore:
                 writer.execute("DELETE FROM seen WHERE hour < ?", (before_hour,))
             self._upkeep.forget(before_hour)
         self._reset_lookup()
+
+    def drop_log(self, upto: int, before: Instant, *, rows: int) -> bool:
+        """Drop at most `rows` rows from the log's beginning, none over `upto` or received at `before` or later."""
+        with self._write_lock:
+            self._check_open()
+            self._reopen()
+            droppable(upto, self._snapshot)
+            with self._transaction() as writer:
+                return sqlite_log.drop(writer, upto, before, rows=rows)[1]
+
+    def take_snapshot(self, at: Instant, products: Iterable[str] = ()) -> Snapshot:
+        """Let the checkpoint as it is now be read from here on, with its documents and those products."""
+        with self._write_lock:
+            self._check_open()
+            self._reopen()
+            if not self._offset:
+                raise StoreError(f"{self.path} has no checkpoint to keep")
+            with self._transaction() as writer:
+                taken = sqlite_kept.take(writer, self._offset, at, tuple(products))
+            self._snapshot = taken.offset
+            return taken
+
+    def drop_snapshots(self, before: int, *, rows: int) -> bool:
+        """Drop the snapshots of offsets below `before`, which are unlisted at once; at most `rows` rows of theirs."""
+        with self._write_lock:
+            self._check_open()
+            self._reopen()
+            newest = self._snapshot if self._snapshot >= before else 0
+            with self._transaction() as writer:
+                droppable(sqlite_log.start_of_log(writer)[0], newest)
+                more = sqlite_kept.drop(writer, before, rows)
+            self._snapshot = newest
+            return more
 
     def wipe(self) -> bool:
         """Copy the write-ahead log into the file and cut it, so that no older page is left in it.
@@ -157,6 +204,34 @@ class SqliteStore:
         """
         with self._own_reader() as reader:
             yield from sqlite_log.read(reader, after)
+
+    def dropped(self) -> int:
+        """Return the last offset whose row was dropped; 0 when the log begins with its first."""
+        with self._shared_reader() as reader:
+            return sqlite_log.start_of_log(reader)[0]
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """Return what snapshots there are, the oldest first."""
+        with self._shared_reader() as reader:
+            return sqlite_kept.listed(reader)
+
+    def kept_profiles(self, offset: int) -> Iterator[ProfileRow]:
+        """Yield every profile of the snapshot of an offset, in any order, as of the first call of `next`."""
+        with self._own_reader() as reader:
+            sqlite_kept.find(reader, offset)
+            yield from sqlite_kept.profiles(reader, offset)
+
+    def kept_aliases(self, offset: int) -> Mapping[ProfileId, ProfileId]:
+        """Return every alias of the snapshot of an offset."""
+        with self._own_reader() as reader:
+            sqlite_kept.find(reader, offset)
+            return sqlite_kept.aliases(reader, offset)
+
+    def kept_documents(self, offset: int, kind: str) -> tuple[Document, ...]:
+        """Return `documents` as they were in the snapshot of an offset."""
+        with self._own_reader() as reader:
+            sqlite_kept.find(reader, offset)
+            return sqlite_kept.documents(reader, offset, kind)
 
     def checkpoint_offset(self) -> int:
         """Return the offset that the checkpoint includes; 0 when there is none."""
@@ -319,6 +394,7 @@ class SqliteStore:
                 writer = opened.enter_context(closing(open_writer(self.path, self._settings)))
                 try:
                     self._last, self._crc, self._offset = ends(writer, self.path)
+                    self._snapshot = sqlite_kept.newest(writer)
                 except TROUBLE as error:
                     raise StoreError(f"cannot read the store {self.path}: {error}") from error
                 opened.pop_all()

@@ -9,9 +9,10 @@ from typing import TypeAlias
 import msgspec
 
 from bespeak.clock import Instant
+from bespeak.errors import CorruptLog
 from bespeak.stores.gaps import is_gap, solve
 from bespeak.stores.sqlite_file import TROUBLE
-from bespeak.stores.sqlite_log import START_CRC, chain
+from bespeak.stores.sqlite_log import START_CRC, chain, start_of_log
 from bespeak.stores.store import LogRow
 
 Advance: TypeAlias = Callable[[int, int], None]
@@ -59,6 +60,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         Offset of the newest record that can be read.
     checkpoint
         Offset that the checkpoint includes.
+    dropped
+        The last offset whose row was dropped for its age; 0 when the log begins with its first.
     gaps
         First and last offset of what earlier repairs have skipped.
     file
@@ -69,6 +72,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     last: int
     checkpoint: int
+    dropped: int = 0
     bad: tuple[BadRow, ...] = ()
     gaps: tuple[tuple[int, int], ...] = ()
     file: tuple[str, ...] = ()
@@ -109,7 +113,7 @@ def check_log(reader: sqlite3.Connection, progress: Advance | None = None) -> tu
     -------
     What was found, and what would mend it.
     """
-    walk = _Walk(_included(reader))
+    walk = _Walk(_included(reader), *_start(reader))
     end = _end(reader)
     for row in _rows(reader, end):
         walk.take(row)
@@ -122,11 +126,12 @@ def check_log(reader: sqlite3.Connection, progress: Advance | None = None) -> tu
 class _Walk:
     """Goes along the chain; `ends` are the CRCs that the row before may have had, None when nobody knows."""
 
-    def __init__(self, checkpoint: int) -> None:
-        self.expected = 1
-        self._ends: tuple[int, ...] | None = (START_CRC,)
+    def __init__(self, checkpoint: int, dropped: int, crc: int) -> None:
+        self.expected = dropped + 1
+        self._ends: tuple[int, ...] | None = (crc,)
         self._checkpoint = checkpoint
-        self._sound = START_CRC
+        self._dropped = dropped
+        self._sound = crc
         self._received: Instant = 0
         self._rows = self._records = 0
         self._bad: list[BadRow] = []
@@ -170,6 +175,7 @@ class _Walk:
             records=self._records,
             last=self.expected - 1,
             checkpoint=self._checkpoint,
+            dropped=self._dropped,
             bad=tuple(self._bad),
             gaps=tuple(self._gaps),
             file=file,
@@ -300,6 +306,13 @@ def _included(reader: sqlite3.Connection) -> int:
     except TROUBLE:
         return 0
     return row[0] if row and isinstance(row[0], int) else 0
+
+
+def _start(reader: sqlite3.Connection) -> tuple[int, int]:
+    try:
+        return start_of_log(reader)
+    except (*TROUBLE, CorruptLog):
+        return 0, START_CRC
 
 
 def _file_problems(reader: sqlite3.Connection) -> tuple[str, ...]:

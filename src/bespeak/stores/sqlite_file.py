@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from bespeak.errors import StoreError
-from bespeak.stores import sqlite_format, sqlite_keys
+from bespeak.stores import sqlite_format, sqlite_kept, sqlite_keys
 from bespeak.stores.settings import SqliteSettings
 
 APPLICATION_ID = 0x62737065
@@ -46,7 +46,7 @@ CREATE TABLE rejected (
     data BLOB NOT NULL);
 CREATE INDEX rejected_by_source ON rejected (source)
 """
-"""The tables of a new file, but for that of the keys."""
+"""The tables of a new file, but for those of the keys and of snapshots."""
 
 
 def connect(path: Path, settings: SqliteSettings, *, cache_kib: int) -> sqlite3.Connection:
@@ -135,7 +135,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def _create(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in f"{SCHEMA};{sqlite_keys.SCHEMA}".split(";"):
+        for statement in f"{SCHEMA};{sqlite_keys.SCHEMA};{sqlite_kept.SCHEMA}".split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute("COMMIT")

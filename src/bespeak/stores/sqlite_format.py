@@ -4,7 +4,7 @@
 | --- | --- |
 | 1 | the first |
 | 2 | the table `keys`: what is personal is sealed |
-| 3 | the same tables; the log says how far timers were, and which models were replaced; profiles hold flips in a list |
+| 3 | snapshots, and a log that may begin later; it says how far timers were; profiles hold flips in a list |
 
 To bring a new one: change the schema and `FORMAT`, add the step from the one before to `STEPS`, and leave in `READABLE`
 the older ones whose tables a reader still understands.
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bespeak.errors import StoreError
-from bespeak.stores import sqlite_keys
+from bespeak.stores import sqlite_kept, sqlite_keys
 
 FORMAT = 3
 """The version that is written; another one is migrated or refused, never guessed at."""
@@ -33,11 +33,7 @@ Step: TypeAlias = Callable[[sqlite3.Connection], None]
 _log = logging.getLogger(__name__)
 
 
-def _only_say_so(connection: sqlite3.Connection) -> None:
-    """Change nothing: what is new stands inside rows, and an older bespeak would take it for damage."""
-
-
-STEPS: Mapping[int, Step] = {1: sqlite_keys.make, 2: _only_say_so}
+STEPS: Mapping[int, Step] = {1: sqlite_keys.make, 2: sqlite_kept.make}
 """From each version to the next."""
 
 

@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 
+from bespeak.clock import Instant
 from bespeak.errors import CorruptLog
 from bespeak.stores.store import LogRow
 
@@ -38,11 +39,51 @@ def append(writer: sqlite3.Connection, rows: Sequence[LogRow], crc: int) -> int:
     return crc
 
 
+def start_of_log(reader: sqlite3.Connection) -> tuple[int, int]:
+    """Return the last offset that was dropped and the CRC that its row had; (0, START_CRC) when none was."""
+    query = "SELECT key, value FROM meta WHERE key IN ('dropped', 'dropped_crc')"
+    held: dict[str, object] = dict(reader.execute(query))
+    if not held:
+        return 0, START_CRC
+    offset, crc = held.get("dropped"), held.get("dropped_crc")
+    if not isinstance(offset, int) or not isinstance(crc, int):
+        raise CorruptLog("log: what its first row is chained to is not made of numbers")
+    return offset, crc
+
+
+def drop(writer: sqlite3.Connection, upto: int, before: Instant, *, rows: int) -> tuple[int, bool]:
+    """Drop rows from the beginning, and keep the CRC that the next one is chained to; inside a transaction.
+
+    Returns
+    -------
+    The last offset dropped by now, and whether more may be.
+
+    Raises
+    ------
+    CorruptLog
+        The log does not begin where it should.
+    """
+    last, crc = start_of_log(writer)
+    count = 0
+    for row in writer.execute("SELECT first, count, received, crc FROM log ORDER BY first LIMIT ?", (rows,)).fetchall():
+        if not all(isinstance(value, int) for value in row) or row[0] != last + 1:
+            raise CorruptLog(f"log: expected a row from offset {last + 1}, found one from {row[0]!r}")
+        end = row[0] + row[1] - 1
+        if end > upto or row[2] >= before:
+            break
+        last, crc = end, row[3]
+        count += 1
+    if count:
+        writer.execute("DELETE FROM log WHERE first <= ?", (last,))
+        writer.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", (("dropped", last), ("dropped_crc", crc)))
+    return last, count == rows
+
+
 def end_of_log(reader: sqlite3.Connection) -> tuple[int, int]:
-    """Return the last offset and the CRC of the last row; (0, START_CRC) for an empty log."""
+    """Return the last offset and the CRC of the last row, also where it was dropped; (0, START_CRC) without any."""
     row = reader.execute("SELECT first, count, crc FROM log ORDER BY first DESC LIMIT 1").fetchone()
     if row is None:
-        return 0, START_CRC
+        return start_of_log(reader)
     if not all(isinstance(value, int) for value in row):
         raise CorruptLog(f"log: its last row, from offset {row[0]!r}, is not made of numbers")
     return row[0] + row[1] - 1, row[2]
@@ -79,7 +120,8 @@ def _before(reader: sqlite3.Connection, after: int) -> tuple[int, int]:
     query = "SELECT first, count, crc FROM log WHERE first <= ? ORDER BY first DESC LIMIT 2"
     rows = reader.execute(query, (max(after, 1),)).fetchall()
     if len(rows) < 2:
-        return 1, START_CRC
+        start, crc = start_of_log(reader)
+        return start + 1, crc
     first, count, crc = rows[1]
     if not isinstance(count, int) or not isinstance(crc, int):
         raise CorruptLog(f"log: the row from offset {first} is not made of numbers")

@@ -8,12 +8,13 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from sqlite3 import Connection
 
+from bespeak.clock import Instant
 from bespeak.errors import StoreError
-from bespeak.stores import sqlite_keys, sqlite_seen
+from bespeak.stores import sqlite_kept, sqlite_keys, sqlite_seen
 from bespeak.stores.settings import SqliteSettings
 from bespeak.stores.sqlite import SqliteStore, ends
 from bespeak.stores.sqlite_file import TROUBLE, connect_reader, recognise
-from bespeak.stores.store import Commit
+from bespeak.stores.store import Commit, Snapshot
 
 
 class SqliteSnapshot(SqliteStore):
@@ -43,6 +44,7 @@ class SqliteSnapshot(SqliteStore):
                 self._reader = opened.enter_context(closing(connect_reader(self.path, self._settings)))
                 recognise(self._reader, self.path)
                 sqlite_keys.stand_in(self._reader)
+                sqlite_kept.stand_in(self._reader)
                 self._reader.execute("BEGIN")
                 self._last, self._crc, self._offset = ends(self._reader, self.path)
             except TROUBLE as error:
@@ -54,6 +56,18 @@ class SqliteSnapshot(SqliteStore):
         raise StoreError(f"{self.path} is open to be read only")
 
     def forget_seen(self, before_hour: int) -> None:
+        """Refuse: it is as it was. Raises `StoreError`."""
+        raise StoreError(f"{self.path} is open to be read only")
+
+    def drop_log(self, upto: int, before: Instant, *, rows: int) -> bool:
+        """Refuse: it is as it was. Raises `StoreError`."""
+        raise StoreError(f"{self.path} is open to be read only")
+
+    def take_snapshot(self, at: Instant, products: Iterable[str] = ()) -> Snapshot:
+        """Refuse: it is as it was. Raises `StoreError`."""
+        raise StoreError(f"{self.path} is open to be read only")
+
+    def drop_snapshots(self, before: int, *, rows: int) -> bool:
         """Refuse: it is as it was. Raises `StoreError`."""
         raise StoreError(f"{self.path} is open to be read only")
 

@@ -60,6 +60,17 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     products: tuple[Product, ...] = ()
 
 
+class Snapshot(msgspec.Struct, frozen=True):
+    """A checkpoint that can still be read when newer ones have been written: that of `offset`, taken at `at`.
+
+    `products` are those that were asked to be kept with it.
+    """
+
+    offset: int
+    at: Instant
+    products: tuple[Product, ...] = ()
+
+
 class Document(msgspec.Struct, frozen=True):
     """A small named record with versions: a key, a definition, an item. `data` None deletes it.
 
@@ -120,10 +131,13 @@ class Forget(msgspec.Struct, frozen=True, kw_only=True):
         Numbers of keys to destroy: neither subject nor secret may be found anywhere in the store after `Store.wipe`.
     rejected
         Says which rejected things go; called from the writer's thread. None: no one does.
+    names
+        Ids whose profiles and aliases no snapshot has any more, nor keeps in this commit.
     """
 
     keys: tuple[int, ...] = ()
     rejected: Callable[[Rejected], bool] | None = None
+    names: tuple[ProfileId, ...] = ()
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +177,66 @@ class Store(Protocol):
         ...
 
     def read(self, after: int) -> Iterator[LogRow]:
-        """Yield log rows with records of offset > `after`, in order, as of the first `next`. Raises `CorruptLog`."""
+        """Yield log rows with records of offset > `after`, in order, as of the first `next`. Raises `CorruptLog`.
+
+        Rows that were dropped are left out.
+        """
+        ...
+
+    def dropped(self) -> int:
+        """Return the last offset whose row was dropped; 0 when the log begins with its first."""
+        ...
+
+    def drop_log(self, upto: int, before: Instant, *, rows: int) -> bool:
+        """Drop rows from the log's beginning: at most `rows`, none over `upto`, none received at `before` or later.
+
+        Returns
+        -------
+        Whether more may be dropped. What is dropped in one call is one transaction.
+
+        Raises
+        ------
+        StoreError
+            No snapshot includes `upto`: the log would be the only one that knows.
+        """
+        ...
+
+    def take_snapshot(self, at: Instant, products: Iterable[str] = ()) -> Snapshot:
+        """Let the checkpoint as it is now be read from here on, with its documents and those products.
+
+        Where its offset is that of the newest snapshot, this one stays, and becomes as young as `at`. Raises
+        `StoreError` when there is no checkpoint.
+        """
+        ...
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """Return what snapshots there are, the oldest first."""
+        ...
+
+    def drop_snapshots(self, before: int, *, rows: int) -> bool:
+        """Drop the snapshots of offsets below `before`, which are unlisted at once; at most `rows` rows of theirs.
+
+        Returns
+        -------
+        Whether more rows of theirs are left: then it is called again, or by whoever drops the next ones.
+
+        Raises
+        ------
+        StoreError
+            Rows of the log were dropped, and no snapshot would be left that includes them.
+        """
+        ...
+
+    def kept_profiles(self, offset: int) -> Iterator[ProfileRow]:
+        """Yield every profile of the snapshot of an offset, in any order, as of the first `next`."""
+        ...
+
+    def kept_aliases(self, offset: int) -> Mapping[ProfileId, ProfileId]:
+        """Return every alias of the snapshot of an offset."""
+        ...
+
+    def kept_documents(self, offset: int, kind: str) -> tuple[Document, ...]:
+        """Return `documents` as they were in the snapshot of an offset."""
         ...
 
     def checkpoint_offset(self) -> int:

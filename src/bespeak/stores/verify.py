@@ -67,6 +67,12 @@ def _cut(checkpoint: Checkpoint, last: int, before: int) -> None:
             raise StoreError(f"product {product.name!r}: expected an offset from 0 to {last}, got {product.offset}")
 
 
+def droppable(upto: int, newest: int) -> None:
+    """Raise StoreError unless a snapshot (the newest of them is of the offset `newest`) includes what is dropped."""
+    if upto > newest:
+        raise StoreError(f"log: rows up to offset {upto} are not dropped, since no snapshot from there on is kept")
+
+
 def follows(kind: str, doc_id: str, version: int, newest: int) -> None:
     """Raise StoreError unless a document's version is newer than the newest one kept (0 when there is none)."""
     if version <= newest:

@@ -6,12 +6,18 @@ The engine keeps no time by itself: in a simulation the clock is moved by hand, 
 from __future__ import annotations
 
 import asyncio
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Literal, TypeAlias, TypeVar
 
-from bespeak.clock import HOUR
+from bespeak.clock import HOUR, Instant
 from bespeak.engine import Engine
 from bespeak.errors import StoreError
-from bespeak.stores import Commit, MemoryStore, SqliteStore
+from bespeak.stores import Commit, MemoryStore, Snapshot, SqliteStore
+
+T = TypeVar("T")
+
+FEW = 3
+"""Rows dropped at once, so that much can happen between."""
 
 Trouble: TypeAlias = Literal["none", "lost", "unheard"]
 """What happens to a commit: nothing; it fails and nothing is kept; it is kept, and nobody hears of it."""
@@ -21,9 +27,10 @@ SEEN_HOURS = 48
 
 
 class FragileMemory(MemoryStore):
-    """A store in RAM that outlives the engines over it."""
+    """A store in RAM that outlives the engines over it; `stumbles` is the trouble of its next steps of retention."""
 
     trouble: Trouble = "none"
+    stumbles: tuple[Trouble, ...] = ()
 
     def commit(self, commit: Commit) -> None:
         """Keep all of it, unless there is trouble."""
@@ -31,14 +38,39 @@ class FragileMemory(MemoryStore):
             super().commit(commit)
         _complain(self.trouble)
 
+    def take_snapshot(self, at: Instant, products: Iterable[str] = ()) -> Snapshot:
+        """Take it, unless there is trouble."""
+        return _stumble(self, lambda: MemoryStore.take_snapshot(self, at, products))
+
+    def drop_snapshots(self, before: int, *, rows: int) -> bool:
+        """Drop them, unless there is trouble."""
+        return _stumble(self, lambda: MemoryStore.drop_snapshots(self, before, rows=min(rows, FEW)))
+
+    def drop_log(self, upto: int, before: Instant, *, rows: int) -> bool:
+        """Drop a few, unless there is trouble."""
+        return _stumble(self, lambda: MemoryStore.drop_log(self, upto, before, rows=min(rows, FEW)))
+
     def close(self) -> None:
         """Stay open: the next engine finds everything here."""
 
 
 class FragileSqlite(SqliteStore):
-    """A store on disk whose commits fail when they are told to."""
+    """A store on disk whose commits fail when they are told to, and whose next steps of retention do by `stumbles`."""
 
     trouble: Trouble = "none"
+    stumbles: tuple[Trouble, ...] = ()
+
+    def take_snapshot(self, at: Instant, products: Iterable[str] = ()) -> Snapshot:
+        """Take it, unless there is trouble."""
+        return _stumble(self, lambda: SqliteStore.take_snapshot(self, at, products))
+
+    def drop_snapshots(self, before: int, *, rows: int) -> bool:
+        """Drop them, unless there is trouble."""
+        return _stumble(self, lambda: SqliteStore.drop_snapshots(self, before, rows=min(rows, FEW)))
+
+    def drop_log(self, upto: int, before: Instant, *, rows: int) -> bool:
+        """Drop a few, unless there is trouble."""
+        return _stumble(self, lambda: SqliteStore.drop_log(self, upto, before, rows=min(rows, FEW)))
 
     def commit(self, commit: Commit) -> None:
         """Keep all of it, unless there is trouble."""
@@ -48,6 +80,16 @@ class FragileSqlite(SqliteStore):
 
 
 FragileStore: TypeAlias = FragileMemory | FragileSqlite
+
+
+def _stumble(store: FragileStore, step: Callable[[], T]) -> T:
+    trouble: Trouble = store.stumbles[0] if store.stumbles else "none"
+    store.stumbles = store.stumbles[1:]
+    if trouble == "lost":
+        _complain(trouble)
+    done = step()
+    _complain(trouble)
+    return done
 
 
 def _complain(trouble: Trouble) -> None:
@@ -64,6 +106,9 @@ class MortalEngine(Engine):
 
     async def _keep_time(self) -> None:
         """Keep no time: `tick` is called instead."""
+
+    async def _retain_at_times(self) -> None:
+        """Drop nothing by itself: `retain` is called instead."""
 
     async def tick(self) -> None:
         """Do what the real one does ten times a second, and once an hour."""

@@ -16,6 +16,7 @@ True
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -30,7 +31,7 @@ from bespeak.errors import NotFound, StoreError
 from bespeak.events import Event
 from bespeak.ids import ProfileId
 from bespeak.privacy.masters import KEY_FILE
-from bespeak.stores import SqliteSettings, copy_file, put_in_place
+from bespeak.stores import LogRow, SqliteSettings, copy_file, put_in_place
 from bespeak.testing.world import OPENED
 from bespeak.testing.world_book import Book
 from bespeak.testing.world_faults import Delivery, Faults, deliver
@@ -45,7 +46,7 @@ from bespeak.testing.world_promises import (
     same,
     truth_is_live,
 )
-from bespeak.testing.world_run import Counts, Run, key_of, settings_of
+from bespeak.testing.world_run import Counts, Run, forgets, key_of, settings_of
 from bespeak.testing.world_truth import Truth
 from bespeak.testing.world_wishes import definition, goods, history
 
@@ -72,6 +73,7 @@ class Months(Run):
         super().__init__(seed, folder, months=months, people=people)
         self._gone: list[Gone] = []
         self._backup: _Backup | None = None
+        self._old: list[LogRow] = []
 
     async def live(self) -> Counts:
         """Live through all of it.
@@ -137,6 +139,8 @@ class Months(Run):
             self._check: 1,
             self._nothing: 45,
         }
+        if forgets(self.seed):
+            steps[self._retain] = 8
         (step,) = self.rng.choices([*steps], [*steps.values()])
         await step()
 
@@ -275,6 +279,30 @@ class Months(Run):
         await self._engine.rotate_master_key()
         self.counts.rotations += 1
 
+    async def _retain(self) -> None:
+        """Drop what is old from the log, perhaps with trouble at one of the steps."""
+        engine = self._engine
+        await engine.settle()
+        self.doing = "dropping old rows of the log"
+        before = everything(engine, self._high)
+        rows = list(self._store.read(0))
+        trouble: Trouble = self.rng.choice(("none", "lost", "unheard"))
+        quiet: list[Trouble] = ["none"]
+        self._store.stumbles = (*quiet * self.rng.randrange(6), trouble)
+        with contextlib.suppress(StoreError):
+            await engine.retain()
+        self._store.stumbles = ()
+        gone = [row for row in rows if row.first <= self._store.dropped()]
+        self._old += gone
+        after = everything(engine, self._high)
+        same("after old rows were dropped", {**after, "models": None}, {**before, "models": None})
+        log_is_live(engine, self.settings, self.clock, self._high)
+        self.counts.retentions += 1
+        self.counts.rows_dropped += len(gone)
+
+    def _truth(self) -> Truth:
+        return Truth(self.settings, self._store, self._engine.vault, self._old)
+
     # -- erasing
 
     async def _erase(self) -> None:
@@ -297,7 +325,7 @@ class Months(Run):
     def _going(self, whose: ProfileId) -> tuple[list[Event], Gone]:
         """Return somebody's events, and what must be found nowhere once they are erased."""
         vault = self._engine.vault
-        beings = Truth(self.settings, self._store, vault).beings
+        beings = self._truth().beings
         names = sorted(beings[whose].names)
         held = (self._store.key_of(vault.masters.name_of(name)) for name in names)
         events = beings.pop(whose).events
@@ -338,6 +366,7 @@ class Months(Run):
         key.write_bytes(backup.key)
         self._book, self._rejected = backup.book, backup.rejected
         self._open(again=True)
+        self._old = [row for row in self._old if row.first <= self._store.dropped()]
         await self._engine.start()
         again, self._gone = self._gone[backup.gone :], self._gone[: backup.gone]
         for gone in again:
@@ -369,7 +398,7 @@ class Months(Run):
         engine = self._engine
         await engine.settle()
         self.doing = "checking"
-        truth = Truth(self.settings, self._store, engine.vault)
+        truth = self._truth()
         self._book.check(truth.stored, truth.stated)
         same("rejected messages kept", self._store.rejected_count(), self._rejected)
         truth_is_live(engine, truth, self.settings, self._high)

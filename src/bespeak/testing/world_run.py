@@ -11,6 +11,7 @@ from zlib import crc32
 
 import msgspec
 
+from bespeak.analytics import ArchiveSettings
 from bespeak.clock import MINUTE, Instant, ManualClock, parse_time
 from bespeak.engine import Subscription
 from bespeak.engine.custody import LATE
@@ -52,6 +53,8 @@ class Counts(msgspec.Struct):
     restarts: int = 0
     failures: int = 0
     erasures: int = 0
+    retentions: int = 0
+    rows_dropped: int = 0
     rotations: int = 0
     restores: int = 0
     checks: int = 0
@@ -215,6 +218,8 @@ def settings_of(seed: int, data: Path | None) -> Settings:
         msgspec.structs.force_setattr(profiles, "live_max", 2)
         msgspec.structs.force_setattr(engine, "dedupe_max", 40)
         msgspec.structs.force_setattr(engine, "keys_max", 4)
+    if forgets(seed):
+        msgspec.structs.force_setattr(engine, "log_keep_days", 4.0)
     return Settings(
         data_dir=".bespeak" if data is None else str(data),
         store=MemorySettings() if data is None else SqliteSettings(),
@@ -222,7 +227,13 @@ def settings_of(seed: int, data: Path | None) -> Settings:
         engine=engine,
         identity=IdentitySettings(unsigned="claim" if seed % 5 == 3 else "merge"),
         privacy=PrivacySettings(mode="opt_in" if seed % 7 == 6 else "opt_out"),
+        archive=ArchiveSettings(minutes=0 if forgets(seed) else ArchiveSettings().minutes),
     )
+
+
+def forgets(seed: int) -> bool:
+    """Say whether a run keeps only some days of its log."""
+    return seed % 3 == 1
 
 
 def key_of(message: object) -> str:

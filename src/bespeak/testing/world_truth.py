@@ -7,7 +7,7 @@ All else, from counts to sessions to memberships, is worked out anew by code tha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -37,7 +37,7 @@ from bespeak.events.vocabulary import (
 from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy import consent_choices
 from bespeak.settings import Settings
-from bespeak.stores import Store
+from bespeak.stores import LogRow, Store
 from bespeak.testing.naive import holds
 
 _OURS = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED})
@@ -86,6 +86,8 @@ class Being:
 class Truth:
     """What the log says up to its end; events that do not open, since their person was erased, say nothing.
 
+    `before` are rows that were dropped from the store.
+
     Attributes
     ----------
     stored
@@ -101,7 +103,7 @@ class Truth:
         An offset is missing, or there twice.
     """
 
-    def __init__(self, settings: Settings, store: Store, vault: Vault) -> None:
+    def __init__(self, settings: Settings, store: Store, vault: Vault, before: Sequence[LogRow] = ()) -> None:
         self._settings = settings
         self._owners: dict[ProfileId, Being] = {}
         self.items: dict[str, Item] = {}
@@ -109,7 +111,7 @@ class Truth:
         self.stored: Counter[tuple[str, str]] = Counter()
         self.stated: Counter[tuple[str, str]] = Counter()
         self.last = 0
-        for row in store.read(0):
+        for row in (*before, *store.read(0)):
             for offset, record in decode(row, after=0):
                 if offset != self.last + 1:
                     raise AssertionError(f"the log goes on with offset {offset} after {self.last}")

@@ -30,6 +30,13 @@ from bespeak.testing.checks.store_keys import (
 )
 from bespeak.testing.checks.store_makers import DurableStoreMaker, StoreMaker, denied, made
 from bespeak.testing.checks.store_model import Everything, Model, digest, everything, full_commit, log_rows, unpacked
+from bespeak.testing.checks.store_snapshots import (
+    check_a_snapshot_needs_a_checkpoint,
+    check_a_snapshot_stays_as_it_was,
+    check_snapshots_and_the_edge_outlive_closing,
+    check_the_log_begins_behind_what_was_dropped,
+    check_what_is_forgotten_is_in_no_snapshot,
+)
 
 StoreCheck: TypeAlias = Callable[[StoreMaker], None]
 DurableStoreCheck: TypeAlias = Callable[[DurableStoreMaker], None]
@@ -425,6 +432,10 @@ def for_stores() -> tuple[StoreCheck, ...]:
         check_keys_are_found_by_number_and_by_subject,
         check_a_destroyed_key_stays_destroyed,
         check_what_is_forgotten_is_gone,
+        check_a_snapshot_needs_a_checkpoint,
+        check_a_snapshot_stays_as_it_was,
+        check_the_log_begins_behind_what_was_dropped,
+        check_what_is_forgotten_is_in_no_snapshot,
         check_an_iterator_sees_its_moment,
         check_readers_see_whole_commits_only,
         check_every_history_reads_as_plain_values,
@@ -439,4 +450,5 @@ def for_durable_stores() -> tuple[DurableStoreCheck, ...]:
         check_reopening_changes_nothing,
         check_a_refused_commit_is_gone_after_reopening_too,
         check_a_destroyed_key_is_gone_after_reopening_too,
+        check_snapshots_and_the_edge_outlive_closing,
     )
