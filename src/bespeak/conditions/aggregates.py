@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from sys import intern
 from types import MappingProxyType
 from typing import TypeAlias, cast
 
@@ -136,8 +137,8 @@ def key(aggregate: Aggregate) -> str:
     """
     aggregate = check_aggregate(aggregate)
     if aggregate.within is None:
-        return format_operand(aggregate)
-    return format_operand(msgspec.structs.replace(aggregate, within=None))[:-1] + ", rolling)"
+        return intern(format_operand(aggregate))
+    return intern(format_operand(msgspec.structs.replace(aggregate, within=None))[:-1] + ", rolling)")
 
 
 def merge(into: dict[str, State], other: dict[str, State], *, keep: int = KEEP) -> None:

@@ -112,7 +112,7 @@ def turned_in_windows(
             return ()  # the shortest window holds more than anybody asks for, and did before
         found: list[tuple[T, Instant]] = []
         inside = total - bisect_right(times, at - shortest)
-        for least, briefest, widest, windows, members in groups[beginnings[min(inside, most + 1)] :]:
+        for least, briefest, widest, windows, asking in groups[beginnings[min(inside, most + 1)] :]:
             if least > total:
                 break
             oldest = times[-least]
@@ -127,7 +127,7 @@ def turned_in_windows(
                     continue  # the common case: there were as many before
                 last = bisect_right(windows, earlier)
             first = bisect_right(windows, at - oldest)
-            found += [(members[place], oldest + windows[place]) for place in range(first, last)]
+            found += [(asking[place], oldest + windows[place]) for place in range(first, last)]
         return found
 
     return turned

@@ -10,7 +10,7 @@ import msgspec
 from bespeak.clock import NEVER
 from bespeak.engine.vault import PROFILE, Vault
 from bespeak.ids import ProfileId
-from bespeak.profiles import Profile
+from bespeak.profiles import Profile, share
 from bespeak.stores import ProfileRow, Store
 
 _encoder = msgspec.msgpack.Encoder()
@@ -84,6 +84,7 @@ class LiveTable:
         self._owed.discard(profile_id)
         profile = self.find(profile_id)
         if profile is not None:
+            share(profile)
             self._profiles[profile_id] = profile
             self._settle(profile)  # while anything is owed, what is changed stays in RAM: so this one had no turn yet
         return profile

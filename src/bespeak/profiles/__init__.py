@@ -16,6 +16,7 @@ from bespeak.profiles.identity import (
 from bespeak.profiles.merge import merge
 from bespeak.profiles.profile import Faded, Membership, Profile, Recent, Session, Trait
 from bespeak.profiles.settings import IdentitySettings, ProfileSettings
+from bespeak.profiles.share import share
 from bespeak.profiles.view import EMPTY, PATHS, View, dig
 
 __all__ = [
@@ -46,5 +47,6 @@ __all__ = [
     "merge",
     "names_of",
     "resolve",
+    "share",
     "within_bounds",
 ]

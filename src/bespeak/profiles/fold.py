@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping, Sequence
+from sys import intern
 from typing import cast
 
 import msgspec
@@ -70,7 +71,8 @@ class Folding:
         known = self._interests.get(item.id)
         if known is not None and known[0] is item:
             return known[1]
-        names = (*["category:" + name for name in item.categories], *["tag:" + name for name in item.tags])
+        said = (*["category:" + name for name in item.categories], *["tag:" + name for name in item.tags])
+        names = tuple(map(intern, said))
         if len(self._interests) >= INTERESTS_KEPT:
             self._interests.clear()
         self._interests[item.id] = item, names
@@ -90,7 +92,7 @@ def fold(profile: Profile, event: Event, folding: Folding) -> Folded:
     An event older than the profile's newest by more than the allowed delay counts in 'ever' aggregates only; what it
     says about consent holds however late it is.
     """
-    name, time, context = event.name, event.time, event.context
+    name, time, context = intern(event.name), event.time, event.context
     folding.items = None
     newest, counts = profile.last_seen, profile.counts
     if time < profile.first_seen or not profile.first_seen:
@@ -117,7 +119,7 @@ def fold(profile: Profile, event: Event, folding: Folding) -> Folded:
             _note_items(profile, event, items, folding.settings)
         if name in _WEIGHTS:
             _note_interests(profile, event, items, folding)
-    _note_recent(profile, event, items, folding)
+    _note_recent(profile, event, name, items, folding)
     if time > newest:
         profile.last_seen = time
     return Folded(facts, fed)
@@ -195,7 +197,7 @@ def _note_interests(profile: Profile, event: Event, items: tuple[str, ...], fold
 def _said_category(event: Event, items: tuple[str, ...]) -> tuple[str, ...]:
     """Return what an event itself says of its one item, which the catalog does not know."""
     category = event.properties.get("category") if len(items) == 1 else None
-    return ("category:" + category[:100],) if isinstance(category, str) and category else ()
+    return (intern("category:" + category[:100]),) if isinstance(category, str) and category else ()
 
 
 def drop_weakest(profile: Profile, settings: ProfileSettings) -> None:
@@ -207,20 +209,20 @@ def drop_weakest(profile: Profile, settings: ProfileSettings) -> None:
         del profile.interests[key]
 
 
-def _note_recent(profile: Profile, event: Event, items: tuple[str, ...], folding: Folding) -> None:
+def _note_recent(profile: Profile, event: Event, name: str, items: tuple[str, ...], folding: Folding) -> None:
     recent, time = profile.recent, event.time
     if len(items) < _SEVERAL and (not recent or time > recent[-1].time):  # the common case, without a list
-        recent.append(Recent(time, event.message_id, event.name, items[0] if items else None))
+        recent.append(Recent(time, event.message_id, name, intern(items[0]) if items else None))
         _extend_session(profile, time, 1, folding.gap)
     else:
-        _note_rows(profile, event, sorted(items) or [None], folding.gap)
+        _note_rows(profile, event, name, sorted(map(intern, items)) or [None], folding.gap)
     if len(recent) > folding.settings.recent_max:
         del recent[: len(recent) - folding.settings.recent_max]
 
 
-def _note_rows(profile: Profile, event: Event, items: Sequence[str | None], gap: Duration) -> None:
+def _note_rows(profile: Profile, event: Event, name: str, items: Sequence[str | None], gap: Duration) -> None:
     recent = profile.recent
-    rows = [Recent(event.time, event.message_id, event.name, item) for item in items]
+    rows = [Recent(event.time, event.message_id, name, item) for item in items]
     if not recent or event.time > recent[-1].time or rows[0].place() > recent[-1].place():
         recent.extend(rows)
         _extend_session(profile, event.time, len(rows), gap)

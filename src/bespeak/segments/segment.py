@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from sys import intern
 from typing import cast
 
 import msgspec
@@ -66,7 +67,7 @@ def load(raw: Mapping[str, object], *, source: str, version: int = 1) -> Segment
     if "condition" not in raw:
         raise DefinitionError(f'{source}: condition is missing; such as: condition: count("Product Viewed") >= 3')
     return Segment(
-        id=segment_id,
+        id=intern(segment_id),
         name=str(raw.get("name") or segment_id),
         description=str(raw.get("description", "")),
         condition=_condition(raw["condition"], source),
