@@ -157,8 +157,8 @@ def test_where_the_log_begins_and_what_a_replay_began_with_is_told(filled: Any) 
         store.drop_log(edge, 2**60, rows=1_000)
         dropped = store.dropped()
     assert 0 < dropped <= edge
-    assert f"rows up to offset {dropped} were dropped" in filled.said("verify")
+    assert f"rows up to offset {dropped} were dropped" in filled.run("verify").stdout
     assert filled.json("verify")["dropped"] == dropped
-    assert f"from the snapshot of offset {edge} on" in filled.said("replay")
+    assert f"from the snapshot of offset {edge} on" in filled.run("replay").stdout
     replayed = filled.json("replay")
     assert (replayed["equal"], replayed["start"], replayed["compared"]) == (True, edge, False)
