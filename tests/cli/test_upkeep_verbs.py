@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from bespeak.engine.live import decode_profile, encode_profile
+from bespeak.engine.recovery import STATE
 from bespeak.engine.vault import PROFILE, Vault
 from bespeak.privacy.masters import KEY_FILE, KeyFile
-from bespeak.stores import SqliteSnapshot
+from bespeak.stores import SqliteSnapshot, SqliteStore
 
 pytestmark = pytest.mark.server
 
@@ -148,3 +149,16 @@ def test_the_first_difference_is_told_with_both_values(filled: Any) -> None:
 def test_without_a_store_it_says_so(folder: Any) -> None:
     for verb in ("verify", "replay"):
         assert "there is no store" in folder.run(verb, code=1).stderr
+
+
+def test_where_the_log_begins_and_what_a_replay_began_with_is_told(filled: Any) -> None:
+    with closing(SqliteStore(store_of(filled))) as store:
+        edge = store.take_snapshot(0, (STATE,)).offset
+        store.drop_log(edge, 2**60, rows=1_000)
+        dropped = store.dropped()
+    assert 0 < dropped <= edge
+    assert f"rows up to offset {dropped} were dropped" in filled.run("verify").stdout
+    assert filled.json("verify")["dropped"] == dropped
+    assert f"from the snapshot of offset {edge} on" in filled.run("replay").stdout
+    replayed = filled.json("replay")
+    assert (replayed["equal"], replayed["start"], replayed["compared"]) == (True, edge, False)

@@ -10,12 +10,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
 from bespeak.analytics import ArchiveSettings
 from bespeak.clock import DAY, HOUR, SECOND, ManualClock, format_time
-from bespeak.engine import Definition, Engine, replay
+from bespeak.engine import Definition, Engine, replay, retention
 from bespeak.engine.aliases import open_alias
 from bespeak.engine.retention import SNAPSHOTS_MAX
 from bespeak.engine.vault import PROFILE
@@ -274,6 +275,43 @@ async def test_nothing_of_an_erased_person_is_left_in_any_snapshot(tmp_path: Pat
         key = await days_go_by(engine, clock, 3, ("zoe",))  # comes back, as somebody new
         assert await send(engine, key, view("ann", "more", clock)) == ["ok"]
         assert await is_live(engine, clock) >= offsets[0]
+
+
+async def test_a_server_drops_by_itself_and_tries_again_after_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(retention, "EVERY_SECONDS", 0.01)
+    real, calls = SqliteStore.drop_log, 0
+
+    def once_in_vain(self: SqliteStore, upto: int, before: int, *, rows: int) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise StoreError("the disk is full")
+        return real(self, upto, before, rows=rows)
+
+    monkeypatch.setattr(SqliteStore, "drop_log", once_in_vain)
+    clock = ManualClock(START)
+    async with running(on_disk(tmp_path), clock) as engine:
+        key, _ = await engine.create_key("write", "site")
+        assert await send(engine, key, view("ann", 1, clock)) == ["ok"]
+        clock.advance(30 * DAY)
+        with anyio.fail_after(60):
+            while not engine.metrics.snapshot()["bespeak_log_dropped_offset"]:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        assert engine.metrics.snapshot()["bespeak_retention_failures_total"] == 1
+        assert received(engine.store) == []
+        assert await send(engine, key, view("ann", 2, clock)) == ["ok"]
+        assert await is_live(engine, clock) > 0
+    async with running(on_disk(tmp_path), clock) as engine:
+        assert plain(engine)["a:device-of-ann"]["counts"] == {"Product Viewed": 2}
+
+
+@pytest.mark.parametrize("days", [0.001, -1, 200_000])
+def test_days_that_make_no_sense_are_refused(days: float) -> None:
+    with pytest.raises(ValueError, match=r"engine\.log_keep_days must be 0\.01 to 100,000"):
+        EngineSettings(log_keep_days=days)
 
 
 async def test_a_changed_master_key_opens_the_snapshots(tmp_path: Path) -> None:

@@ -84,10 +84,8 @@ class Retaining(Rebuilding):
                 await self.retain()
             except Exception as error:
                 self.metrics.add("bespeak_retention_failures_total")
-                log.warning(
-                    "old rows of the log could not be dropped, and will be",
-                    exc_info=not isinstance(error, BespeakError),
-                )
+                known = isinstance(error, BespeakError)
+                log.warning("old rows of the log could not be dropped, for now: %s", error, exc_info=not known)
             await asyncio.sleep(EVERY_SECONDS)
 
     async def retain(self) -> Retained:
