@@ -17,6 +17,7 @@ from bespeak.conditions.aggregates import Feeds
 from bespeak.engine import journal
 from bespeak.engine.models import BATCH, LAG, Models
 from bespeak.engine.vault import PRODUCT, STORE, Vault
+from bespeak.errors import StoreError
 from bespeak.events import Event
 from bespeak.privacy.masters import KeyHeld
 from bespeak.profiles import Folding, Profile, fold
@@ -198,6 +199,24 @@ def test_a_checkpoint_writes_only_what_is_new_and_the_full_state_replaces_it() -
     assert town.checkpoint() == ["models:since:0", "models"]
     assert told(town.again()) == told(town.models)
     assert len(told(town.models)) == 4
+
+
+def test_what_was_noted_while_its_key_could_not_be_read_is_learned_and_written_sealed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    town = Town()
+    town.event("ann", "a", 0)
+    town.checkpoint()
+    town.event("ann", "b", 1)
+    with monkeypatch.context() as away:
+        away.setattr(town.vault, "sealer", unreadable)
+        assert len(told(town.models)) == 2
+    assert town.checkpoint() == ["models:since:1", "models"]
+    assert told(town.again()) == told(town.models)
+
+
+def unreadable(_subject: str) -> None:
+    raise StoreError("the disk does not answer")
 
 
 @pytest.mark.parametrize("seed", range(20))

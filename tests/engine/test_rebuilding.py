@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -204,6 +205,23 @@ async def test_more_people_than_may_be_in_ram_rest_elsewhere_meanwhile(monkeypat
         assert 100 <= max(awake) <= 120
         assert replay(few, store, clock=clock).compared
     assert replay(few, store, clock=clock).difference is None
+
+
+async def test_the_loop_does_not_wait_for_the_disk_of_a_rebuild(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "SPILL", 20)
+    commit, writers = MemoryStore.commit, set[threading.Thread]()
+
+    def watched(store: MemoryStore, one: Commit) -> None:
+        writers.add(threading.current_thread())
+        commit(store, one)
+
+    clock = ManualClock(START)
+    async with running(in_ram(), clock, Kept()) as engine:
+        await live_through(engine, clock, story(1, 60))
+        monkeypatch.setattr(MemoryStore, "commit", watched)
+        await rebuilt(engine)
+        assert len(writers) >= 2, "the engine's own, and others"
+        assert threading.current_thread() not in writers
 
 
 async def test_events_and_erasures_go_on_while_the_models_are_built(monkeypatch: pytest.MonkeyPatch) -> None:

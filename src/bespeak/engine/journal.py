@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from bespeak.engine.vault import PRODUCT, STORE, Vault
+from bespeak.errors import StoreError
 from bespeak.privacy.sealing import Sealer
 from bespeak.recommend import Interaction, Interactions, Recommender
 from bespeak.stores import Product, Store
@@ -140,7 +141,7 @@ class Journal:
         self._last += 1
         if self._lost:
             return
-        self._new.append((self._last, self._sealed(batch) if self._is_written else batch))
+        self._new.append((self._last, self._sealed_now(batch) if self._is_written else batch))
         self._new_bytes += 1_000 + batch.items.nbytes * 6 + batch.past.nbytes
         if self._new_bytes > JOURNAL_BYTES:
             self._lost = True
@@ -210,6 +211,13 @@ class Journal:
             head = self._vault.seal(STORE, PRODUCT, msgspec.msgpack.encode(self._head))
             products.append(Product(HEAD, offset, head))
         return tuple({one.name: one for one in products}.values())  # a place that was emptied may be taken again
+
+    def _sealed_now(self, batch: Interactions) -> bytes | Interactions:
+        """Seal a batch if its key can be read, else when it is written: it was noted, and is learned in any case."""
+        try:
+            return self._sealed(batch)
+        except StoreError:
+            return batch
 
     def _sealed(self, batch: Interactions) -> bytes:
         """Seal a batch: when it comes, so that a checkpoint after many of them takes no longer."""

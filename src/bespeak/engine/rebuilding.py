@@ -106,6 +106,8 @@ class Builder:
                 self._take(record, offset)
                 self.offset = offset
                 taken += 1
+                if self._changed >= SPILL:
+                    await self._spill()
                 if taken % SLICE == 0:
                     await asyncio.sleep((time.perf_counter() - began) * (1 / share - 1))
                     began = time.perf_counter()
@@ -123,10 +125,10 @@ class Builder:
         if isinstance(resolved, Resolved):
             self._sequencer.take(event, resolved, imported=record.imported, joined=joined)
         self._changed += 1
-        if self._changed % SPILL == 0:
-            self._spill()
 
-    def _spill(self) -> None:
+    async def _spill(self) -> None:
+        """Write the people that were changed, in another thread: the disk may take long."""
+        self._changed = 0
         live, known = self._sequencer.live, self._sequencer.aliases
         removed = live.begin_cut()
         live.cut()
@@ -138,7 +140,7 @@ class Builder:
             aliases={self._own.name(alias): seal_alias(self._own, alias, who) for alias, who in changed.items()},
         )
         keys = self._own.made()
-        self._scratch.commit(Commit(keys=keys, checkpoint=checkpoint))
+        await asyncio.to_thread(self._scratch.commit, Commit(keys=keys, checkpoint=checkpoint))
         self._own.written(keys)
         known.written(mark)
         live.written(removed)
