@@ -9,6 +9,9 @@ import msgspec
 from bespeak.conditions.aggregates import Last, Sums, Times
 from bespeak.profiles import Faded, Membership, Profile, Recent, share
 
+VIEWS = 'count("Product Viewed" where properties.price > 100, rolling)'
+"""A name that is too long for the few that the decoder itself remembers."""
+
 
 def somebody(profile_id: str) -> Profile:
     profile = Profile(
@@ -23,7 +26,7 @@ def somebody(profile_id: str) -> Profile:
             Recent(1_000_000_000_020, "m2", "Product Viewed"),
         ],
         aggregates={
-            "count": Times(90, [10, 1_000_000_000_020]),
+            VIEWS: Times(90, [10, 1_000_000_000_020]),
             "sum": Sums(90, [1_000_000_000_020], [5]),
             "last": Last(0, [(1_000_000_000_020, "m2", "shoes"), (1_000_000_000_030, "m3", ["a", "b"])]),
         },
@@ -48,7 +51,6 @@ def test_a_profile_stays_what_it_was() -> None:
 
 def test_names_are_the_same_objects_in_every_profile_that_was_read() -> None:
     one, other = read("a:one"), read("a:other")
-    assert next(iter(one.aggregates)) is not next(iter(other.aggregates))
     share(one)
     share(other)
     for part in ("counts", "last", "interests", "aggregates", "segments"):
@@ -62,7 +64,7 @@ def test_names_are_the_same_objects_in_every_profile_that_was_read() -> None:
 def test_the_time_of_an_event_is_one_object_wherever_a_profile_keeps_it() -> None:
     profile = read("a:one")
     share(profile)
-    times, sums, last = profile.aggregates["count"], profile.aggregates["sum"], profile.aggregates["last"]
+    times, sums, last = profile.aggregates[VIEWS], profile.aggregates["sum"], profile.aggregates["last"]
     assert isinstance(times, Times)
     assert isinstance(sums, Sums)
     assert isinstance(last, Last)

@@ -40,6 +40,9 @@ _SAYS_TRAITS = frozenset({"identify", "group"})
 INTERESTS_KEPT = 50_000
 """Items whose interests are remembered, so that their names are not put together for every event."""
 
+NAMES_KEPT = 1_000
+"""Event names that are known again, so that profiles share them; more are kept by each event for itself."""
+
 _WEIGHTS = dict(ITEM_WEIGHTS)
 _KEPT_ITEMS = frozenset({ORDER_COMPLETED, ITEM_HIDDEN})
 _SEVERAL = 2
@@ -54,7 +57,7 @@ class Folding:
     `items` is left by each fold for those who learn from the event too: its items, None where they were not needed.
     """
 
-    __slots__ = ("_interests", "delay", "feeds", "gap", "halflife", "item", "items", "settings")
+    __slots__ = ("_interests", "delay", "feeds", "gap", "halflife", "item", "items", "names", "settings")
 
     def __init__(self, feeds: Feeds, item: Callable[[str], Item | None], settings: ProfileSettings) -> None:
         self.feeds = feeds
@@ -64,7 +67,14 @@ class Folding:
         self.gap = settings.session_gap
         self.halflife = settings.interest_halflife
         self.items: tuple[str, ...] | None = None
+        self.names: dict[str, str] = {}
         self._interests: dict[str, tuple[Item, tuple[str, ...]]] = {}
+
+    def name(self, name: str) -> str:
+        """Return the name of an event as everybody's profile has it: one object, which is found again in `names`."""
+        if len(self.names) < NAMES_KEPT:
+            self.names[name] = name = intern(name)
+        return name
 
     def interests_of(self, item: Item) -> tuple[str, ...]:
         """Return the interests that an item speaks for, made once as long as the item stays as it is."""
@@ -92,7 +102,7 @@ def fold(profile: Profile, event: Event, folding: Folding) -> Folded:
     An event older than the profile's newest by more than the allowed delay counts in 'ever' aggregates only; what it
     says about consent holds however late it is.
     """
-    name, time, context = intern(event.name), event.time, event.context
+    name, time, context = folding.names.get(event.name) or folding.name(event.name), event.time, event.context
     folding.items = None
     newest, counts = profile.last_seen, profile.counts
     if time < profile.first_seen or not profile.first_seen:
@@ -212,10 +222,10 @@ def drop_weakest(profile: Profile, settings: ProfileSettings) -> None:
 def _note_recent(profile: Profile, event: Event, name: str, items: tuple[str, ...], folding: Folding) -> None:
     recent, time = profile.recent, event.time
     if len(items) < _SEVERAL and (not recent or time > recent[-1].time):  # the common case, without a list
-        recent.append(Recent(time, event.message_id, name, intern(items[0]) if items else None))
+        recent.append(Recent(time, event.message_id, name, items[0] if items else None))
         _extend_session(profile, time, 1, folding.gap)
     else:
-        _note_rows(profile, event, name, sorted(map(intern, items)) or [None], folding.gap)
+        _note_rows(profile, event, name, sorted(items) or [None], folding.gap)
     if len(recent) > folding.settings.recent_max:
         del recent[: len(recent) - folding.settings.recent_max]
 

@@ -36,6 +36,7 @@ async def ingest_by_http(folder: Path, definitions: tuple[Definition, ...], bodi
     )
     try:
         host, port = await address(folder)
+        await _until_ready(host, port)
         began = time.perf_counter()
         await send(host, port, token, bodies)
         took = time.perf_counter() - began
@@ -62,6 +63,19 @@ async def address(folder: Path) -> tuple[str, int]:
             return _parts(owner)
         await asyncio.sleep(0.05)
     raise Unavailable(f"the server did not start within {START_SECONDS:.0f} s")
+
+
+async def _until_ready(host: str, port: int) -> None:
+    """Wait until a server that has announced itself takes requests: before, it says that it is opening its store."""
+    for _ in range(round(START_SECONDS * 20)):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(f"GET /ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        status = await reader.readline()
+        writer.close()
+        if b" 200 " in status:
+            return
+        await asyncio.sleep(0.05)
+    raise Unavailable(f"the server was not ready within {START_SECONDS:.0f} s")
 
 
 def _parts(url: str) -> tuple[str, int]:
