@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +11,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import anyio
 import msgspec
 import pytest
 
@@ -297,9 +297,9 @@ async def test_a_server_drops_by_itself_and_tries_again_after_trouble(
         key, _ = await engine.create_key("write", "site")
         assert await send(engine, key, view("ann", 1, clock)) == ["ok"]
         clock.advance(30 * DAY)
-        with anyio.fail_after(60):
+        async with asyncio.timeout(60):
             while not engine.metrics.snapshot()["bespeak_log_dropped_offset"]:  # noqa: ASYNC110
-                await anyio.sleep(0.01)
+                await asyncio.sleep(0.01)
         assert engine.metrics.snapshot()["bespeak_retention_failures_total"] == 1
         assert received(engine.store) == []
         assert await send(engine, key, view("ann", 2, clock)) == ["ok"]
