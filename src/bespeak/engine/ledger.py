@@ -336,9 +336,7 @@ class Ledger(Committing):
                     await asyncio.to_thread(self.store.forget_seen, forget_at - 48)
             except Exception:
                 log.exception("this tick failed; the next one tries again")
-                await asyncio.sleep(
-                    TICK_SECONDS
-                )  # also with much left to do: a disk that fails is not asked all the time
+                await asyncio.sleep(TICK_SECONDS)  # a disk that fails is not asked all the time
 
     def _is_behind(self) -> bool:
         """Whether something is left that the last tick had no time for: after a long stop there may be very much."""
