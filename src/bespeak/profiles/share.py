@@ -56,6 +56,6 @@ def _share_state(state: State, time: _One[int], message: _One[str]) -> None:
         state.times = [time(at, at) for at in state.times]
     elif isinstance(state, Last):
         state.entries = [
-            (time(at, at), message(name, name), intern(value) if value.__class__ is str else value)
+            (time(at, at), message(name, name), intern(value) if isinstance(value, str) else value)
             for at, name, value in state.entries
         ]
