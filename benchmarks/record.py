@@ -1,4 +1,4 @@
-"""Run the benchmarks and write down what they say: `python benchmarks/record.py` on a quiet machine, ten minutes.
+"""Run the benchmarks and write down what they say: `python benchmarks/record.py` on a quiet machine, three minutes.
 
 With names only these are run anew (`python benchmarks/record.py fold decide`), and the others stay as they were. The
 page is `docs/performance.md`; `results.json` is the same for programs.
