@@ -156,7 +156,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Ids of which RAM remembers whether they are an alias, and of whom (100 to 100,000,000), about 250 bytes each; of
         others it is read when they come.
     keys_max
-        Data keys kept unwrapped in RAM (100 to 10,000,000), about 2.5 KB each; others are unwrapped when they are used.
+        Data keys kept unwrapped in RAM (100 to 10,000,000), about 600 bytes each; others are unwrapped when they are used.
     queue_bytes
         Bytes of log rows that may wait for the disk (10,000 to 16 GB): beyond it senders are told 429 with
         `Retry-After`, and decisions are answered without being recorded.
@@ -169,7 +169,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     dedupe_max: int = 1_000_000
     dedupe_sieve_bytes: int = 33_554_432
     ids_max: int = 200_000
-    keys_max: int = 20_000
+    keys_max: int = 100_000
     queue_bytes: int = 67_108_864
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -26,7 +27,7 @@ from bespeak.privacy.masters import (
     encode_masters,
     make_masters,
 )
-from bespeak.privacy.sealing import KEY_HEAD_BYTES, Field, Sealer, head_of, key_number, nonces
+from bespeak.privacy.sealing import KEY_HEAD_BYTES, Field, Sealer, cipher_of, head_of, key_number, nonces
 from bespeak.stores import Document, Store, WrappedKey
 
 STORE = "store"
@@ -37,6 +38,9 @@ PROFILE = Field("profile")
 ALIAS = Field("alias")
 PRODUCT = Field("product")
 REJECTED = Field("rejected")
+
+CIPHERS = 2_000
+"""Ciphers kept prepared, 2.5 KB each: those of the keys used last."""
 
 ERASED = "erased"
 """The kind of document that says when an identifier was erased; its id is the identifier's pseudonym."""
@@ -57,7 +61,7 @@ class Vault:
     place
         Where the master keys are kept.
     bound
-        Keys held unwrapped in RAM, about 2.5 KB each.
+        Keys held unwrapped in RAM, about 600 bytes each.
     random
         Gives that many unguessable bytes.
     """
@@ -70,6 +74,7 @@ class Vault:
         self._random = random
         self._subjects = Cache[str, Sealer](bound)
         self._heads = Cache[bytes, Sealer](bound)
+        self._cipher = lru_cache(CIPHERS)(cipher_of)
         self._nonces = nonces(random)
         self._pending: dict[bytes, tuple[Sealer, WrappedKey]] = {}
         self._made: list[WrappedKey] = []
@@ -104,7 +109,8 @@ class Vault:
 
     def name(self, subject: str) -> str:
         """Return the pseudonym of a subject, 32 hexadecimal digits: what stands on disk in its place."""
-        return self.masters.name_of(subject).hex()
+        sealer = self._subjects.get(subject)
+        return self.masters.name_of(subject).hex() if sealer is None else sealer.subject
 
     def _sealer(self, subject: str) -> Sealer:
         name = self.masters.name_of(subject)
@@ -122,7 +128,7 @@ class Vault:
         self._last += 1
         number, secret = self._last, self._random(KEY_BYTES)
         key = WrappedKey(number, name, self.masters.wrap(secret, number=number, subject=name, random=self._random))
-        sealer = Sealer(number, secret, tenant=self.masters.tenant, subject=name.hex())
+        sealer = self._at_work(key, secret)
         self._pending[name] = (sealer, key)
         self._made.append(key)
         return sealer
@@ -144,7 +150,11 @@ class Vault:
 
     def _unwrapped(self, key: WrappedKey) -> Sealer:
         secret = self.masters.unwrap(key.wrapped, number=key.number, subject=key.subject)
-        return Sealer(key.number, secret, tenant=self.masters.tenant, subject=key.subject.hex())
+        return self._at_work(key, secret)
+
+    def _at_work(self, key: WrappedKey, secret: bytes) -> Sealer:
+        tenant, subject = self.masters.tenant, key.subject.hex()
+        return Sealer(key.number, secret, tenant=tenant, subject=subject, cipher=self._cipher)
 
     # -- keys on their way to the store
 
@@ -173,6 +183,7 @@ class Vault:
         self.masters = self._read()
         self._subjects.clear()
         self._heads.clear()
+        self._cipher.cache_clear()
         self._pending.clear()
         self._made.clear()
         self._gone.clear()
@@ -240,6 +251,7 @@ class Vault:
             numbers += found
             self._erased[name] = erased
             documents.append(Document(ERASED, name.hex(), erased.offset, msgspec.msgpack.encode(erased)))
+        self._cipher.cache_clear()
         self._gone.update(numbers)
         self.newest = max(self.newest, erased.at)
         return tuple(numbers), tuple(documents)

@@ -55,6 +55,9 @@ class Sealer:
         32 bytes.
     tenant, subject
         What sealed bytes are bound to, besides their field.
+    cipher
+        Makes the cipher of a secret. What OpenSSL prepares for one takes 2.5 KB and a microsecond, so a key that is
+        held does not hold it: whoever has many keys remembers those of the busiest (`functools.lru_cache`).
 
     Examples
     --------
@@ -66,11 +69,15 @@ class Sealer:
     7
     """
 
-    __slots__ = ("_aead", "_bound", "_broken", "_head", "number")
+    __slots__ = ("_bound", "_cipher", "_head", "_secret", "number", "subject")
 
-    def __init__(self, number: int, secret: bytes, *, tenant: str, subject: str) -> None:
+    def __init__(
+        self, number: int, secret: bytes, *, tenant: str, subject: str, cipher: Callable[[bytes], AESGCM] | None = None
+    ) -> None:
         self.number = number
-        self._aead, self._broken = _aead(secret)
+        self.subject = subject
+        self._secret = secret
+        self._cipher = cipher or cipher_of
         self._head = head_of(number)
         self._bound = Binding(tenant, subject, "").encode()[:-4]
 
@@ -81,7 +88,7 @@ class Sealer:
     def seal_with(self, nonce: bytes, field: Field, data: bytes) -> bytes:
         """Put data into a version 1 envelope, with 12 random bytes that serve nothing else."""
         header = self._head + nonce
-        return header + self._aead.encrypt(nonce, data, header + self._bound + field.bound)
+        return header + self._cipher(self._secret).encrypt(nonce, data, header + self._bound + field.bound)
 
     def open(self, field: Field, sealed: bytes) -> bytes:
         """Return what was sealed under this key.
@@ -91,10 +98,10 @@ class Sealer:
         SealBroken
             The bytes, the field or the subject are not those that it was sealed with.
         """
-        header = sealed[:HEADER_BYTES]
+        header, bound = sealed[:HEADER_BYTES], self._bound + field.bound
         try:
-            return self._aead.decrypt(header[_NONCE_AT:], sealed[HEADER_BYTES:], header + self._bound + field.bound)
-        except self._broken:
+            return self._cipher(self._secret).decrypt(header[_NONCE_AT:], sealed[HEADER_BYTES:], header + bound)
+        except _broken():
             raise SealBroken(
                 f"envelope of {field.name!r}: its tag does not fit; it was changed, or belongs to another subject",
             ) from None
@@ -130,10 +137,16 @@ def key_number(sealed: bytes) -> int:
     return int.from_bytes(sealed[1:_NONCE_AT], "big")
 
 
-def _aead(secret: bytes) -> tuple[AESGCM, type[Exception]]:
-    """Return the cipher of a key, and what it raises when a tag does not fit."""
+def cipher_of(secret: bytes) -> AESGCM:
+    """Return the cipher of a key."""
     # Imported here because it takes 50 to 100 ms, which `import bespeak` need not wait for.
-    from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    return AESGCM(secret), InvalidTag
+    return AESGCM(secret)
+
+
+def _broken() -> type[Exception]:
+    """Return what is raised when a tag does not fit."""
+    from cryptography.exceptions import InvalidTag
+
+    return InvalidTag
