@@ -138,7 +138,11 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Parameters
     ----------
     checkpoint_seconds
-        How often changed profiles are written back (0.1 to 3,600): after a crash, the log since then is replayed.
+        How often changed profiles are written back (0.1 to 3,600), unless `checkpoint_events` or half of
+        `profiles.live_max` changed profiles come sooner: after a crash, the log since then is replayed.
+    checkpoint_events
+        Records of the log after which changed profiles are written back (1,000 to 100,000,000); a start after a crash
+        replays some 25,000 a second.
     models_seconds
         How often what the recommenders learned is written (1 to 86,400).
     models_rebuild_hours
@@ -156,13 +160,15 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Ids of which RAM remembers whether they are an alias, and of whom (100 to 100,000,000), about 250 bytes each; of
         others it is read when they come.
     keys_max
-        Data keys kept unwrapped in RAM (100 to 10,000,000), about 600 bytes each; others are unwrapped when they are used.
+        Data keys kept unwrapped in RAM (100 to 10,000,000), about 600 bytes each; others are unwrapped when they are
+        used.
     queue_bytes
         Bytes of log rows that may wait for the disk (10,000 to 16 GB): beyond it senders are told 429 with
         `Retry-After`, and decisions are answered without being recorded.
     """
 
-    checkpoint_seconds: float = 5.0
+    checkpoint_seconds: float = 30.0
+    checkpoint_events: int = 100_000
     models_seconds: float = 60.0
     models_rebuild_hours: float = 24.0
     log_keep_days: float = 0.0
@@ -175,6 +181,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def __post_init__(self) -> None:
         for name, low, high in (
             ("checkpoint_seconds", 0.1, 3_600),
+            ("checkpoint_events", 1_000, 100_000_000),
             ("models_seconds", 1, 86_400),
             ("models_rebuild_hours", 0.01 if self.models_rebuild_hours else 0, 8_760),
             ("log_keep_days", 0.01 if self.log_keep_days else 0, 100_000),

@@ -19,7 +19,7 @@ from bespeak.decide import DecideRequest, Decision, SlotRequest
 from bespeak.engine import Definition, Engine
 from bespeak.errors import Conflict, DefinitionError, Forbidden, NotFound, StoreError, StoreLocked
 from bespeak.privacy import Key, sign
-from bespeak.profiles import IdentitySettings
+from bespeak.profiles import IdentitySettings, ProfileSettings
 from bespeak.settings import EngineSettings, Settings
 from bespeak.stores import Commit, MemorySettings, MemoryStore, Store
 
@@ -29,6 +29,7 @@ START = 1_780_000_000 * SECOND
 FANS = Definition(
     kind="segments", id="fans", body={"id": "fans", "condition": 'count("Product Viewed", last 3 seconds) >= 2'}
 )
+SELDOM = EngineSettings(checkpoint_seconds=3600, models_seconds=3600)
 EVER = Definition(kind="segments", id="ever", body={"id": "ever", "condition": 'count("Product Viewed") >= 2'})
 
 
@@ -181,7 +182,7 @@ async def test_replaying_the_log_gives_what_was_live(seed: int) -> None:
     """Whatever was checkpointed and whatever was not: a crash at any moment loses nothing and counts nothing twice."""
     rng = Random(seed)
     store, clock = MemoryStore(), ManualClock(START)
-    settings = Settings(store=MemorySettings(), engine=EngineSettings(checkpoint_seconds=3600, models_seconds=3600))
+    settings = Settings(store=MemorySettings(), engine=SELDOM)
     engine = Engine.open(settings, clock=clock, rng=Random(1), store=store)
     await engine.start()
     key = await key_of(engine)
@@ -201,6 +202,28 @@ async def test_replaying_the_log_gives_what_was_live(seed: int) -> None:
     live, again = everything(engine), everything(replayed)
     assert again == live
     await engine.close()
+
+
+@pytest.mark.parametrize(
+    "settings, people",
+    [
+        (Settings(store=MemorySettings(), engine=EngineSettings(checkpoint_seconds=3600, checkpoint_events=1_000)), 10),
+        (Settings(store=MemorySettings(), engine=SELDOM, profiles=ProfileSettings(live_max=100)), 50),
+    ],
+    ids=["a log that would take long to replay", "as many changed people as half of those in RAM"],
+)
+async def test_a_checkpoint_does_not_wait_for_its_time_with_much_to_write(settings: Settings, people: int) -> None:
+    async with running(settings) as engine:
+        key = await key_of(engine)
+        first = engine._offset
+        for place in range(1_100 if people == 10 else people):
+            await send(engine, key, view("i1", place, anonymousId=f"a{place % people}"))
+        now = engine.clock.now()
+        assert engine._tick(now, now + HOUR) == now + 3600 * SECOND, "the next is due a whole time later"
+        await engine._durable()
+        assert engine.store.checkpoint_offset() >= first + people
+        await send(engine, key, view("i1", 9_999, anonymousId="a1"))
+        assert engine._tick(now, now + HOUR) == now + HOUR, "not much waits any more"
 
 
 async def test_a_commit_that_fails_is_undone_and_its_sender_told() -> None:

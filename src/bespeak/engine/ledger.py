@@ -353,10 +353,18 @@ class Ledger(Committing):
         if not self._importing:
             self._publish(self.sequencer.advance(now, most=FLIPS_AT_ONCE))
         due = min(due, now + self._every)  # a clock that was set back puts nothing off
-        if now < due or self._pending or self.sequencer.live.owing:
+        if self._pending or self.sequencer.live.owing or (now < due and not self._is_much_unwritten()):
             return due
         self.checkpoint()
         return now + self._every
+
+    def _is_much_unwritten(self) -> bool:
+        """Whether a checkpoint cannot wait: replaying the log would take long, or the changed people fill the RAM."""
+        unwritten = self._offset - self.store.checkpoint_offset()
+        return (
+            unwritten >= self.settings.engine.checkpoint_events
+            or len(self.sequencer.live.dirty) >= self.settings.profiles.live_max // 2
+        )
 
     def _probe(self) -> None:
         """Write one page after a commit that failed: nobody else may come to try, since `/ready` sends them away."""

@@ -15,6 +15,7 @@ import msgspec
 from bespeak.clock import Instant
 from bespeak.errors import StoreError
 from bespeak.ids import ProfileId
+from bespeak.stores import sqlite_many
 from bespeak.stores.store import Commit, Document, Product, ProfileRow, Snapshot
 
 SCHEMA = """
@@ -32,11 +33,11 @@ _TABLES = ("kept_profiles", "kept_aliases", "kept_documents")
 
 _PROFILE = (
     "INSERT OR IGNORE INTO kept_profiles (snapshot, id, next_flip_at, data)"
-    " SELECT ?1, ?2, next_flip_at, data FROM (SELECT 1) LEFT JOIN profiles ON profiles.id = ?2"
+    " SELECT {snapshot}, column1, next_flip_at, data FROM ({values}) LEFT JOIN profiles ON profiles.id = column1"
 )
 _ALIAS = (
     "INSERT OR IGNORE INTO kept_aliases (snapshot, alias, id)"
-    " SELECT ?1, ?2, aliases.id FROM (SELECT 1) LEFT JOIN aliases ON aliases.alias = ?2"
+    " SELECT {snapshot}, column1, aliases.id FROM ({values}) LEFT JOIN aliases ON aliases.alias = column1"
 )
 _DOCUMENT = (
     "INSERT OR IGNORE INTO kept_documents (snapshot, kind, id, version, data)"
@@ -106,15 +107,15 @@ def keep(writer: sqlite3.Connection, snapshot: int, commit: Commit) -> None:
         return
     profiles = {*cut.removed, *(row.id for row in cut.profiles)} - erased
     aliases = {*cut.unaliased, *cut.aliases} - erased
-    writer.executemany(_PROFILE, ((snapshot, each) for each in sorted(profiles)))
-    writer.executemany(_ALIAS, ((snapshot, each) for each in sorted(aliases)))
+    sqlite_many.each(writer, _PROFILE.replace("{snapshot}", str(snapshot)), sorted(profiles))
+    sqlite_many.each(writer, _ALIAS.replace("{snapshot}", str(snapshot)), sorted(aliases))
 
 
 def forget(writer: sqlite3.Connection, names: Sequence[ProfileId]) -> None:
     """Drop what any snapshot, also one that is going, has put aside of somebody; inside a transaction."""
     for table, column in (("kept_profiles", "id"), ("kept_aliases", "alias")):
-        query = f"DELETE FROM {table} WHERE snapshot IN (SELECT number FROM snapshots) AND {column} = ?"  # noqa: S608
-        writer.executemany(query, ((name,) for name in names))
+        query = f"DELETE FROM {table} WHERE snapshot IN (SELECT number FROM snapshots) AND {column} IN ({{values}})"  # noqa: S608
+        sqlite_many.each(writer, query, names)
 
 
 def drop(writer: sqlite3.Connection, before: int, rows: int) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 
+from bespeak.stores import sqlite_many
 from bespeak.stores.store import WrappedKey
 from bespeak.stores.verify import SUBJECT_BYTES
 
@@ -38,10 +39,11 @@ def stand_in(reader: sqlite3.Connection) -> None:
 
 def put(writer: sqlite3.Connection, keys: Sequence[WrappedKey]) -> None:
     """Add keys, or wrap known ones anew; a destroyed one stays destroyed. Inside a transaction."""
-    writer.executemany(
-        "INSERT INTO keys (number, subject, wrapped) VALUES (?, ?, ?)"
-        " ON CONFLICT (number) DO UPDATE SET wrapped = excluded.wrapped WHERE subject = excluded.subject",
+    sqlite_many.put(
+        writer,
+        "INSERT INTO keys (number, subject, wrapped)",
         ((key.number, key.subject, key.wrapped) for key in sorted(keys, key=lambda key: key.number)),
+        "ON CONFLICT (number) DO UPDATE SET wrapped = excluded.wrapped WHERE subject = excluded.subject",
     )
 
 

@@ -9,15 +9,13 @@ from collections.abc import Iterator, Sequence
 
 from bespeak.clock import Instant
 from bespeak.errors import CorruptLog
+from bespeak.stores import sqlite_many
 from bespeak.stores.store import LogRow
 
 _chained = struct.Struct("<Iqqq")
 
 START_CRC = 0
 """What the first row is chained to."""
-
-ROWS_AT_ONCE = 32
-"""Rows written by one statement: each statement gives the interpreter away, and has to wait until it comes back."""
 
 
 def chain(previous: int, row: LogRow) -> int:
@@ -31,11 +29,7 @@ def append(writer: sqlite3.Connection, rows: Sequence[LogRow], crc: int) -> int:
     for row in rows:
         crc = chain(crc, row)
         values.append((row.first, row.count, row.received, crc, row.payload))
-    for start in range(0, len(values), ROWS_AT_ONCE):
-        some = values[start : start + ROWS_AT_ONCE]
-        places = ", ".join(["(?, ?, ?, ?, ?)"] * len(some))
-        insert = f"INSERT INTO log (first, count, received, crc, payload) VALUES {places}"  # noqa: S608
-        writer.execute(insert, [value for each in some for value in each])
+    sqlite_many.put(writer, "INSERT INTO log (first, count, received, crc, payload)", values)
     return crc
 
 

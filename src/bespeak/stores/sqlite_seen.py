@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
+from bespeak.stores import sqlite_many
 from bespeak.stores.store import SeenPage
 from bespeak.stores.verify import AGELESS, DIGEST_BYTES, split_digests
 
@@ -55,10 +56,7 @@ def add(writer: sqlite3.Connection, seen: Sequence[tuple[bytes, int]]) -> None:
 
 def _add_ageless(writer: sqlite3.Connection, digests: list[bytes]) -> None:
     """Write digests that are sorted, so that neighbours in the tree are written together."""
-    for start in range(0, len(digests), AT_ONCE):
-        some = digests[start : start + AT_ONCE]
-        places = ", ".join(["(?)"] * len(some))
-        writer.execute(f"INSERT OR IGNORE INTO seen_ageless VALUES {places}", some)  # noqa: S608
+    sqlite_many.put(writer, "INSERT OR IGNORE INTO seen_ageless", ((digest,) for digest in digests))
 
 
 def page(reader: sqlite3.Connection, hour: int, *, after: int, rows: int) -> SeenPage:
@@ -89,10 +87,8 @@ def sort_loose(reader: sqlite3.Connection, hour: int) -> tuple[int, int, list[by
 def add_part(writer: sqlite3.Connection, hour: int, rows: Sequence[bytes]) -> None:
     """Write sorted rows as one more part; inside a transaction."""
     part = writer.execute("SELECT coalesce(max(part), 0) + 1 FROM seen WHERE part > 0").fetchone()[0]
-    writer.executemany(
-        "INSERT INTO seen (hour, part, low, data) VALUES (?, ?, ?, ?)",
-        ((hour, part, row[:DIGEST_BYTES], row) for row in rows),
-    )
+    values = ((hour, part, row[:DIGEST_BYTES], row) for row in rows)
+    sqlite_many.put(writer, "INSERT INTO seen (hour, part, low, data)", values)
 
 
 def drop_loose(writer: sqlite3.Connection, hour: int, last: int) -> bool:

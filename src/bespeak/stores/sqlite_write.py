@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
+from bespeak.stores import sqlite_many
 from bespeak.stores.store import Checkpoint, Document, Rejected
 from bespeak.stores.verify import follows
 
@@ -29,8 +30,9 @@ def put_rejected(writer: sqlite3.Connection, rejected: Sequence[Rejected], *, re
     """Add rejected things, and drop the oldest beyond `rejected_max`."""
     if not rejected:
         return
-    writer.executemany(
-        "INSERT INTO rejected (source, place, reason, at, data) VALUES (?, ?, ?, ?, ?)",
+    sqlite_many.put(
+        writer,
+        "INSERT INTO rejected (source, place, reason, at, data)",
         ((each.source, each.place, each.reason, each.at, each.data) for each in rejected),
     )
     # Numbers rise by one; where erasures have left gaps, fewer than the bound are kept.
@@ -39,16 +41,19 @@ def put_rejected(writer: sqlite3.Connection, rejected: Sequence[Rejected], *, re
 
 def put_checkpoint(writer: sqlite3.Connection, checkpoint: Checkpoint) -> None:
     """Write a consistent cut: rows, aliases, products and the offset that they include."""
-    writer.executemany("DELETE FROM profiles WHERE id = ?", ((each,) for each in checkpoint.removed))
-    writer.executemany(
-        "INSERT INTO profiles (id, next_flip_at, data) VALUES (?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET next_flip_at = excluded.next_flip_at, data = excluded.data",
+    sqlite_many.each(writer, "DELETE FROM profiles WHERE id IN ({values})", checkpoint.removed)
+    sqlite_many.put(
+        writer,
+        "INSERT INTO profiles (id, next_flip_at, data)",
         ((row.id, row.next_flip_at, row.data) for row in checkpoint.profiles),
+        "ON CONFLICT (id) DO UPDATE SET next_flip_at = excluded.next_flip_at, data = excluded.data",
     )
-    writer.executemany("DELETE FROM aliases WHERE alias = ?", ((each,) for each in checkpoint.unaliased))
-    writer.executemany(
-        "INSERT INTO aliases (alias, id) VALUES (?, ?) ON CONFLICT (alias) DO UPDATE SET id = excluded.id",
+    sqlite_many.each(writer, "DELETE FROM aliases WHERE alias IN ({values})", checkpoint.unaliased)
+    sqlite_many.put(
+        writer,
+        "INSERT INTO aliases (alias, id)",
         checkpoint.aliases.items(),
+        "ON CONFLICT (alias) DO UPDATE SET id = excluded.id",
     )
     writer.executemany(
         "INSERT INTO products (name, included, data) VALUES (?, ?, ?)"
@@ -61,4 +66,5 @@ def put_checkpoint(writer: sqlite3.Connection, checkpoint: Checkpoint) -> None:
 def drop_rejected(writer: sqlite3.Connection, goes: Callable[[Rejected], bool]) -> None:
     """Drop the rejected things of which `goes` is true."""
     rows = writer.execute("SELECT row, source, place, reason, at, data FROM rejected")
-    writer.executemany("DELETE FROM rejected WHERE row = ?", [(row[0],) for row in rows if goes(Rejected(*row[1:]))])
+    gone = [row[0] for row in rows if goes(Rejected(*row[1:]))]
+    sqlite_many.each(writer, "DELETE FROM rejected WHERE row IN ({values})", gone)

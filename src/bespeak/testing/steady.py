@@ -1,6 +1,7 @@
 """An hour of the same load: whether memory, descriptors and latencies stay where they are.
 
-People come, look at a dozen things within two minutes, and do not come back, so that what is known grows on disk alone.
+People come, look and click about for three minutes, an event every three seconds, and do not come back, so that what is
+known grows on disk alone.
 Requests are sent at the instants that the rate says, whether the ones before were answered or not, and their latency
 counts from those instants: a server that stalls is charged for all who waited.
 """
@@ -29,8 +30,8 @@ from bespeak.testing.bench import definitions, item
 from bespeak.testing.bench_http import address
 
 BATCH = 20
-VISIT_EVENTS = 15
-VISIT_SECONDS = 120.0
+VISIT_EVENTS = 60
+VISIT_SECONDS = 180.0
 CONNECTIONS = 64
 DECISIONS_A_SECOND = 20
 BYTES_AN_EVENT = 900

@@ -1,0 +1,31 @@
+"""Many rows by few statements: each statement gives the interpreter away, and has to wait until it comes back.
+
+A row by a statement of its own took 120 us beside a busy thread, and takes 17 in a statement with others.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+from typing import Final, TypeAlias
+
+ROWS_AT_ONCE: Final = 100
+"""Rows written by one statement; SQLite takes 32,766 values."""
+
+Value: TypeAlias = int | str | bytes | None
+
+
+def put(writer: sqlite3.Connection, insert: str, rows: Iterable[Sequence[Value]], then: str = "") -> None:
+    """Write rows of equal width: `insert` is a statement up to `VALUES`, and `then` what follows the values."""
+    waiting = iter(rows)
+    while some := list(islice(waiting, ROWS_AT_ONCE)):
+        row = f"({', '.join('?' * len(some[0]))})"
+        writer.execute(f"{insert} VALUES {', '.join([row] * len(some))} {then}", list(chain.from_iterable(some)))
+
+
+def each(writer: sqlite3.Connection, statement: str, values: Iterable[Value]) -> None:
+    """Run a statement for many values: `{values}` in it becomes `VALUES (?), ...`, a table of one column."""
+    waiting = iter(values)
+    while some := list(islice(waiting, ROWS_AT_ONCE)):
+        writer.execute(statement.format(values=f"VALUES {', '.join(['(?)'] * len(some))}"), some)
