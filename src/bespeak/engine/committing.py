@@ -84,9 +84,16 @@ class Committing(Shown):
         await asyncio.shield(self._durable())
 
     async def _all_asked(self) -> None:
-        """Wait until nobody is left to ask about new definitions: a checkpoint would else ask all of them at once."""
-        while self.sequencer.live.owing:  # noqa: ASYNC110  they have their turns meanwhile
-            await asyncio.sleep(0)
+        """Wait until nobody is left to ask about new definitions: a checkpoint would else ask all of them at once.
+
+        Raises
+        ------
+        Unavailable
+            What was folded is undone meanwhile, or too much waits to be written.
+        """
+        while self.sequencer.live.owing:
+            self._open_writer()
+            await asyncio.sleep(0)  # they have their turns meanwhile
 
     async def _released(self) -> None:
         """Wait until events are not held back."""

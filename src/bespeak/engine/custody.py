@@ -180,7 +180,9 @@ class Custody(Archiving):
         self._open_writer()
         if len(self.vault.masters.secrets) == 1:
             await asyncio.to_thread(self.vault.change_masters, with_next(self.vault.masters))
-        await self._on_disk()
+        self._end_cut()
+        # With this go the keys that were made under the version before and that no row came with so far.
+        await self._put(self._open_writer(), Entry(asyncio.get_running_loop().create_future()))
         masters = self.vault.masters
         old = (key for key in self.store.each_key() if version_of(key.wrapped) != masters.current)
         rewrapped = 0
