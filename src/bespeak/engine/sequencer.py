@@ -206,7 +206,7 @@ class Sequencer:
         found: list[Profile | None] = []
         try:
             for name in names:
-                found.append(self.live.named(name))
+                found.append(self.live.named(name))  # noqa: PERF401  how many were found says who was not
         except BespeakError as error:
             lost = () if isinstance(error, StoreError) else (names[len(found)],)
             for name in names:
