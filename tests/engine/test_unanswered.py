@@ -58,8 +58,8 @@ class Unanswering(FragileMemory):
         self._asked(alias)
         return super().alias(alias)
 
-    def profiles(self) -> Iterator[ProfileRow]:
-        for row in super().profiles():
+    def profiles(self, *after: str) -> Iterator[ProfileRow]:
+        for row in super().profiles(*after):
             self._asked(row.id)
             yield row
 
@@ -112,9 +112,9 @@ async def test_whoever_had_no_turn_when_the_store_fell_silent_has_it_later_and_n
     engine = await at_rest(store)
     live, paid = engine.sequencer.live, list[str]()
 
-    def pay(profile: Profile) -> None:
-        live.touch(profile.id)
+    def pay(profile: Profile) -> bool:
         paid.append(profile.id)
+        return False
 
     live.owe(pay)
     live.settle(1)
@@ -232,15 +232,18 @@ async def test_a_key_made_for_what_was_not_taken_outlives_a_new_master_key() -> 
     await engine.close()
 
 
-async def test_an_engine_closes_whether_or_not_its_last_checkpoint_can_be_made() -> None:
+async def test_an_engine_closes_whether_or_not_its_last_checkpoint_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Unanswering()
     engine = await at_rest(store)
     await views(engine, "a")
-    engine.sequencer.live.owe(lambda _: None)
-    store.hidden = frozenset({engine.vault.name("a:b")})
-    await engine.close()
+
+    def fails(*_: object, **__: object) -> None:
+        raise StoreError("bad sector")
+
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr(engine.models, "products", fails)
+        await engine.close()
     assert engine._writer is None
-    store.hidden = frozenset()
     engine = await opened(store)
     profile = engine.find("a")
     assert profile is not None
