@@ -242,8 +242,7 @@ class Engine(Defining):
             The request names nobody at all and no slot.
         """
         self.pages.check(request, key)
-        if self._undoing:
-            raise Unavailable("what is known is being read again", retry_after=1)
+        self._check_known()
         if request.events:
             body = b"[" + b",".join(bytes(event) for event in request.events) + b"]"
             self.accept(self.parse(body, key=key), key)
