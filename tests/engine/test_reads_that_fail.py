@@ -61,16 +61,18 @@ SMALL = {
 
 ROUNDS = 7
 
+TURN_SECONDS = 1e-5
+
 T = TypeVar("T")
 
 
 class Jumping(selectors.DefaultSelector):
-    """Nobody waits: time jumps to when something is to happen."""
+    """Nobody waits: time jumps to when something is to happen, and a turn of the loop takes a little."""
 
     now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.now += max(timeout or 0.0, 0.0)
+        self.now += max(timeout or 0.0, TURN_SECONDS)
         return super().select(None if timeout is None else 0)
 
 

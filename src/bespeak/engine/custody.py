@@ -184,8 +184,9 @@ class Custody(Archiving):
         if len(self.vault.masters.secrets) == 1:
             await asyncio.to_thread(self.vault.change_masters, with_next(self.vault.masters))
         self._end_cut()
-        # With this go the keys that were made under the version before and that no row came with so far.
-        await self._put(self._open_writer(), Entry(asyncio.get_running_loop().create_future()))
+        if self.vault.has_made:  # under the version before, and no row came with them so far
+            self._put(self._open_writer(), Entry(asyncio.get_running_loop().create_future()))
+        await self._on_disk()
         masters = self.vault.masters
         old = (key for key in self.store.each_key() if version_of(key.wrapped) != masters.current)
         rewrapped = 0
