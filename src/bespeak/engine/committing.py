@@ -18,7 +18,7 @@ from bespeak.engine.recovery import Cut, Cutting, checkpoint
 from bespeak.engine.shown import Shown
 from bespeak.engine.vault import Vault
 from bespeak.engine.writer import Entry, Writer
-from bespeak.errors import StoreError
+from bespeak.errors import StoreError, Unavailable
 from bespeak.ids import ProfileId
 from bespeak.stores import LogRow, Rejected, Store, WrappedKey
 
@@ -41,6 +41,7 @@ class Committing(Shown):
     _held: asyncio.Future[None] | None
     _last: asyncio.Future[None] | None
     _models_written: Instant
+    _undoing: bool
 
     def _queue(
         self,
@@ -84,9 +85,21 @@ class Committing(Shown):
         await asyncio.shield(self._durable())
 
     async def _all_asked(self) -> None:
-        """Wait until nobody is left to ask about new definitions: a checkpoint would else ask all of them at once."""
-        while self.sequencer.live.owing:  # noqa: ASYNC110  they have their turns meanwhile
-            await asyncio.sleep(0)
+        """Wait until nobody is left to ask about new definitions: a checkpoint would else ask all of them at once.
+
+        Raises
+        ------
+        Unavailable
+            They are read again meanwhile.
+        """
+        while self.sequencer.live.owing:
+            self._check_known()
+            await asyncio.sleep(0)  # they have their turns meanwhile
+
+    def _check_known(self) -> None:
+        """Raise `Unavailable` while everything is read again, after an undoing: what is known is not whole then."""
+        if self._undoing:
+            raise Unavailable("what is known is being read again", retry_after=1)
 
     async def _released(self) -> None:
         """Wait until events are not held back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
@@ -14,7 +15,7 @@ from bespeak.engine.quarantine import about
 from bespeak.engine.records import ErasureRecord, without
 from bespeak.engine.vault import Erased
 from bespeak.engine.writer import Entry
-from bespeak.errors import NotFound
+from bespeak.errors import NotFound, StoreError
 from bespeak.events import Event
 from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy.masters import retired, version_of, with_next
@@ -146,8 +147,10 @@ class Custody(Archiving):
         self._feed.forget(frozenset(ids))
         self.metrics.add("bespeak_erasures_total")
         before = self._quarantined
-        self._quarantined = self.store.rejected_count()
-        wiped = await asyncio.to_thread(self.store.wipe)
+        wiped = False
+        with contextlib.suppress(StoreError):  # it is done: what cannot be asked now takes nothing back
+            self._quarantined = self.store.rejected_count()
+            wiped = await asyncio.to_thread(self.store.wipe)  # else the next start does it
         stores = _told(profile, len(ids), len(numbers), before - self._quarantined, wiped=wiped)
         stores["models"] = _models_told(self.settings.engine.models_rebuild_hours)
         return ErasureReceipt(
@@ -180,6 +183,9 @@ class Custody(Archiving):
         self._open_writer()
         if len(self.vault.masters.secrets) == 1:
             await asyncio.to_thread(self.vault.change_masters, with_next(self.vault.masters))
+        self._end_cut()
+        if self.vault.has_made:  # under the version before, and no row came with them so far
+            self._put(self._open_writer(), Entry(asyncio.get_running_loop().create_future()))
         await self._on_disk()
         masters = self.vault.masters
         old = (key for key in self.store.each_key() if version_of(key.wrapped) != masters.current)

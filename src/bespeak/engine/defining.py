@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -15,13 +15,16 @@ from bespeak.engine.issuing import Issuing
 from bespeak.engine.records import DefinitionRecord, Record
 from bespeak.engine.site import Site
 from bespeak.engine.writer import Writer
-from bespeak.errors import NotFound, StoreError
+from bespeak.errors import NotFound, StoreError, Unavailable
 
 ASKED_AT_ONCE = 100
 """People who are asked about a definition before others have their turn: some ten milliseconds."""
 
 READ_AT_ONCE = 250
 """Records of the log that are read before others have their turn: some ten milliseconds."""
+
+_Versioned: TypeAlias = tuple[DefinitionKind, str, int, dict[str, Any] | None]
+"""One change: kind, id, version, and what it says; None when it is deleted."""
 
 
 class Defining(Issuing):
@@ -39,6 +42,8 @@ class Defining(Issuing):
             return await self._apply_all(definitions)
 
     async def _apply_all(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:
+        self._open_writer()
+        reading = self._readings
         results: list[Applied] = []
         changes: list[Definition] = []
         for definition in definitions:
@@ -50,25 +55,36 @@ class Defining(Issuing):
             changes.append(msgspec.structs.replace(definition, version=version))
             results.append(Applied(definition.kind, definition.id, version, "created" if held is None else "updated"))
         site = await asyncio.to_thread(self.registry.with_changes, tuple(changes))
-        await self._define([(one.kind, one.id, one.version, one.body) for one in changes], site)
+        await self._define([(one.kind, one.id, one.version, one.body) for one in changes], site, reading)
         return tuple(results)
 
     async def delete(self, kind: DefinitionKind, definition_id: str) -> Applied:
         """Take a definition out of force; its versions stay readable."""
         async with self._changing:
+            self._open_writer()
+            reading = self._readings
             if self.registry.get(kind, definition_id) is None:
                 raise NotFound(f"there is no {kind} {definition_id!r}")
             site = await asyncio.to_thread(self.registry.with_changes, (), ((kind, definition_id),))
             version = self.registry.next_version(kind, definition_id)
-            await self._define([(kind, definition_id, version, None)], site)
+            await self._define([(kind, definition_id, version, None)], site, reading)
         return Applied(kind, definition_id, version, "deleted")
 
-    async def _define(self, changes: list[tuple[DefinitionKind, str, int, dict[str, Any] | None]], site: Site) -> None:
+    async def _define(self, changes: Sequence[_Versioned], site: Site, reading: int) -> None:
+        """Log changes and put them in force; what was read before `reading` changed is not what is known now.
+
+        Raises
+        ------
+        Unavailable
+            The store is not writable, or what is known was undone and read again; nothing was changed.
+        """
         if not changes:
+            await self._on_disk()  # what is there already may be there since a moment ago
             return
-        self._open_writer()
         async with self._history_counted(site) as backfill:
             writer = self._open_writer()  # once more: that may have taken long
+            if self._readings != reading:  # versions, what is compiled and what was counted may be of what was undone
+                raise Unavailable("what is known was read again meanwhile", retry_after=1)
             now = self.clock.now()
             records: list[Record] = []
             with self._all_or_none():

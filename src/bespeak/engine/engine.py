@@ -22,7 +22,7 @@ from bespeak.engine.ledger import FLIPS_AT_ONCE
 from bespeak.engine.pages import OWN
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
 from bespeak.engine.records import ItemsRecord, Record, SealedRecord, seal_event, subject_of
-from bespeak.errors import NotFound, Unavailable
+from bespeak.errors import NotFound, StoreError, Unavailable
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
 from bespeak.ids import ProfileId, digest
 from bespeak.privacy import Key, Refused, consent_only, repeats
@@ -242,8 +242,7 @@ class Engine(Defining):
             The request names nobody at all and no slot.
         """
         self.pages.check(request, key)
-        if self._undoing:
-            raise Unavailable("what is known is being read again", retry_after=1)
+        self._check_known()
         if request.events:
             body = b"[" + b",".join(bytes(event) for event in request.events) + b"]"
             self.accept(self.parse(body, key=key), key)
@@ -273,17 +272,24 @@ class Engine(Defining):
             self._later.append(event)
         else:
             records: list[Record] = []
-            with self._all_or_none():
-                self._pass_time(event.received, records)
-                self._take(event, records, trusted=True, imported=False)
-            self._queue(writer, event.received, records)
+            try:
+                with self._all_or_none():
+                    self._pass_time(event.received, records)
+                    self._take(event, records, trusted=True, imported=False)
+            except StoreError:
+                self.metrics.add("bespeak_decisions_unrecorded_total")
+            else:
+                self._queue(writer, event.received, records)
 
     def _record_later(self) -> None:
         """Record some of the decisions that were made meanwhile, and the rest a turn of the loop later."""
+        if self._held is not None:  # once more
+            self._held.add_done_callback(lambda _: self._record_later())
+            return
         some, self._later = self._later[:RECORDED_AT_ONCE], self._later[RECORDED_AT_ONCE:]
         for event in some:
             self._record(event)
-        if self._later and self._held is None:
+        if self._later:
             asyncio.get_running_loop().call_soon(self._record_later)
 
     # -- what is known

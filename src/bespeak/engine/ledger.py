@@ -113,6 +113,7 @@ class Ledger(Committing):
         self._cutting: Cutting | None = None
         self._changing = asyncio.Lock()
         self._undoing = False
+        self._readings = 0
         self._probe_at = 0.0
         self._models_written: Instant = 0
         self._rotating = asyncio.Lock()
@@ -197,7 +198,10 @@ class Ledger(Committing):
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         if self._writer is not None:
-            await self._settle(self.checkpoint(models=True))
+            try:
+                await self._settle(self.checkpoint(models=True))
+            except BespeakError:
+                log.exception("the last checkpoint could not be made; the next start reads more of the log instead")
             writer, self._writer = self._writer, None
             await asyncio.to_thread(writer.close)
         self._feed.close()
@@ -283,6 +287,7 @@ class Ledger(Committing):
             The log does not hold what was written to it.
         """
         now = self.clock.now()
+        self._readings += 1
         self._items.clear()
         self._pending.clear()
         if self._cutting is not None:
@@ -301,17 +306,17 @@ class Ledger(Committing):
 
     def _undo(self, error: StoreError) -> None:
         """Undo all that was folded and did not become durable: start again from the checkpoint and the log."""
-        self.metrics.add("bespeak_commit_failures_total")
-        log.error("undoing what was folded after offset %d: %s", self.store.last_offset(), error.code)
-        self._last = None
         self._undoing = True
+        self._last = None
+        self.metrics.add("bespeak_commit_failures_total")
+        log.error("undoing what was folded and is not on disk: %s", error.code)
         self._read_again()
 
     def _read_again(self) -> None:
         """Read checkpoint and log again; until the store answers, nothing is taken or decided."""
         try:
             self.recover()
-        except BespeakError:
+        except Exception:
             log.exception("the store cannot be read; asking again in %g s", UNDO_SECONDS)
             asyncio.get_running_loop().call_later(UNDO_SECONDS, self._retry)
             return

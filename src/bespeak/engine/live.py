@@ -165,8 +165,15 @@ class LiveTable:
         return self._pay is not None
 
     def settle(self, most: int | None = None) -> bool:
-        """Give at most `most` people their turn (None: all who are left), and say whether more are left."""
-        done = sum(1 for _ in itertools.islice(self._waiting, most))
+        """Give at most `most` people their turn (None: all who are left), and say whether more are left.
+
+        Where the store does not answer, whoever had no turn yet is still to have it, the next time.
+        """
+        try:
+            done = sum(1 for _ in itertools.islice(self._waiting, most))
+        except BaseException:
+            self._waiting = self._everybody_once()  # who had a turn is changed: in RAM therefore, and not owed any more
+            raise
         if most is None or done < most:
             self._pay = None
             self._owed = set()

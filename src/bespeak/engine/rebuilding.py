@@ -238,7 +238,8 @@ class Rebuilding(Custody):
             self.begin_rebuild()
 
     async def _build(self, share: float) -> None:
-        without = self._offset
+        await self._on_disk()
+        without = self.store.last_offset()
         with _scratch(self.settings) as scratch:
             builder = self._builder = Builder(self.settings, self.store, self.vault, scratch)
             while self._offset - builder.offset > NEAR:

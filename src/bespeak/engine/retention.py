@@ -134,6 +134,7 @@ class Retaining(Rebuilding):
         Meanwhile no definition counts history and no file of the archive is made: each sees a log that stays.
         """
         async with self._changing, self.archive_lock():
+            self._check_known()
             usable = self._usable()
             if not usable:
                 return False

@@ -22,7 +22,7 @@ from bespeak.engine.live import LiveTable
 from bespeak.engine.models import Models
 from bespeak.engine.timers import Timers
 from bespeak.engine.vault import Vault
-from bespeak.errors import StoreError
+from bespeak.errors import BespeakError, StoreError
 from bespeak.events import Event
 from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy import Admitted, Choice, Purpose, Refused, admit
@@ -192,18 +192,28 @@ class Sequencer:
         elif self.timers.next() > now:  # what is due was read before: after a long stop there may be very much
             self.timers.refill(now, self.live.awake)
         changes: list[Change] = []
-        due = list(itertools.islice(self.timers.due(now), most))
-        for place, name in enumerate(due):
-            try:
-                profile = self.live.named(name)
-            except StoreError:
-                for waiting in due[place:]:
-                    self.timers.note(waiting, -NEVER)  # `now` may be beyond what was read so far
-                raise
-            if profile is not None:
-                changes += self.advance_profile(profile, now)
-                self.timers.note(profile.id, profile.next_flip_at)
+        for profile in self._due(now, most):
+            changes += self.advance_profile(profile, now)
+            self.timers.note(profile.id, profile.next_flip_at)
         return tuple(changes)
+
+    def _due(self, now: Instant, most: int | None) -> list[Profile]:
+        """Take out whose flips are due by `now`; all are read before anybody is changed, and where one cannot be, none.
+
+        Who cannot be read since the store does not answer stays due with all others; who can never be read does not.
+        """
+        names = list(itertools.islice(self.timers.due(now), most))
+        found: list[Profile | None] = []
+        try:
+            for name in names:
+                found.append(self.live.named(name))  # noqa: PERF401  how many were found says who was not
+        except BespeakError as error:
+            lost = () if isinstance(error, StoreError) else (names[len(found)],)
+            for name in names:
+                if name not in lost:
+                    self.timers.note(name, -NEVER)  # `now` may be beyond what was read so far
+            raise
+        return [profile for profile in found if profile is not None]
 
     def pass_time(self, at: Instant) -> tuple[Change, ...]:
         """Work through every flip that is due by `at`, as a record of the log says."""

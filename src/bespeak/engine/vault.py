@@ -158,6 +158,11 @@ class Vault:
 
     # -- keys on their way to the store
 
+    @property
+    def has_made(self) -> bool:
+        """Whether keys were made since `made` was last called."""
+        return bool(self._made)
+
     def made(self) -> tuple[WrappedKey, ...]:
         """Return the keys made since the last call; whoever asks writes them with the rows that use them, or before."""
         if not self._made:
