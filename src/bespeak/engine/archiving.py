@@ -225,12 +225,12 @@ class Archiving(Ledger):
             if apart is None:
                 pause = pauses(self.settings.archive.cpu_share, lambda: self._archive_stop)
                 return write_next(self.store, masters, self.settings, now, everything=everything, pause=pause)
-            return apart.next(masters, now, everything=everything) if self._due(now, everything) else None
+            return apart.next(masters, now, everything=everything) if self._worth_starting(now, everything) else None
         except Stopped:
             self.archive_swept()
             return None
 
-    def _due(self, now: Instant, everything: bool) -> bool:  # noqa: FBT001  passed on
+    def _worth_starting(self, now: Instant, everything: bool) -> bool:  # noqa: FBT001  passed on
         """Say whether a process is worth its start: it finds out itself what is due, where that takes long."""
         waiting = sum(last - first + 1 for first, last in unarchived(self.store, self.store.checkpoint_offset()))
         return waiting > FEW or next_span(self.store, self.settings, now, everything=everything) is not None
