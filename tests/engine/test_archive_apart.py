@@ -263,6 +263,25 @@ async def test_master_keys_are_in_the_pipe_and_nowhere_else(tmp_path: Path) -> N
         await asyncio.gather(run, return_exceptions=True)
 
 
+async def test_the_process_yields_to_the_server_where_that_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with filled(tmp_path, share=0.01, events=EVENTS) as engine:
+        run = asyncio.ensure_future(engine.archive(everything=True))
+        pid = await at_work(await started(engine))
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, own + archive_apart.NICE)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+
+        def refused(*_: int) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "setpriority", refused)
+        run = asyncio.ensure_future(engine.archive(everything=True))
+        assert os.getpriority(os.PRIO_PROCESS, await at_work(await started(engine))) == own
+
+
 async def test_the_process_goes_with_whoever_started_it_in_the_middle_of_a_file(tmp_path: Path) -> None:
     async with filled(tmp_path, share=0.01, events=EVENTS) as engine:
         await engine.checkpoint_now()

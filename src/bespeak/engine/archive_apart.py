@@ -33,6 +33,9 @@ from bespeak.settings import Settings
 
 WORKER = "bespeak.engine.archive_worker"
 
+NICE = 10
+"""How much the process yields to others; the kernel takes its place in the queue of the disk from this as well."""
+
 _length = struct.Struct(">I")
 _KNOWN = {kind.code: kind for kind in (StoreError, CorruptLog, SealBroken, KeyMissing, Damaged)}
 
@@ -187,11 +190,14 @@ def _start() -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-P", "-m", WORKER]
     try:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603
     except OSError as error:
         raise StoreError(
             f"cannot start the process that writes the archive: {error.strerror}; archive.apart = false uses a thread"
         ) from error
+    with contextlib.suppress(OSError):  # a service that is hardened may not; then it has its share of the CPU as it is
+        os.setpriority(os.PRIO_PROCESS, process.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE))
+    return process
 
 
 def _asked(process: subprocess.Popen[bytes], job: Job) -> bytes | None:

@@ -25,15 +25,11 @@ from bespeak.errors import InvalidInput
 from bespeak.privacy.masters import decode_masters
 from bespeak.stores import SqliteSettings, SqliteSnapshot
 
-NICE = 10
-"""How much the process yields to others; the kernel takes its place in the queue of the disk from this as well."""
-
 
 def main() -> None:
     """Do what is asked until nobody is there to ask."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # a whole group is told to stop: the server ends us when it is time
-    os.nice(NICE)
     jobs = queue.Queue[bytes](maxsize=1)
     threading.Thread(target=_listen, args=(sys.stdin.buffer, jobs), daemon=True).start()
     with os.fdopen(os.dup(1), "wb") as answers:
