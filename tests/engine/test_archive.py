@@ -24,7 +24,6 @@ from bespeak.engine import (
     archive,
     archive_reading,
     archive_writing,
-    archiving,
     ask_archive,
     export_archive,
     replay,
@@ -50,7 +49,9 @@ def anyio_backend() -> str:
 
 
 def on_disk(folder: Path, **more: Any) -> Settings:
-    settings = ArchiveSettings(**{"minutes": 0, "rows": 100, "cpu_share": 1.0, "query_mib": 256, **more})
+    settings = ArchiveSettings(
+        **{"minutes": 0, "rows": 100, "cpu_share": 1.0, "apart": False, "query_mib": 256, **more}
+    )
     return Settings(data_dir=str(folder), archive=settings, engine=EngineSettings(models_seconds=3600))
 
 
@@ -137,8 +138,9 @@ def names_in(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
 
-async def test_files_and_tail_are_the_log_at_every_moment(tmp_path: Path) -> None:
-    settings, clock = on_disk(tmp_path), ManualClock(START)
+@pytest.mark.parametrize("apart", [False, True], ids=["thread", "process"])
+async def test_files_and_tail_are_the_log_at_every_moment(tmp_path: Path, apart: bool) -> None:
+    settings, clock = on_disk(tmp_path, apart=apart), ManualClock(START)
     async with running(settings, clock) as engine:
         key, _ = await engine.create_key("write", "site")
         await come(engine, key, ("ann", "bob"), 60)
@@ -550,7 +552,7 @@ async def test_an_archive_that_cannot_be_written_is_counted_and_tried_again(
 
 async def test_a_server_that_stops_does_not_wait_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, clock = on_disk(tmp_path, cpu_share=0.01), ManualClock(START)
-    monkeypatch.setattr(archiving, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(archive_writing, "SLICE_SECONDS", 0.0)
     async with running(settings, clock) as engine:
         key, _ = await engine.create_key("write", "site")
         await come(engine, key, ("ann",), 99)

@@ -216,7 +216,7 @@ async def test_a_log_whose_beginning_nothing_knows_is_not_replayed(tmp_path: Pat
 
 async def test_nothing_is_dropped_before_it_is_archived_and_snapshots_stay_few(tmp_path: Path) -> None:
     clock = ManualClock(START)
-    async with running(on_disk(tmp_path, archive=ArchiveSettings(minutes=15)), clock) as engine:
+    async with running(on_disk(tmp_path, archive=ArchiveSettings(minutes=15, apart=False)), clock) as engine:
         await days_go_by(engine, clock, 30)
         assert engine.store.dropped() == 0
         assert 1 <= len(engine.store.snapshots()) <= SNAPSHOTS_MAX

@@ -124,7 +124,8 @@ def embedded(settings: Settings) -> Generator[Embedded]:
     """Open the store, give a client of the application in this process, and write everything back afterwards."""
     from bespeak.engine import Engine
 
-    engine = Engine.open(settings)
+    archive = msgspec.structs.replace(settings.archive, apart=False)  # nobody else is answered here meanwhile
+    engine = Engine.open(msgspec.structs.replace(settings, archive=archive))
     with asyncio.Runner() as runner:
         try:
             runner.run(engine.start())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 
@@ -12,16 +13,20 @@ import msgspec
 from bespeak.analytics import Row, Table, open_file, open_head, rewrite, row_of, seal_file
 from bespeak.analytics.parquet import memory_file
 from bespeak.clock import Instant
-from bespeak.engine.archive import ArchiveFile, Made, Span, file_key, folder_of, key_of, name_of
+from bespeak.engine.aliases import Aliases
+from bespeak.engine.archive import ArchiveFile, Made, Span, file_key, folder_of, key_of, name_of, next_span
 from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
 from bespeak.engine.vault import Vault
 from bespeak.ids import ProfileId
 from bespeak.privacy.envelope import KEY_BYTES
-from bespeak.privacy.masters import Masters
+from bespeak.privacy.masters import KEY_FILE, KeyHeld, Masters, encode_masters
 from bespeak.privacy.sealing import key_number
 from bespeak.profiles import IdentitySettings, Resolved, canonical, resolve
 from bespeak.settings import Settings
 from bespeak.stores import Store
+
+SLICE_SECONDS = 0.002
+"""How long writing takes the CPU before it lets others have their turn."""
 
 _keys = struct.Struct(">Q")
 
@@ -32,6 +37,52 @@ class Head(msgspec.Struct, frozen=True):
     keys: bytes
 
 
+class Stopped(Exception):
+    """The engine is closing, or nobody waits for the file any more."""
+
+
+def pauses(share: float, stopped: Callable[[], bool]) -> Callable[[], None]:
+    """Return what keeps a thread to its share of a core, in slices that keep nobody waiting for long.
+
+    It raises `Stopped` once `stopped` says so.
+    """
+    began = time.thread_time()
+
+    def pause() -> None:
+        nonlocal began
+        took = time.thread_time() - began
+        if took < SLICE_SECONDS:
+            return
+        if stopped():
+            raise Stopped
+        time.sleep(took * (1 - share) / share)
+        began = time.thread_time()
+
+    return pause
+
+
+def write_next(
+    store: Store, masters: Masters, settings: Settings, now: Instant, *, everything: bool, pause: Callable[[], None]
+) -> Made | None:
+    """Write the next part of the log that is due to a file; None when none is.
+
+    It has a vault and aliases of its own, which read what is durable and forget it again: the engine's remember what
+    they read, and so are for the loop's thread only.
+
+    Raises
+    ------
+    StoreError
+        The log cannot be read, or the file not written.
+    """
+    span = next_span(store, settings, now, everything=everything)
+    if span is None:
+        return None
+    vault = Vault(store, KeyHeld({KEY_FILE: encode_masters(masters)}), bound=settings.engine.keys_max)
+    vault.load()
+    aliases = Aliases(store, vault, bound=settings.engine.keys_max)
+    return write_span(store, vault, settings, span, aliases, pause)
+
+
 def write_span(
     store: Store,
     vault: Vault,
@@ -40,7 +91,7 @@ def write_span(
     aliases: Mapping[ProfileId, ProfileId],
     pause: Callable[[], None],
 ) -> Made:
-    """Write one part of the log to a file; called from the archive's thread.
+    """Write one part of the log to a file; called from the archive's process or thread.
 
     Parameters
     ----------

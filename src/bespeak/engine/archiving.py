@@ -1,4 +1,4 @@
-"""Archiving on a running engine: one file at a time, in a thread of its own, and without whom is erased."""
+"""Archiving on a running engine: one file at a time, in a process or thread of its own, and without whom is erased."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +14,6 @@ import msgspec
 
 from bespeak.analytics import Damaged
 from bespeak.clock import DAY, Instant
-from bespeak.engine.aliases import Aliases
 from bespeak.engine.archive import (
     ARCHIVE,
     FLOOR,
@@ -29,15 +27,15 @@ from bespeak.engine.archive import (
     next_span,
     subject_of_file,
     tidy,
+    unarchived,
     upto,
 )
-from bespeak.engine.archive_writing import without, write_span
+from bespeak.engine.archive_apart import Apart
+from bespeak.engine.archive_writing import Stopped, pauses, without, write_next
 from bespeak.engine.ledger import Ledger
-from bespeak.engine.vault import Vault
 from bespeak.engine.writer import Entry
 from bespeak.errors import BespeakError, InvalidInput, StoreError
 from bespeak.ids import ProfileId
-from bespeak.privacy.masters import KEY_FILE, KeyHeld, encode_masters
 from bespeak.stores import Document, Forget, WrappedKey
 
 log = logging.getLogger("bespeak.engine")
@@ -47,8 +45,8 @@ T = TypeVar("T")
 FIRST_SECONDS = 60.0
 """How soon after the start a server first looks for what is due."""
 
-SLICE_SECONDS = 0.002
-"""How long the archive's thread works before it lets others have their turn."""
+FEW = 2_000
+"""Records of the log of which a thread finds out at once whether they are due: they take some 10 ms."""
 
 
 class Archived(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,13 +100,15 @@ class Archiving(Ledger):
 
     _archive_task: asyncio.Task[None] | None = None
     _archive_busy: asyncio.Lock | None = None
+    _archive_runs: asyncio.Lock | None = None
+    _archive_apart: Apart | None = None
     _archive_stop = False
     _archive_upto = 0
 
     async def start(self) -> None:
         """Begin to write, to keep time, and to archive what is due."""
         await super().start()
-        self._archive_busy = asyncio.Lock()
+        self._archive_busy, self._archive_runs = asyncio.Lock(), asyncio.Lock()
         self._archive_stop = False
         folder = folder_of(self.settings)
         if folder is None:
@@ -121,6 +121,8 @@ class Archiving(Ledger):
     async def close(self) -> None:
         """Stop archiving at the next event, write everything that waits, checkpoint, and let the store go."""
         self._archive_stop = True
+        if self._archive_apart is not None:
+            self._archive_apart.kill()
         if self._archive_task is not None:
             self._archive_task.cancel()
             await asyncio.gather(self._archive_task, return_exceptions=True)
@@ -154,11 +156,15 @@ class Archiving(Ledger):
         folder = folder_of(self.settings)
         if folder is None:
             raise InvalidInput('store.type is "memory": there is nothing on disk to archive')
-        await self.checkpoint_now()
-        made: list[ArchiveFile] = []
+        if self._archive_runs is None:
+            self._archive_runs = asyncio.Lock()
+        async with self._archive_runs:  # of the processes that write there is never more than one
+            await self.checkpoint_now()
+            return await self._archive_run(folder, everything=everything)
+
+    async def _archive_run(self, folder: Path, *, everything: bool) -> Archived:
         await to_its_end(self._unlist_lost(folder))
-        while (file := await to_its_end(self._archive_next(everything=everything))) is not None:
-            made.append(file)
+        made = await self._archive_due(everything=everything)
         dropped = await to_its_end(self._drop_old(folder))
         self._archive_upto = upto(self.store)
         return Archived(
@@ -170,6 +176,20 @@ class Archiving(Ledger):
             waiting=self.store.last_offset() - self._archive_upto,
         )
 
+    async def _archive_due(self, *, everything: bool) -> list[ArchiveFile]:
+        """Write and list what is due, file by file; who stops waiting for it ends the file that is being written."""
+        apart = Apart(self.settings) if self.settings.archive.apart else None
+        self._archive_apart = apart
+        made: list[ArchiveFile] = []
+        try:
+            while (file := await to_its_end(self._archive_next(apart, everything=everything))) is not None:
+                made.append(file)
+        finally:
+            self._archive_apart = None
+            if apart is not None:
+                await to_its_end(asyncio.to_thread(apart.end))
+        return made
+
     async def _archive_at_times(self) -> None:
         every = self.settings.archive.minutes * 60
         await asyncio.sleep(min(every, FIRST_SECONDS))  # a server that is often started anew archives, too
@@ -179,19 +199,19 @@ class Archiving(Ledger):
             except Exception as error:
                 self.metrics.add("bespeak_archive_failures_total")
                 known = isinstance(error, BespeakError)
-                log.warning("the archive could not be written, and will be tried again", exc_info=not known)
+                log.warning("the archive could not be written, and will be tried again: %s", error, exc_info=not known)
             await asyncio.sleep(every)
 
     def _gauges(self) -> Mapping[str, float]:
         return {**super()._gauges(), "bespeak_archive_offset": self._archive_upto}
 
-    async def _archive_next(self, *, everything: bool) -> ArchiveFile | None:
+    async def _archive_next(self, apart: Apart | None, *, everything: bool) -> ArchiveFile | None:
         """Write and list the next file; None when nothing is due."""
         async with self.archive_lock():
             if self._archive_stop:
                 return None
             try:
-                made = await asyncio.to_thread(self._write_next, everything)
+                made = await asyncio.to_thread(self._write_next, everything, apart)
                 if made is not None:
                     await self._list(made)
             except BaseException:
@@ -199,43 +219,21 @@ class Archiving(Ledger):
                 raise
             return None if made is None else made.file
 
-    def _write_next(self, everything: bool) -> Made | None:  # noqa: FBT001  called by to_thread
-        span = next_span(self.store, self.settings, self.clock.now(), everything=everything)
-        if span is None:
-            return None
+    def _write_next(self, everything: bool, apart: Apart | None) -> Made | None:  # noqa: FBT001  called by to_thread
+        masters, now = self.vault.masters, self.clock.now()
         try:
-            vault = self._opener()
-            aliases = Aliases(self.store, vault, bound=self.settings.engine.keys_max)
-            return write_span(self.store, vault, self.settings, span, aliases, self._pauses())
-        except _Stopped:
+            if apart is None:
+                pause = pauses(self.settings.archive.cpu_share, lambda: self._archive_stop)
+                return write_next(self.store, masters, self.settings, now, everything=everything, pause=pause)
+            return apart.next(masters, now, everything=everything) if self._worth_starting(now, everything) else None
+        except Stopped:
+            self.archive_swept()
             return None
 
-    def _opener(self) -> Vault:
-        """Return a vault for another thread: it opens what is durable, and forgets what it has unwrapped.
-
-        The engine's own vault and aliases remember what they read, and so are for the loop's thread only.
-        """
-        held = KeyHeld({KEY_FILE: encode_masters(self.vault.masters)})
-        vault = Vault(self.store, held, bound=self.settings.engine.keys_max)
-        vault.load()
-        return vault
-
-    def _pauses(self) -> Callable[[], None]:
-        """Return what keeps a thread to its share of a core, in slices that keep nobody waiting for long."""
-        share = self.settings.archive.cpu_share
-        began = time.thread_time()
-
-        def pause() -> None:
-            nonlocal began
-            took = time.thread_time() - began
-            if took < SLICE_SECONDS:
-                return
-            if self._archive_stop:
-                raise _Stopped
-            time.sleep(took * (1 - share) / share)
-            began = time.thread_time()
-
-        return pause
+    def _worth_starting(self, now: Instant, everything: bool) -> bool:  # noqa: FBT001  passed on
+        """Say whether a process is worth its start: it finds out itself what is due, where that takes long."""
+        waiting = sum(last - first + 1 for first, last in unarchived(self.store, self.store.checkpoint_offset()))
+        return waiting > FEW or next_span(self.store, self.settings, now, everything=everything) is not None
 
     async def _list(self, made: Made) -> None:
         """Make a file part of the archive, in one commit with its key."""
@@ -350,10 +348,6 @@ class Archiving(Ledger):
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """Wait for work that goes on to its end also when whoever waits for it has gone away."""
     return await asyncio.shield(asyncio.ensure_future(work))
-
-
-class _Stopped(Exception):
-    """The engine is closing."""
 
 
 def _there(folder: Path, file: ArchiveFile) -> bool:

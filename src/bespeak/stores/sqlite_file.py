@@ -103,14 +103,17 @@ def open_writer(path: Path, settings: SqliteSettings) -> sqlite3.Connection:
 
 
 def _make(path: Path) -> None:
-    """Make an empty file that only its owner may read, and make its name durable."""
+    """Make an empty file that only its owner may read, and make its name durable.
+
+    A file that is there is not opened: with the descriptor that is closed, a process loses every lock that SQLite holds
+    on the file for it (POSIX, fcntl), and the next process that reads the store takes itself for the last, and removes
+    the write-ahead log.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if os.fstat(file).st_mode & 0o077:
-            os.fchmod(file, 0o600)
-    finally:
-        os.close(file)
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    elif path.stat().st_mode & 0o077:
+        path.chmod(0o600)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)

@@ -73,7 +73,7 @@ def rewrite_cost(bodies: Iterable[bytes]) -> tuple[float, float]:
 
 
 def _settings(folder: str) -> Settings:
-    return Settings(data_dir=folder, archive=ArchiveSettings(minutes=0, rows=1_000_000, mib=1_024))
+    return Settings(data_dir=folder, archive=ArchiveSettings(minutes=0, rows=1_000_000, mib=1_024, apart=False))
 
 
 def _vault(settings: Settings, store: SqliteSnapshot) -> Vault:

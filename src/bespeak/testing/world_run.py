@@ -227,7 +227,7 @@ def settings_of(seed: int, data: Path | None) -> Settings:
         engine=engine,
         identity=IdentitySettings(unsigned="claim" if seed % 5 == 3 else "merge"),
         privacy=PrivacySettings(mode="opt_in" if seed % 7 == 6 else "opt_out"),
-        archive=ArchiveSettings(minutes=0 if forgets(seed) else ArchiveSettings().minutes),
+        archive=ArchiveSettings(minutes=0 if forgets(seed) else ArchiveSettings().minutes, apart=False),
     )
 
 
