@@ -78,15 +78,28 @@ class Backfill:
         The log's offset up to which history is read.
     delay
         How late an event may be to count in windows.
+    asks_all
+        Whether everybody is asked later; else only whom the live table owes it are counted for.
     """
 
-    def __init__(self, store: Store, vault: Vault, known: Known, feeds: Feeds, *, upto: int, delay: Duration) -> None:
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        known: Known,
+        feeds: Feeds,
+        *,
+        upto: int,
+        delay: Duration,
+        asks_all: bool = True,
+    ) -> None:
         self._store = store
         self._vault = vault
         self._known = known
         self._feeds = feeds
         self.upto = upto
         self._delay = delay
+        self._asks_all = asks_all
         self._states: dict[ProfileId, dict[str, State]] = {}
         self._reading = self._read()
         self.has_work = bool(feeds.keys) and upto > 0
@@ -98,11 +111,22 @@ class Backfill:
         done = sum(1 for _ in itertools.islice(self._reading, most))
         return most is not None and done == most
 
-    def give(self, profile: Profile) -> None:
-        """Put what history has counted into a profile, in the place of what a deleted definition may have left."""
-        for name in self._feeds.keys:
-            profile.aggregates.pop(name, None)
-        profile.aggregates.update(self._states.pop(profile.id, {}))
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Names of the aggregates that it counts history in."""
+        return self._feeds.keys
+
+    def give(self, profile: Profile) -> bool:
+        """Put what history has counted into a profile, in the place of what a deleted definition may have left.
+
+        Returns
+        -------
+        Whether there was either.
+        """
+        left = [name for name in self._feeds.keys if profile.aggregates.pop(name, None) is not None]
+        states = self._states.pop(profile.id, {})
+        profile.aggregates.update(states)
+        return bool(left or states)
 
     def _read(self) -> Iterator[None]:
         newest = Newest()
@@ -113,14 +137,18 @@ class Backfill:
 
     def _count(self, event: Event, newest: Newest) -> None:
         resolved = self._known.whose(event)
-        held = self._known.live.get(resolved.profile) if isinstance(resolved, Resolved) else None
-        if held is None:
+        if not isinstance(resolved, Resolved) or not self._is_counted(resolved.profile):
             return
-        names = [name for name in names_of(event) if canonical(name, self._known.aliases) == held.id]
-        states = self._states.setdefault(held.id, {})
+        names = [name for name in names_of(event) if canonical(name, self._known.aliases) == resolved.profile]
+        states = self._states.setdefault(resolved.profile, {})
         self._feeds.update(states, event, newest=newest.of(names), delay=self._delay)
         if event.name not in SILENT:
             newest.note(names, event.time)
+
+    def _is_counted(self, profile_id: ProfileId) -> bool:
+        """Say whether somebody is there, and waits to be asked; nobody is brought into RAM for it."""
+        live = self._known.live
+        return profile_id in self._states or ((self._asks_all or live.owes(profile_id)) and live.knows(profile_id))
 
     def _events(self) -> Iterator[Event | None]:
         for row in self._store.read(0):

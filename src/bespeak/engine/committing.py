@@ -40,6 +40,8 @@ class Committing(Shown):
     _cutting: Cutting | None
     _held: asyncio.Future[None] | None
     _last: asyncio.Future[None] | None
+    _asking: asyncio.Task[None] | None
+    _undoing: bool
     _models_written: Instant
 
     def _queue(
@@ -82,11 +84,6 @@ class Committing(Shown):
     async def _on_disk(self) -> None:
         """Wait for the newest commit; whoever stops waiting takes nobody else's answer away."""
         await asyncio.shield(self._durable())
-
-    async def _all_asked(self) -> None:
-        """Wait until nobody is left to ask about new definitions: a checkpoint would else ask all of them at once."""
-        while self.sequencer.live.owing:  # noqa: ASYNC110  they have their turns meanwhile
-            await asyncio.sleep(0)
 
     async def _released(self) -> None:
         """Wait until events are not held back."""
@@ -136,8 +133,7 @@ class Committing(Shown):
         return cutting
 
     def _cut(self, *, models: bool, forgotten: Iterable[ProfileId] = ()) -> Cut:
-        """Begin a cut as of now; everybody has been asked anew by then, whom new definitions leave to ask."""
-        self.sequencer.ask()
+        """Begin a cut as of now; where it falls into the asking about new definitions, it says how far that is."""
         cut = checkpoint(
             self.sequencer,
             self.registry,
@@ -182,7 +178,6 @@ class Committing(Shown):
         StoreError
             It could not be written.
         """
-        await self._all_asked()
         self._open_writer()
         written = self.checkpoint()
         await (self._on_disk() if written is None else written)
@@ -193,7 +188,7 @@ class Committing(Shown):
             return
         self.metrics.add("bespeak_checkpoints_total")
         self._dedupe.shrink(mark)
-        self.sequencer.live.written(cut.removed)
+        self.sequencer.live.written(cut.removed, cut.asked)
         self.sequencer.aliases.written(cut.aliases)
         self._shrink()
 

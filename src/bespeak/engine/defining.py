@@ -14,11 +14,7 @@ from bespeak.engine.definitions import Applied, Definition, DefinitionKind
 from bespeak.engine.issuing import Issuing
 from bespeak.engine.records import DefinitionRecord, Record
 from bespeak.engine.site import Site
-from bespeak.engine.writer import Writer
-from bespeak.errors import NotFound, StoreError
-
-ASKED_AT_ONCE = 100
-"""People who are asked about a definition before others have their turn: some ten milliseconds."""
+from bespeak.errors import NotFound
 
 READ_AT_ONCE = 250
 """Records of the log that are read before others have their turn: some ten milliseconds."""
@@ -67,6 +63,7 @@ class Defining(Issuing):
         if not changes:
             return
         self._open_writer()
+        await self._all_asked()
         async with self._history_counted(site) as backfill:
             writer = self._open_writer()  # once more: that may have taken long
             now = self.clock.now()
@@ -81,8 +78,9 @@ class Defining(Issuing):
                 self.sequencer.begin(site.segments, site.aggregates, backfill, at=now)
             self._queue(writer, now, records)
             durable = self._durable()
-        await asyncio.shield(asyncio.ensure_future(self._ask_everybody(writer)))
+        self._ask_on()
         await asyncio.shield(durable)
+        await self._all_asked()
         await self._settle(self.checkpoint())
 
     @asynccontextmanager
@@ -107,18 +105,6 @@ class Defining(Issuing):
         finally:
             held, self._held = self._held, None
             held.set_result(None)
-
-    async def _ask_everybody(self, writer: Writer) -> None:
-        """Ask everybody about new definitions, a few at a time, so that events and pages have their turn between."""
-        more = True
-        while more:
-            try:
-                more = self.sequencer.ask(ASKED_AT_ONCE)
-            except Exception:
-                writer.fail(StoreError("new definitions could not be asked about everybody"))
-                raise
-            self._publish(self.sequencer.moved())
-            await asyncio.sleep(0)
 
     def definitions(self, kind: DefinitionKind) -> tuple[Definition, ...]:
         """Return the definitions of a kind that are in force, ordered by id."""

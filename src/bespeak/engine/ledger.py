@@ -17,7 +17,7 @@ from typing import Self, assert_never
 from bespeak.catalog import Catalog, Item
 from bespeak.clock import HOUR, SECOND, Clock, Instant, SystemClock
 from bespeak.engine import keyring
-from bespeak.engine.committing import Committing
+from bespeak.engine.asking import Asking
 from bespeak.engine.dedupe import Dedupe
 from bespeak.engine.feed import Feed
 from bespeak.engine.metrics import Metrics
@@ -73,7 +73,7 @@ UNDO_SECONDS = 1.0
 """How soon a store that could not be read after a failed commit is asked again."""
 
 
-class Ledger(Committing):
+class Ledger(Asking):
     """The state of a running bespeak, and its durability."""
 
     def __init__(
@@ -118,6 +118,7 @@ class Ledger(Committing):
         self._rotating = asyncio.Lock()
         self._last: asyncio.Future[None] | None = None
         self._writer: Writer | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
@@ -183,6 +184,7 @@ class Ledger(Committing):
         most, took = self.settings.engine.queue_bytes, self.metrics.commits.observe
         self._writer = Writer(self.store, asyncio.get_running_loop(), self._undo, queue_bytes=most, took=took)
         self._publish(self.sequencer.advance(self.clock.now(), most=FLIPS_AT_ONCE))
+        self._ask_on()
         self._task = asyncio.create_task(self._keep_time(), name="bespeak-time")
 
     @property
@@ -196,6 +198,7 @@ class Ledger(Committing):
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        await self._stop_asking()
         if self._writer is not None:
             await self._settle(self.checkpoint(models=True))
             writer, self._writer = self._writer, None
@@ -318,6 +321,7 @@ class Ledger(Committing):
         self._undoing = False
         if self._writer is not None:
             self._writer.resume()
+            self._ask_on()
 
     def _retry(self) -> None:
         if self._writer is not None:
@@ -353,7 +357,7 @@ class Ledger(Committing):
         if not self._importing:
             self._publish(self.sequencer.advance(now, most=FLIPS_AT_ONCE))
         due = min(due, now + self._every)  # a clock that was set back puts nothing off
-        if now < due or self._pending or self.sequencer.live.owing:
+        if now < due or self._pending:
             return due
         self.checkpoint()
         return now + self._every
