@@ -340,7 +340,7 @@ async def test_who_is_not_changed_by_definitions_is_not_written() -> None:
 
 async def test_nobody_is_asked_about_what_is_no_segment_and_declares_nothing() -> None:
     engine, _, clock = await begun(FragileMemory())
-    body = {"id": "hello", "slot": "home", "template": "Hello"}
+    body = {"id": "hello", "slot": "home", "template": "Hello", "fallback": "Hi", "always": True}
     await engine.apply([Definition(kind="content", id="hello", body=body)])
     assert not engine.sequencer.live.owing
     assert not engine.sequencer.live.dirty

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
-from bespeak.clock import Duration, Instant
+from bespeak.clock import Duration
 from bespeak.conditions.aggregates import Feeds
-from bespeak.conditions.states import State
+from bespeak.engine.counted import Counted, History
 from bespeak.engine.live import LiveTable
 from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
 from bespeak.engine.vault import Vault
@@ -16,37 +17,6 @@ from bespeak.events import Event
 from bespeak.ids import ProfileId
 from bespeak.profiles import SILENT, Profile, Resolved, Unresolved, canonical, names_of
 from bespeak.stores import Store
-
-
-class Newest:
-    """The newest event time of everybody, at each place of the log: two ids are one from the event that names both."""
-
-    def __init__(self) -> None:
-        self._parent: dict[ProfileId, ProfileId] = {}
-        self._time: dict[ProfileId, Instant] = {}
-
-    def of(self, names: Sequence[ProfileId]) -> Instant:
-        """Return the newest time of whom the names mean; from now on they mean one."""
-        roots = {self._root(name) for name in names}
-        root = min(roots)
-        time = max(self._time.pop(one, 0) for one in roots)
-        for one in roots - {root}:
-            self._parent[one] = root
-        self._time[root] = time
-        return time
-
-    def note(self, names: Sequence[ProfileId], time: Instant) -> None:
-        """Take in the time of an event about them."""
-        root = self._root(names[0])
-        self._time[root] = max(time, self._time.get(root, 0))
-
-    def _root(self, name: ProfileId) -> ProfileId:
-        root = name
-        while (above := self._parent.get(root)) is not None:
-            root = above
-        while name != root:
-            self._parent[name], name = root, self._parent[name]
-        return root
 
 
 class Known(Protocol):
@@ -80,6 +50,8 @@ class Backfill:
         How late an event may be to count in windows.
     asks_all
         Whether everybody is asked later; else only whom the live table owes it are counted for.
+    folder
+        Where what does not fit into RAM is put aside; None: nowhere.
     """
 
     def __init__(
@@ -92,6 +64,7 @@ class Backfill:
         upto: int,
         delay: Duration,
         asks_all: bool = True,
+        folder: Path | None = None,
     ) -> None:
         self._store = store
         self._vault = vault
@@ -100,7 +73,7 @@ class Backfill:
         self.upto = upto
         self._delay = delay
         self._asks_all = asks_all
-        self._states: dict[ProfileId, dict[str, State]] = {}
+        self._counted = Counted(folder)
         self._reading = self._read()
         self.has_work = bool(feeds.keys) and upto > 0
 
@@ -124,31 +97,39 @@ class Backfill:
         Whether there was either.
         """
         left = [name for name in self._feeds.keys if profile.aggregates.pop(name, None) is not None]
-        states = self._states.pop(profile.id, {})
+        history = self._counted.take(profile.id)
+        states = {} if history is None else history.states
         profile.aggregates.update(states)
         return bool(left or states)
 
     def _read(self) -> Iterator[None]:
-        newest = Newest()
         for event in self._events():
             if event is not None:
-                self._count(event, newest)
+                self._count(event)
             yield
 
-    def _count(self, event: Event, newest: Newest) -> None:
+    def _count(self, event: Event) -> None:
         resolved = self._known.whose(event)
-        if not isinstance(resolved, Resolved) or not self._is_counted(resolved.profile):
+        history = self._history(resolved.profile) if isinstance(resolved, Resolved) else None
+        if history is None or not isinstance(resolved, Resolved):
             return
         names = [name for name in names_of(event) if canonical(name, self._known.aliases) == resolved.profile]
-        states = self._states.setdefault(resolved.profile, {})
-        self._feeds.update(states, event, newest=newest.of(names), delay=self._delay)
+        self._feeds.update(history.states, event, newest=history.newest(names), delay=self._delay)
         if event.name not in SILENT:
-            newest.note(names, event.time)
+            history.note(names, event.time)
 
-    def _is_counted(self, profile_id: ProfileId) -> bool:
-        """Say whether somebody is there, and waits to be asked; nobody is brought into RAM for it."""
+    def close(self) -> None:
+        """Let go of what was counted, also of what is on disk; idempotent."""
+        self._counted.close()
+
+    def _history(self, profile_id: ProfileId) -> History | None:
+        """Return what is counted of somebody; None for who is not there, or waits for nothing. Nobody is woken."""
+        held = self._counted.get(profile_id)
+        if held is not None:
+            return held
         live = self._known.live
-        return profile_id in self._states or ((self._asks_all or live.owes(profile_id)) and live.knows(profile_id))
+        is_counted = (self._asks_all or live.owes(profile_id)) and live.knows(profile_id)
+        return self._counted.put(profile_id, History()) if is_counted else None
 
     def _events(self) -> Iterator[Event | None]:
         for row in self._store.read(0):

@@ -120,7 +120,9 @@ class Committing(Shown):
         self._pending[future] = cut.changing
         self._cutting = cutting = Cutting(self._writer, future, cut)
         self._cut_some(cutting)
-        return asyncio.shield(future)
+        shielded = asyncio.shield(future)
+        shielded.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen: nobody need wait for it
+        return shielded
 
     def _cut_whole(self, writer: Writer, *, forgotten: Iterable[ProfileId] = ()) -> Cutting:
         """Make a checkpoint with the models at once; whoever asks for it writes it, with what belongs to it."""

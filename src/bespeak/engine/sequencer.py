@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -43,7 +44,7 @@ from bespeak.profiles import (
 )
 from bespeak.segments import Change, Segments
 from bespeak.settings import Settings
-from bespeak.stores import Store
+from bespeak.stores import SqliteStore, Store
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):
@@ -259,7 +260,12 @@ class Sequencer:
             The log's offset up to which history is read; all of it is durable, and all of it is folded.
         """
         new = Feeds(aggregates).beyond(self._feeds)
-        return Backfill(self._store, self._vault, self, new, upto=upto, delay=self._settings.profiles.delay)
+        return self._backfill(new, upto, asks_all=True)
+
+    def _backfill(self, feeds: Feeds, upto: int, *, asks_all: bool) -> Backfill:
+        delay, store = self._settings.profiles.delay, self._store
+        folder = Path(self._settings.data_dir) if isinstance(store, SqliteStore) else None
+        return Backfill(store, self._vault, self, feeds, upto=upto, delay=delay, asks_all=asks_all, folder=folder)
 
     def begin(self, segments: Segments, aggregates: tuple[Aggregate, ...], backfill: Backfill, *, at: Instant) -> None:
         """Put new definitions in force: everybody is asked again, with what history has counted.
@@ -285,9 +291,9 @@ class Sequencer:
 
         Who is left is who they were: whoever joined somebody since has been asked before.
         """
-        settings, new = self._settings.profiles, frozenset(owed.counted)
+        new = frozenset(owed.counted)
         feeds = Feeds(one for one in aggregates if key(one) in new)
-        backfill = Backfill(self._store, self._vault, self, feeds, upto=owed.upto, delay=settings.delay, asks_all=False)
+        backfill = self._backfill(feeds, owed.upto, asks_all=False)
         self._question = question = Question(Segments(owed.before), backfill, owed.at)
         self.live.owe_again(lambda profile: self._ask_one(profile, question), owed.asked_to, owed.ahead)
         backfill.read()
@@ -301,7 +307,8 @@ class Sequencer:
     def ask(self, most: int | None = None) -> bool:
         """Ask at most `most` people anew (None: all who are left), and say whether more are left."""
         more = self.live.settle(most)
-        if not more:
+        if not more and self._question is not None:
+            self._question.backfill.close()
             self._question = None
         return more
 
