@@ -70,9 +70,10 @@ class Asking(Committing):
 
     async def _some_asked(self) -> None:
         self._ask_on()
-        if self._asking is not None and not self._asking.done():
-            await asyncio.wait([self._asking])
-            if not self._asking.cancelled() and (error := self._asking.exception()) is not None:
+        task = self._asking
+        if task is not None and not task.done():
+            await asyncio.wait([task])
+            if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
         elif self.sequencer.live.owing:
             await asyncio.sleep(AGAIN_SECONDS)  # what is known is being read again

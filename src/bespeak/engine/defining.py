@@ -23,13 +23,21 @@ READ_AT_ONCE = 250
 class Defining(Issuing):
     """A ledger whose definitions can be changed."""
 
+    async def close(self) -> None:
+        """Ask nobody more, which whoever waits for it is told, then close; the next start goes on asking."""
+        await self._stop_asking()
+        await super().close()
+
     async def apply(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:
-        """Put definitions in force, all or none; unchanged ones keep their version.
+        """Put definitions in force, all or none; unchanged ones keep their version. Returns when everybody was asked.
 
         Raises
         ------
         DefinitionError
             One is not well formed; nothing was changed.
+        StoreError
+            They could not be written, and nothing was changed; or the engine was closed before everybody was asked, and
+            the next start goes on.
         """
         async with self._changing:
             return await self._apply_all(definitions)

@@ -198,7 +198,6 @@ class Ledger(Asking):
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        await self._stop_asking()
         if self._writer is not None:
             await self._settle(self.checkpoint(models=True))
             writer, self._writer = self._writer, None
