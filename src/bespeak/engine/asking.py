@@ -7,7 +7,7 @@ import asyncio
 from bespeak.engine.committing import Committing
 from bespeak.errors import StoreError
 
-ASKED_AT_ONCE = 100
+ASKED_AT_ONCE = 50
 """People who are asked about a definition before others have their turn: some ten milliseconds."""
 
 AGAIN_SECONDS = 0.05
