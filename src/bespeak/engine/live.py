@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 
 import msgspec
@@ -219,9 +220,9 @@ class LiveTable:
         return self._pay is not None
 
     @property
-    def asked_up_to(self) -> tuple[str, frozenset[str]]:
+    def asked_up_to(self) -> tuple[str, AbstractSet[str]]:
         """The name up to which all who rest have had their turn, and the names behind it that have had it, too."""
-        return self._asked_to, frozenset(self._ahead)
+        return self._asked_to, self._ahead
 
     def owes(self, profile_id: ProfileId) -> bool:
         """Say whether somebody who rests had no turn yet."""

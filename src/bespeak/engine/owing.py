@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 
 import msgspec
@@ -50,10 +51,10 @@ class Question:
     def _before(self) -> msgspec.Raw:
         return msgspec.Raw(_encoder.encode(self.before.all()))
 
-    def written(self, asked_to: str, ahead: frozenset[str]) -> bytes:
+    def written(self, asked_to: str, ahead: AbstractSet[str]) -> bytes:
         """Return an `Owed` as bytes."""
         counted = self.backfill.counted if self.backfill.has_work else ()
-        return _encoder.encode((self.at, self._before, counted, self.backfill.upto, asked_to, sorted(ahead)))
+        return _encoder.encode((self.at, self._before, counted, self.backfill.upto, asked_to, ahead))
 
 
 _encoder = msgspec.msgpack.Encoder()
