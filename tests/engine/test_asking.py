@@ -323,21 +323,6 @@ async def test_closing_asks_nobody_more_and_the_next_start_goes_on() -> None:
     await engine.close()
 
 
-async def test_who_is_not_changed_by_definitions_is_not_written() -> None:
-    engine, key, clock = await begun(FragileMemory())
-    who = {"type": "identify", "userId": "u1", "anonymousId": "d1", "messageId": "in", "traits": {"even": True}}
-    await send(engine, key, who)
-    await engine.checkpoint_now()
-    before = {row.id: row.data for row in engine.store.profiles()}
-    clock.advance(SECOND)
-    await engine.apply([segment("even", OF_EVEN)])
-    after = {row.id: row.data for row in engine.store.profiles()}
-    assert [name for name, data in after.items() if before.get(name) != data] == [engine.vault.name("u:u1")]
-    assert engine.segment_sizes()["even"] == 1
-    is_equal(engine, clock)
-    await engine.close()
-
-
 async def test_nobody_is_asked_about_what_is_no_segment_and_declares_nothing() -> None:
     engine, _, clock = await begun(FragileMemory())
     body = {"id": "hello", "slot": "home", "template": "Hello", "fallback": "Hi", "always": True}

@@ -27,11 +27,15 @@ class Asking(Committing):
             self._asking = asyncio.create_task(self._ask_everybody(), name="bespeak-asking")
             self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen
 
-    async def _stop_asking(self) -> None:
-        """Ask nobody more for now; a checkpoint says how far it came, and the next start goes on."""
+    def ask_nobody_more(self) -> None:
+        """Ask nobody more, since the end is near: whoever waits for it is told, and the next start goes on."""
         self._asks_nobody = True
         if self._asking is not None:
             self._asking.cancel()
+
+    async def _stop_asking(self) -> None:
+        self.ask_nobody_more()
+        if self._asking is not None:
             await asyncio.gather(self._asking, return_exceptions=True)
 
     async def _ask_everybody(self) -> None:

@@ -89,18 +89,13 @@ class Backfill:
         """Names of the aggregates that it counts history in."""
         return self._feeds.keys
 
-    def give(self, profile: Profile) -> bool:
-        """Put what history has counted into a profile, in the place of what a deleted definition may have left.
-
-        Returns
-        -------
-        Whether there was either.
-        """
-        left = [name for name in self._feeds.keys if profile.aggregates.pop(name, None) is not None]
+    def give(self, profile: Profile) -> None:
+        """Put what history has counted into a profile, in the place of what a deleted definition may have left."""
+        for name in self._feeds.keys:
+            profile.aggregates.pop(name, None)
         history = self._counted.take(profile.id)
         states = {} if history is None else history.states
         profile.aggregates.update(states)
-        return bool(left or states)
 
     def _read(self) -> Iterator[None]:
         for event in self._events():

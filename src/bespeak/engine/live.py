@@ -77,7 +77,7 @@ class LiveTable:
         self._uncut: set[ProfileId] = set()
         self._rows: list[ProfileRow] = []
         self._owed: set[ProfileId] = set()
-        self._pay: Callable[[Profile], bool] | None = None
+        self._pay: Callable[[Profile], None] | None = None
         self._waiting: Iterator[None] = iter(())
         self._asked_to = ""
         self._ahead: set[str] = set()
@@ -191,21 +191,15 @@ class LiveTable:
 
     # -- new definitions, as of one moment
 
-    def owe(self, pay: Callable[[Profile], bool]) -> None:
-        """From now on, do `pay` for everybody who is known now: when they are asked for, or `settle` comes to them.
-
-        Parameters
-        ----------
-        pay
-            Does it, and says whether that has changed the profile.
-        """
+    def owe(self, pay: Callable[[Profile], None]) -> None:
+        """From now on, do `pay` for everybody who is known now: when they are asked for, or `settle` comes to them."""
         self._owe(pay, set(self._profiles), "", set())
 
-    def owe_again(self, pay: Callable[[Profile], bool], asked_to: str, ahead: Iterable[str]) -> None:
+    def owe_again(self, pay: Callable[[Profile], None], asked_to: str, ahead: Iterable[str]) -> None:
         """Go on with what a checkpoint has fallen into; nobody is in RAM yet."""
         self._owe(pay, set(), asked_to, set(ahead))
 
-    def _owe(self, pay: Callable[[Profile], bool], owed: set[ProfileId], asked_to: str, ahead: set[str]) -> None:
+    def _owe(self, pay: Callable[[Profile], None], owed: set[ProfileId], asked_to: str, ahead: set[str]) -> None:
         self._pay, self._owed, self._asked_to, self._ahead = pay, owed, asked_to, ahead
         self._waiting = self._everybody_once()
 
@@ -251,8 +245,8 @@ class LiveTable:
     def _settle(self, profile: Profile) -> None:
         self._owed.discard(profile.id)
         if self._pay is not None:
-            if self._pay(profile):
-                self.dirty.add(profile.id)
+            self._pay(profile)
+            self.dirty.add(profile.id)
             self._ahead.add(self._vault.name(profile.id))
 
     def _everybody_once(self) -> Iterator[None]:
@@ -276,9 +270,9 @@ class LiveTable:
         profile = self._opened(row)
         if profile is None or profile.id in self.removed or self._pay is None:
             return
-        if self._pay(profile):
-            self._asked[row.id] = sealed = self._sealed(profile)
-            self._asked_bytes += len(sealed.data)
+        self._pay(profile)
+        self._asked[row.id] = sealed = self._sealed(profile)
+        self._asked_bytes += len(sealed.data)
 
     def written(self, removed: Mapping[ProfileId, int], asked: Mapping[str, ProfileRow] = MappingProxyType({})) -> None:
         """Forget what a checkpoint has made durable, except of whom was removed, or asked, once more since."""

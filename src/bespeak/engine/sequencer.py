@@ -317,22 +317,15 @@ class Sequencer:
         moved, self._moved = tuple(self._moved), []
         return moved
 
-    def _ask_one(self, profile: Profile, question: Question) -> bool:
-        """Ask somebody, and say whether that has changed them; that they were asked is no change by itself."""
-        settings, at, asked = self._settings.profiles, question.at, profile.as_of
-        changed = question.backfill.give(profile) or profile.next_flip_at <= at or not asked
+    def _ask_one(self, profile: Profile, question: Question) -> None:
+        settings, at = self._settings.profiles, question.at
+        question.backfill.give(profile)
         if profile.next_flip_at <= at:
             self._moved += question.before.advance(profile, at, settings)
-        flips = profile.flips
-        moved = self.segments.classify_all(profile, max(profile.last_seen, at), settings)
-        self._moved += moved
+        self._moved += self.segments.classify_all(profile, max(profile.last_seen, at), settings)
+        self.timers.note(profile.id, profile.next_flip_at)
         for segment_id in profile.segments:
             self.sizes[segment_id] = self.sizes.get(segment_id, 0) + 1
-        if not changed and not moved and profile.flips == flips:
-            profile.as_of = asked
-            return False
-        self.timers.note(profile.id, profile.next_flip_at)
-        return True
 
     def restore(
         self, segments: Segments, aggregates: tuple[Aggregate, ...], sizes: Mapping[str, int], profiles: int
