@@ -12,7 +12,7 @@ import pytest
 
 from bespeak.clock import SECOND, ManualClock, format_time
 from bespeak.decide import DecideRequest, SlotRequest
-from bespeak.engine import Definition, Engine, defining, ledger, recovery, replay
+from bespeak.engine import Definition, Engine, asking, defining, ledger, recovery, replay
 from bespeak.engine import committing as committing_module
 from bespeak.engine import engine as engine_module
 from bespeak.engine.backfill import Backfill
@@ -46,7 +46,7 @@ def anyio_backend() -> str:
 @pytest.fixture(autouse=True)
 def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(committing_module, "CUT_AT_ONCE", AT_ONCE)
-    monkeypatch.setattr(defining, "ASKED_AT_ONCE", AT_ONCE)
+    monkeypatch.setattr(asking, "ASKED_AT_ONCE", AT_ONCE)
     monkeypatch.setattr(defining, "READ_AT_ONCE", AT_ONCE)
     monkeypatch.setattr(engine_module, "ASKED_AT_ONCE", AT_ONCE)
 

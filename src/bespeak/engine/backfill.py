@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
-from bespeak.clock import Duration, Instant
+from bespeak.clock import Duration
 from bespeak.conditions.aggregates import Feeds
-from bespeak.conditions.states import State
+from bespeak.engine.counted import Counted, History
 from bespeak.engine.live import LiveTable
 from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
 from bespeak.engine.vault import Vault
@@ -16,37 +17,6 @@ from bespeak.events import Event
 from bespeak.ids import ProfileId
 from bespeak.profiles import SILENT, Profile, Resolved, Unresolved, canonical, names_of
 from bespeak.stores import Store
-
-
-class Newest:
-    """The newest event time of everybody, at each place of the log: two ids are one from the event that names both."""
-
-    def __init__(self) -> None:
-        self._parent: dict[ProfileId, ProfileId] = {}
-        self._time: dict[ProfileId, Instant] = {}
-
-    def of(self, names: Sequence[ProfileId]) -> Instant:
-        """Return the newest time of whom the names mean; from now on they mean one."""
-        roots = {self._root(name) for name in names}
-        root = min(roots)
-        time = max(self._time.pop(one, 0) for one in roots)
-        for one in roots - {root}:
-            self._parent[one] = root
-        self._time[root] = time
-        return time
-
-    def note(self, names: Sequence[ProfileId], time: Instant) -> None:
-        """Take in the time of an event about them."""
-        root = self._root(names[0])
-        self._time[root] = max(time, self._time.get(root, 0))
-
-    def _root(self, name: ProfileId) -> ProfileId:
-        root = name
-        while (above := self._parent.get(root)) is not None:
-            root = above
-        while name != root:
-            self._parent[name], name = root, self._parent[name]
-        return root
 
 
 class Known(Protocol):
@@ -78,16 +48,32 @@ class Backfill:
         The log's offset up to which history is read.
     delay
         How late an event may be to count in windows.
+    asks_all
+        Whether everybody is asked later; else only whom the live table owes it are counted for.
+    folder
+        Where what does not fit into RAM is put aside; None: nowhere.
     """
 
-    def __init__(self, store: Store, vault: Vault, known: Known, feeds: Feeds, *, upto: int, delay: Duration) -> None:
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        known: Known,
+        feeds: Feeds,
+        *,
+        upto: int,
+        delay: Duration,
+        asks_all: bool = True,
+        folder: Path | None = None,
+    ) -> None:
         self._store = store
         self._vault = vault
         self._known = known
         self._feeds = feeds
         self.upto = upto
         self._delay = delay
-        self._states: dict[ProfileId, dict[str, State]] = {}
+        self._asks_all = asks_all
+        self._counted = Counted(folder)
         self._reading = self._read()
         self.has_work = bool(feeds.keys) and upto > 0
 
@@ -98,29 +84,47 @@ class Backfill:
         done = sum(1 for _ in itertools.islice(self._reading, most))
         return most is not None and done == most
 
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Names of the aggregates that it counts history in."""
+        return self._feeds.keys
+
     def give(self, profile: Profile) -> None:
         """Put what history has counted into a profile, in the place of what a deleted definition may have left."""
         for name in self._feeds.keys:
             profile.aggregates.pop(name, None)
-        profile.aggregates.update(self._states.pop(profile.id, {}))
+        history = self._counted.take(profile.id)
+        states = {} if history is None else history.states
+        profile.aggregates.update(states)
 
     def _read(self) -> Iterator[None]:
-        newest = Newest()
         for event in self._events():
             if event is not None:
-                self._count(event, newest)
+                self._count(event)
             yield
 
-    def _count(self, event: Event, newest: Newest) -> None:
+    def _count(self, event: Event) -> None:
         resolved = self._known.whose(event)
-        held = self._known.live.get(resolved.profile) if isinstance(resolved, Resolved) else None
-        if held is None:
+        history = self._history(resolved.profile) if isinstance(resolved, Resolved) else None
+        if history is None or not isinstance(resolved, Resolved):
             return
-        names = [name for name in names_of(event) if canonical(name, self._known.aliases) == held.id]
-        states = self._states.setdefault(held.id, {})
-        self._feeds.update(states, event, newest=newest.of(names), delay=self._delay)
+        names = [name for name in names_of(event) if canonical(name, self._known.aliases) == resolved.profile]
+        self._feeds.update(history.states, event, newest=history.newest(names), delay=self._delay)
         if event.name not in SILENT:
-            newest.note(names, event.time)
+            history.note(names, event.time)
+
+    def close(self) -> None:
+        """Let go of what was counted, also of what is on disk; idempotent."""
+        self._counted.close()
+
+    def _history(self, profile_id: ProfileId) -> History | None:
+        """Return what is counted of somebody; None for who is not there, or waits for nothing. Nobody is woken."""
+        held = self._counted.get(profile_id)
+        if held is not None:
+            return held
+        live = self._known.live
+        is_counted = (self._asks_all or live.owes(profile_id)) and live.knows(profile_id)
+        return self._counted.put(profile_id, History()) if is_counted else None
 
     def _events(self) -> Iterator[Event | None]:
         for row in self._store.read(0):

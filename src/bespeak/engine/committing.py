@@ -40,8 +40,9 @@ class Committing(Shown):
     _cutting: Cutting | None
     _held: asyncio.Future[None] | None
     _last: asyncio.Future[None] | None
-    _models_written: Instant
+    _asking: asyncio.Task[None] | None
     _undoing: bool
+    _models_written: Instant
 
     def _queue(
         self,
@@ -84,18 +85,6 @@ class Committing(Shown):
         """Wait for the newest commit; whoever stops waiting takes nobody else's answer away."""
         await asyncio.shield(self._durable())
 
-    async def _all_asked(self) -> None:
-        """Wait until nobody is left to ask about new definitions: a checkpoint would else ask all of them at once.
-
-        Raises
-        ------
-        Unavailable
-            They are read again meanwhile.
-        """
-        while self.sequencer.live.owing:
-            self._check_known()
-            await asyncio.sleep(0)  # they have their turns meanwhile
-
     def _check_known(self) -> None:
         """Raise `Unavailable` while everything is read again, after an undoing: what is known is not whole then."""
         if self._undoing:
@@ -136,7 +125,9 @@ class Committing(Shown):
         self._pending[future] = cut.changing
         self._cutting = cutting = Cutting(self._writer, future, cut)
         self._cut_some(cutting)
-        return asyncio.shield(future)
+        shielded = asyncio.shield(future)
+        shielded.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen: nobody need wait for it
+        return shielded
 
     def _cut_whole(self, writer: Writer, *, forgotten: Iterable[ProfileId] = ()) -> Cutting:
         """Make a checkpoint with the models at once; whoever asks for it writes it, with what belongs to it."""
@@ -149,8 +140,7 @@ class Committing(Shown):
         return cutting
 
     def _cut(self, *, models: bool, forgotten: Iterable[ProfileId] = ()) -> Cut:
-        """Begin a cut as of now; everybody has been asked anew by then, whom new definitions leave to ask."""
-        self.sequencer.ask()
+        """Begin a cut as of now; where it falls into the asking about new definitions, it says how far that is."""
         cut = checkpoint(
             self.sequencer,
             self.registry,
@@ -195,7 +185,6 @@ class Committing(Shown):
         StoreError
             It could not be written.
         """
-        await self._all_asked()
         self._open_writer()
         written = self.checkpoint()
         await (self._on_disk() if written is None else written)
@@ -206,7 +195,7 @@ class Committing(Shown):
             return
         self.metrics.add("bespeak_checkpoints_total")
         self._dedupe.shrink(mark)
-        self.sequencer.live.written(cut.removed)
+        self.sequencer.live.written(cut.removed, cut.asked)
         self.sequencer.aliases.written(cut.aliases)
         self._shrink()
 

@@ -120,7 +120,6 @@ class Custody(Archiving):
     async def _erase_all(self, any_id: str, rewritten: Rewritten) -> ErasureReceipt:
         writer = self._open_writer()
         self._end_cut()
-        self.sequencer.ask()
         profile, ids = self._person(any_id)
         now = self.clock.now()
         with self._all_or_none():

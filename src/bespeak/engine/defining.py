@@ -14,11 +14,7 @@ from bespeak.engine.definitions import Applied, Definition, DefinitionKind
 from bespeak.engine.issuing import Issuing
 from bespeak.engine.records import DefinitionRecord, Record
 from bespeak.engine.site import Site
-from bespeak.engine.writer import Writer
-from bespeak.errors import NotFound, StoreError, Unavailable
-
-ASKED_AT_ONCE = 100
-"""People who are asked about a definition before others have their turn: some ten milliseconds."""
+from bespeak.errors import NotFound, Unavailable
 
 READ_AT_ONCE = 250
 """Records of the log that are read before others have their turn: some ten milliseconds."""
@@ -30,13 +26,21 @@ _Versioned: TypeAlias = tuple[DefinitionKind, str, int, dict[str, Any] | None]
 class Defining(Issuing):
     """A ledger whose definitions can be changed."""
 
+    async def close(self) -> None:
+        """Ask nobody more, which whoever waits for it is told, then close; the next start goes on asking."""
+        await self._stop_asking()
+        await super().close()
+
     async def apply(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:
-        """Put definitions in force, all or none; unchanged ones keep their version.
+        """Put definitions in force, all or none; unchanged ones keep their version. Returns when everybody was asked.
 
         Raises
         ------
         DefinitionError
             One is not well formed; nothing was changed.
+        StoreError
+            They could not be written, and nothing was changed; or the engine was closed before everybody was asked, and
+            the next start goes on.
         """
         async with self._changing:
             return await self._apply_all(definitions)
@@ -81,6 +85,8 @@ class Defining(Issuing):
         if not changes:
             await self._on_disk()  # what is there already may be there since a moment ago
             return
+        self._open_writer()
+        await self._all_asked()
         async with self._history_counted(site) as backfill:
             writer = self._open_writer()  # once more: that may have taken long
             if self._readings != reading:  # versions, what is compiled and what was counted may be of what was undone
@@ -97,8 +103,9 @@ class Defining(Issuing):
                 self.sequencer.begin(site.segments, site.aggregates, backfill, at=now)
             self._queue(writer, now, records)
             durable = self._durable()
-        await asyncio.shield(asyncio.ensure_future(self._ask_everybody(writer)))
+        self._ask_on()
         await asyncio.shield(durable)
+        await self._all_asked()
         await self._settle(self.checkpoint())
 
     @asynccontextmanager
@@ -123,18 +130,6 @@ class Defining(Issuing):
         finally:
             held, self._held = self._held, None
             held.set_result(None)
-
-    async def _ask_everybody(self, writer: Writer) -> None:
-        """Ask everybody about new definitions, a few at a time, so that events and pages have their turn between."""
-        more = True
-        while more:
-            try:
-                more = self.sequencer.ask(ASKED_AT_ONCE)
-            except Exception:
-                writer.fail(StoreError("new definitions could not be asked about everybody"))
-                raise
-            self._publish(self.sequencer.moved())
-            await asyncio.sleep(0)
 
     def definitions(self, kind: DefinitionKind) -> tuple[Definition, ...]:
         """Return the definitions of a kind that are in force, ordered by id."""

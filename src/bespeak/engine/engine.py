@@ -14,9 +14,10 @@ from bespeak.clock import DAY, HOUR, Instant
 from bespeak.decide import DecideRequest, Decision
 from bespeak.engine import keyring
 from bespeak.engine.answers import EventResult, Receipt, profile_answer
+from bespeak.engine.asking import ASKED_AT_ONCE
 from bespeak.engine.custody import LATE
 from bespeak.engine.dedupe import digests_of
-from bespeak.engine.defining import ASKED_AT_ONCE, Defining
+from bespeak.engine.defining import Defining
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.ledger import FLIPS_AT_ONCE
 from bespeak.engine.pages import OWN

@@ -17,7 +17,7 @@ from typing import Self, assert_never
 from bespeak.catalog import Catalog, Item
 from bespeak.clock import HOUR, SECOND, Clock, Instant, SystemClock
 from bespeak.engine import keyring
-from bespeak.engine.committing import Committing
+from bespeak.engine.asking import Asking
 from bespeak.engine.dedupe import Dedupe
 from bespeak.engine.feed import Feed
 from bespeak.engine.metrics import Metrics
@@ -73,7 +73,7 @@ UNDO_SECONDS = 1.0
 """How soon a store that could not be read after a failed commit is asked again."""
 
 
-class Ledger(Committing):
+class Ledger(Asking):
     """The state of a running bespeak, and its durability."""
 
     def __init__(
@@ -119,6 +119,7 @@ class Ledger(Committing):
         self._rotating = asyncio.Lock()
         self._last: asyncio.Future[None] | None = None
         self._writer: Writer | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
@@ -184,6 +185,7 @@ class Ledger(Committing):
         most, took = self.settings.engine.queue_bytes, self.metrics.commits.observe
         self._writer = Writer(self.store, asyncio.get_running_loop(), self._undo, queue_bytes=most, took=took)
         self._publish(self.sequencer.advance(self.clock.now(), most=FLIPS_AT_ONCE))
+        self._ask_on()
         self._task = asyncio.create_task(self._keep_time(), name="bespeak-time")
 
     @property
@@ -323,6 +325,7 @@ class Ledger(Committing):
         self._undoing = False
         if self._writer is not None:
             self._writer.resume()
+            self._ask_on()
 
     def _retry(self) -> None:
         if self._writer is not None:
@@ -358,7 +361,7 @@ class Ledger(Committing):
         if not self._importing:
             self._publish(self.sequencer.advance(now, most=FLIPS_AT_ONCE))
         due = min(due, now + self._every)  # a clock that was set back puts nothing off
-        if self._pending or self.sequencer.live.owing or (now < due and not self._is_much_unwritten()):
+        if self._pending or (now < due and not self._is_much_unwritten()):
             return due
         self.checkpoint()
         return now + self._every

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 
 import msgspec
 
-from bespeak.clock import NEVER
+from bespeak.clock import NEVER, Instant
 from bespeak.engine.vault import PROFILE, Vault
 from bespeak.ids import ProfileId
 from bespeak.profiles import Profile, share
 from bespeak.stores import ProfileRow, Store
+
+ASKED_BYTES = 16_000_000
+"""Rows of people who were asked where they rest, and are in no checkpoint yet; beyond it the next one is due."""
+
+READ_AT_ONCE = 500
+"""Rows read from the store at once, to ask who they are about: some milliseconds."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Profile)
@@ -49,6 +57,9 @@ class LiveTable:
     checkpoint (`begin_cut`), and new definitions (`owe`). Who is asked for before their turn has it then: whatever
     changes a profile has it from `get`, so nobody is changed before the work was done on them.
 
+    Who rests in the store when their turn to be asked comes stays there: what they have come to is a sealed row, which
+    the next checkpoint writes. So a checkpoint may fall into the asking, and says how far that is (`asked_up_to`).
+
     Parameters
     ----------
     bound
@@ -68,6 +79,11 @@ class LiveTable:
         self._owed: set[ProfileId] = set()
         self._pay: Callable[[Profile], None] | None = None
         self._waiting: Iterator[None] = iter(())
+        self._asked_to = ""
+        self._ahead: set[str] = set()
+        self._asked: dict[str, ProfileRow] = {}
+        self._asked_bytes = 0
+        self._leaving: dict[str, ProfileRow] = {}
 
     def get(self, profile_id: ProfileId) -> Profile | None:
         """Return a profile, from RAM or the store."""
@@ -82,20 +98,38 @@ class LiveTable:
 
     def _waken(self, profile_id: ProfileId) -> Profile | None:
         self._owed.discard(profile_id)
-        profile = self.find(profile_id)
+        if profile_id in self.removed:
+            return None
+        name = self._vault.name(profile_id)
+        row = self._row(name)
+        profile = None if row is None else self._opened(row)
         if profile is not None:
             share(profile)
             self._profiles[profile_id] = profile
-            self._settle(profile)  # while anything is owed, what is changed stays in RAM: so this one had no turn yet
+            if name in self._asked:
+                self._asked_bytes -= len(self._asked.pop(name).data)
+                self.dirty.add(profile_id)
+            if self._pay is not None and name > self._asked_to and name not in self._ahead:
+                self._settle(profile)
         return profile
+
+    def _row(self, name: str) -> ProfileRow | None:
+        """Return the newest row of who rests: in no checkpoint yet, on its way to the disk, or in the store."""
+        return self._asked.get(name) or self._leaving.get(name) or self._store.profile(name)
 
     def find(self, profile_id: ProfileId) -> Profile | None:
         """Return a profile, from RAM or read anew from the store, which does not bring it into RAM."""
         profile = self._profiles.get(profile_id)
         if profile is not None or profile_id in self.removed:
             return profile
-        row = self._store.profile(self._vault.name(profile_id))
+        row = self._row(self._vault.name(profile_id))
         return None if row is None else self._opened(row)
+
+    def knows(self, profile_id: ProfileId) -> bool:
+        """Say whether there is a profile, without reading it."""
+        if profile_id in self._profiles or profile_id in self.removed:
+            return profile_id in self._profiles
+        return self._row(self._vault.name(profile_id)) is not None
 
     def named(self, name: str) -> Profile | None:
         """Return a profile by its id, or by the name of its row in the store."""
@@ -115,6 +149,8 @@ class LiveTable:
         profile = self._profiles[profile_id] = Profile(id=profile_id)
         self.removed.pop(profile_id, None)
         self.dirty.add(profile_id)
+        if self._pay is not None:
+            self._ahead.add(self._vault.name(profile_id))  # who is new has nothing to be asked
         return profile
 
     def touch(self, profile_id: ProfileId) -> None:
@@ -133,7 +169,9 @@ class LiveTable:
     def begin_cut(self) -> dict[ProfileId, int]:
         """Begin to make the rows of all that changed since the last time; returns what is removed and not `written`."""
         self._uncut, self.dirty = self.dirty, set()
-        self._rows = []
+        self._rows = list(self._asked.values())
+        self._leaving |= self._asked
+        self._asked, self._asked_bytes = {}, 0
         return dict(self.removed)
 
     def cut(self, most: int | None = None) -> bool:
@@ -155,14 +193,46 @@ class LiveTable:
 
     def owe(self, pay: Callable[[Profile], None]) -> None:
         """From now on, do `pay` for everybody who is known now: when they are asked for, or `settle` comes to them."""
-        self._pay = pay
-        self._owed = set(self._profiles)
+        self._owe(pay, set(self._profiles), "", set())
+
+    def owe_again(self, pay: Callable[[Profile], None], asked_to: str, ahead: Iterable[str]) -> None:
+        """Go on with what a checkpoint has fallen into; nobody is in RAM yet."""
+        self._owe(pay, set(), asked_to, set(ahead))
+
+    def _owe(self, pay: Callable[[Profile], None], owed: set[ProfileId], asked_to: str, ahead: set[str]) -> None:
+        self._pay, self._owed, self._asked_to, self._ahead = pay, owed, asked_to, ahead
         self._waiting = self._everybody_once()
+
+    @property
+    def asked(self) -> Mapping[str, ProfileRow]:
+        """The rows of those who were asked where they rest, and are in no checkpoint yet; the next one takes them."""
+        return self._asked
 
     @property
     def owing(self) -> bool:
         """Whether somebody had no turn yet."""
         return self._pay is not None
+
+    @property
+    def asked_up_to(self) -> tuple[str, AbstractSet[str]]:
+        """The name up to which all who rest have had their turn, and the names behind it that have had it, too."""
+        return self._asked_to, self._ahead
+
+    def owes(self, profile_id: ProfileId) -> bool:
+        """Say whether somebody who rests had no turn yet."""
+        name = self._vault.name(profile_id)
+        return self._pay is not None and name > self._asked_to and name not in self._ahead
+
+    @property
+    def is_full(self) -> bool:
+        """Whether those who were asked where they rest take so much room that a checkpoint is due."""
+        return self._asked_bytes > ASKED_BYTES
+
+    def asked_flips(self) -> Iterator[tuple[str, Instant]]:
+        """Yield, by name, the next flips of those who were asked where they rest: the store does not know them yet."""
+        for row in (*self._leaving.values(), *self._asked.values()):
+            if row.next_flip_at is not None:
+                yield row.id, row.next_flip_at
 
     def settle(self, most: int | None = None) -> bool:
         """Give at most `most` people their turn (None: all who are left), and say whether more are left.
@@ -176,32 +246,49 @@ class LiveTable:
             raise
         if most is None or done < most:
             self._pay = None
-            self._owed = set()
+            self._owed, self._ahead = set(), set()
         return self.owing
 
     def _settle(self, profile: Profile) -> None:
         self._owed.discard(profile.id)
         if self._pay is not None:
             self._pay(profile)
+            self.dirty.add(profile.id)
+            self._ahead.add(self._vault.name(profile.id))
 
     def _everybody_once(self) -> Iterator[None]:
-        """Give each their turn, one a step: those in RAM, then those who rest in the store."""
-        awake = {self._vault.name(profile_id) for profile_id in self.removed}
+        """Give each their turn, one a step: those in RAM, then those who rest, in the order of their names.
+
+        Those in RAM come first: when it is the turn of who rests, whoever is in RAM has had theirs.
+        """
         for profile_id in list(self._owed):
-            awake.add(self._vault.name(profile_id))
             self.get(profile_id)
             yield
-        for row in self._store.profiles():
-            resting = None if row.id in awake else self._opened(row)
-            if resting is not None and resting.id not in self._profiles:
-                self.get(resting.id)
-            yield
+        while rows := list(itertools.islice(self._store.profiles(self._asked_to), READ_AT_ONCE)):
+            for row in rows:
+                if row.id not in self._ahead:
+                    self._ask_at_rest(row)
+                self._asked_to = row.id
+                self._ahead.discard(row.id)
+                yield
 
-    def written(self, removed: Mapping[ProfileId, int]) -> None:
-        """Forget the removals that a checkpoint has made durable, except of whom was removed once more since."""
+    def _ask_at_rest(self, row: ProfileRow) -> None:
+        """Give their turn to who was not in RAM since there is something to ask: the store has their newest row."""
+        profile = self._opened(row)
+        if profile is None or profile.id in self.removed or self._pay is None:
+            return
+        self._pay(profile)
+        self._asked[row.id] = sealed = self._sealed(profile)
+        self._asked_bytes += len(sealed.data)
+
+    def written(self, removed: Mapping[ProfileId, int], asked: Mapping[str, ProfileRow] = MappingProxyType({})) -> None:
+        """Forget what a checkpoint has made durable, except of whom was removed, or asked, once more since."""
         for profile_id, removal in removed.items():
             if self.removed.get(profile_id) == removal:
                 del self.removed[profile_id]
+        for name, row in asked.items():
+            if self._leaving.get(name) is row:
+                del self._leaving[name]
 
     def shrink(self, pending: frozenset[ProfileId]) -> None:
         """Let clean profiles go until the bound is kept; those in `pending` are on their way to the disk, and stay."""
@@ -219,6 +306,8 @@ class LiveTable:
         self.removed.clear()
         self._uncut, self._rows = set(), []
         self._owed, self._pay, self._waiting = set(), None, iter(())
+        self._asked_to, self._ahead = "", set()
+        self._asked, self._asked_bytes, self._leaving = {}, 0, {}
 
     def awake(self) -> Iterable[Profile]:
         """Return the profiles in RAM: all that changed since the last checkpoint was written, and others."""
@@ -235,7 +324,8 @@ class LiveTable:
             awake.add(self._vault.name(profile.id))
             yield profile
         for row in self._store.profiles():
-            resting = None if row.id in awake else self._opened(row)
+            newest = self._asked.get(row.id) or self._leaving.get(row.id) or row
+            resting = None if row.id in awake else self._opened(newest)
             if resting is not None:
                 yield resting
 

@@ -12,6 +12,7 @@ from bespeak.clock import Instant
 from bespeak.engine.aliases import seal_alias
 from bespeak.engine.live import decode_profile
 from bespeak.engine.models import Models
+from bespeak.engine.owing import read_owed
 from bespeak.engine.records import Record, decode
 from bespeak.engine.sequencer import Sequencer
 from bespeak.engine.site import Registry
@@ -21,6 +22,9 @@ from bespeak.ids import ProfileId
 from bespeak.stores import Checkpoint, Document, Product, ProfileRow, Store
 
 STATE = "state"
+
+OWED = "owed"
+"""The name of the product that says who is left to ask about new definitions; it is empty when nobody is."""
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -47,6 +51,8 @@ class Cut(msgspec.Struct, frozen=True):
         Those that are true as of it.
     removed
         Profiles that are not in it any more, as the live table numbers their removals.
+    asked
+        Rows that it takes from the live table as they are, of people who were asked where they rest.
     changing
         Profiles whose rows it will have.
     changed
@@ -58,6 +64,7 @@ class Cut(msgspec.Struct, frozen=True):
     checkpoint: Checkpoint
     documents: tuple[Document, ...]
     removed: Mapping[ProfileId, int]
+    asked: Mapping[str, ProfileRow]
     changing: frozenset[ProfileId]
     changed: bool
     aliases: int
@@ -99,10 +106,10 @@ def checkpoint(
     """
     documents = (*registry.changed(), *(_item_document(item_id, item, offset) for item_id, item in items.items()))
     aliases = sequencer.aliases.changed()
-    changing = frozenset(sequencer.live.dirty)
+    changing, asked = frozenset(sequencer.live.dirty), sequencer.live.asked
     removed = sequencer.live.begin_cut()
-    products = models.products(offset, full=models_due)
-    changed = bool(changing or removed or aliases or documents or products)
+    products = (*models.products(offset, full=models_due), *_owed(sequencer, offset))
+    changed = bool(changing or asked or removed or aliases or documents or products)
     totals = Totals(
         sequencer.profiles, sequencer.sizes, sealed=True, worked=sequencer.worked, counted=sequencer.counted
     )
@@ -114,7 +121,14 @@ def checkpoint(
         unaliased=(*(vault.name(alias) for alias in forgotten), *old),
         products=(Product(STATE, offset, msgspec.msgpack.encode(totals)), *products),
     )
-    return Cut(cut, documents, removed, changing, changed, sequencer.aliases.mark())
+    return Cut(cut, documents, removed, asked, changing, changed, sequencer.aliases.mark())
+
+
+def _owed(sequencer: Sequencer, offset: int) -> tuple[Product, ...]:
+    """Return what a checkpoint says of those who are left to ask, and that nobody is, where the one before said so."""
+    owed, before = sequencer.owed(), sequencer.is_owed_on_disk
+    sequencer.is_owed_on_disk = owed is not None
+    return (Product(OWED, offset, owed or b""),) if owed is not None or before else ()
 
 
 def recover(
@@ -142,9 +156,14 @@ def recover(
     registry.load(store)
     sequencer.restore(registry.site.segments, registry.site.aggregates, totals.sizes, totals.profiles)
     sequencer.counted = totals.counted
+    owed = store.product(OWED)
+    sequencer.is_owed_on_disk = owed is not None and bool(owed.data)
+    if owed is not None and owed.data:
+        sequencer.begin_again(read_owed(owed.data), registry.site.aggregates)
     models.load(store, sealed=totals.sealed)
     for row in store.read(included):
         apply(list(decode(row, after=included)))
+    sequencer.moved()  # was published when it was live
 
 
 def _adopt(store: Store, sequencer: Sequencer) -> None:

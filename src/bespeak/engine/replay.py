@@ -167,6 +167,7 @@ def _held(place: KeyPlace) -> KeyHeld:
 def _built(settings: Settings, store: Store, clock: Clock | None, keys: KeyPlace) -> Ledger:
     ledger = Ledger(settings, store, clock or SystemClock(), Random(0), None, keys)
     ledger.recover()
+    ledger.sequencer.ask()
     if isinstance(store, _FromStart) and store.start:
         _count_anew(ledger)
     return ledger
@@ -299,6 +300,7 @@ def _profiles(live: Ledger, replayed: Ledger, at: Instant, watch: Watch, sizes: 
         for change in live.registry.site.segments.advance(one, until, live.settings.profiles):
             live.sequencer.sizes[change.segment] += 1 if change.entered else -1
         replayed.registry.site.segments.advance(other, until, replayed.settings.profiles)
+        one.as_of = other.as_of = until  # a version before this one asked everybody about everything
         if encode_profile(one) != encode_profile(other):
             yield from _values("profile", profile_id, _plain(one), _plain(other))
         for segment_id in other.segments:

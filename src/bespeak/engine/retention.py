@@ -117,6 +117,7 @@ class Retaining(Rebuilding):
         if first is None or now - first.received < young or (usable and abs(now - usable[-1].at) < young):
             return
         async with self._changing:
+            await self._all_asked()  # a snapshot is no place to go on asking from: the log may be shorter by then
             if await self.checkpoint_now() > self.sequencer.counted:
                 await asyncio.to_thread(self.store.take_snapshot, now, (STATE,))
 
@@ -134,6 +135,7 @@ class Retaining(Rebuilding):
         Meanwhile no definition counts history and no file of the archive is made: each sees a log that stays.
         """
         async with self._changing, self.archive_lock():
+            await self._all_asked()  # a start that goes on asking counts history anew
             self._check_known()
             usable = self._usable()
             if not usable:

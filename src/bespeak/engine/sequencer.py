@@ -9,17 +9,19 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
 from bespeak.catalog import Catalog
 from bespeak.clock import NEVER, Instant
-from bespeak.conditions import Aggregate
+from bespeak.conditions import Aggregate, key
 from bespeak.conditions.aggregates import Feeds
 from bespeak.engine.aliases import Aliases
 from bespeak.engine.backfill import Backfill
 from bespeak.engine.live import LiveTable
 from bespeak.engine.models import Models
+from bespeak.engine.owing import Owed, Question
 from bespeak.engine.timers import Timers
 from bespeak.engine.vault import Vault
 from bespeak.errors import BespeakError, StoreError
@@ -42,7 +44,7 @@ from bespeak.profiles import (
 )
 from bespeak.segments import Change, Segments
 from bespeak.settings import Settings
-from bespeak.stores import Store
+from bespeak.stores import SqliteStore, Store
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):
@@ -64,6 +66,8 @@ class Sequencer:
         Drafts of the profiles.
     aliases
         Profile ids that resolve to another.
+    is_owed_on_disk
+        Whether the last checkpoint says that somebody is left to ask; the next one says so too, or that nobody is.
     worked
         Up to when timers may have worked through flips that no record of the log says; 0 when they have not.
     plain
@@ -85,6 +89,8 @@ class Sequencer:
         self.sizes = Counter[str]()
         self.profiles = 0
         self._moved: list[Change] = []
+        self._question: Question | None = None
+        self.is_owed_on_disk = False
         self.worked: Instant = 0
         self.counted = 0
         self._feeds = Feeds(())
@@ -187,10 +193,10 @@ class Sequencer:
     def advance(self, now: Instant, *, most: int | None = None) -> tuple[Change, ...]:
         """Work through every flip that is due by `now`, of at most `most` profiles (None: of all)."""
         if most is None:
-            while not self.timers.refill(now, self.live.awake):
+            while not self._read_timers(now):
                 pass
         elif self.timers.next() > now:  # what is due was read before: after a long stop there may be very much
-            self.timers.refill(now, self.live.awake)
+            self._read_timers(now)
         changes: list[Change] = []
         for profile in self._due(now, most):
             changes += self.advance_profile(profile, now)
@@ -215,6 +221,15 @@ class Sequencer:
             raise
         return [profile for profile in found if profile is not None]
 
+    def _read_timers(self, now: Instant) -> bool:
+        """Read a page of what is due within an hour, where that is not in RAM; says when all of it is."""
+        if self.timers.covers(now):
+            return True
+        covers = self.timers.refill(now, self.live.awake)
+        for name, at in self.live.asked_flips():
+            self.timers.note(name, at)
+        return covers
+
     def pass_time(self, at: Instant) -> tuple[Change, ...]:
         """Work through every flip that is due by `at`, as a record of the log says."""
         changes = self.advance(at)
@@ -235,11 +250,15 @@ class Sequencer:
     def define(
         self, segments: Segments, aggregates: tuple[Aggregate, ...], *, upto: int, at: Instant
     ) -> tuple[Change, ...]:
-        """Put new definitions in force and ask everybody at once, as `begin` and `ask` do a few at a time."""
+        """Put new definitions in force, as a replay does: who is not asked for is left for `ask`.
+
+        Returns
+        -------
+        Who moved where by being asked under the definitions before.
+        """
         backfill = self.backfill(aggregates, upto=upto)
         backfill.read()
         self.begin(segments, aggregates, backfill, at=at)
-        self.ask()
         return self.moved()
 
     def backfill(self, aggregates: tuple[Aggregate, ...], *, upto: int) -> Backfill:
@@ -251,13 +270,19 @@ class Sequencer:
             The log's offset up to which history is read; all of it is durable, and all of it is folded.
         """
         new = Feeds(aggregates).beyond(self._feeds)
-        return Backfill(self._store, self._vault, self, new, upto=upto, delay=self._settings.profiles.delay)
+        return self._backfill(new, upto, asks_all=True)
+
+    def _backfill(self, feeds: Feeds, upto: int, *, asks_all: bool) -> Backfill:
+        delay, store = self._settings.profiles.delay, self._store
+        folder = Path(self._settings.data_dir) if isinstance(store, SqliteStore) else None
+        return Backfill(store, self._vault, self, feeds, upto=upto, delay=delay, asks_all=asks_all, folder=folder)
 
     def begin(self, segments: Segments, aggregates: tuple[Aggregate, ...], backfill: Backfill, *, at: Instant) -> None:
         """Put new definitions in force: everybody is asked again, with what history has counted.
 
         What was due by `at` flips first, under the definitions that it was due under. Who is asked when changes
         nothing: each is asked as of `at`, in `ask` or before anything else happens to them, whichever comes first.
+        Nobody is asked where the segments stay as they are and nothing is newly declared.
         """
         self.ask()  # under the definitions so far, should there be anybody left
         before = self.segments
@@ -265,25 +290,49 @@ class Sequencer:
         self._set_feeds(aggregates)
         if backfill.has_work:
             self.counted = backfill.upto
+        elif segments.all() == before.all():
+            return
         self.sizes = Counter({segment.id: 0 for segment in segments.all()})
-        self.live.owe(lambda profile: self._ask_one(profile, before, backfill, at))
+        self._question = question = Question(before, backfill, at)
+        self.live.owe(lambda profile: self._ask_one(profile, question))
+
+    def begin_again(self, owed: Owed, aggregates: tuple[Aggregate, ...]) -> None:
+        """Go on with the asking that a checkpoint fell into; history is counted anew for those who are left.
+
+        Who is left is who they were: whoever joined somebody since has been asked before.
+        """
+        new = frozenset(owed.counted)
+        feeds = Feeds(one for one in aggregates if key(one) in new)
+        backfill = self._backfill(feeds, owed.upto, asks_all=False)
+        self._question = question = Question(Segments(owed.before), backfill, owed.at)
+        self.live.owe_again(lambda profile: self._ask_one(profile, question), owed.asked_to, owed.ahead)
+        backfill.read()
+
+    def owed(self) -> bytes | None:
+        """Return what a checkpoint as of now says of those who are left to ask; None when nobody is."""
+        if self._question is None or not self.live.owing:
+            return None
+        return self._question.written(*self.live.asked_up_to)
 
     def ask(self, most: int | None = None) -> bool:
         """Ask at most `most` people anew (None: all who are left), and say whether more are left."""
-        return self.live.settle(most)
+        more = self.live.settle(most)
+        if not more and self._question is not None:
+            self._question.backfill.close()
+            self._question = None
+        return more
 
     def moved(self) -> tuple[Change, ...]:
         """Return who moved where by being asked anew, since the last call."""
         moved, self._moved = tuple(self._moved), []
         return moved
 
-    def _ask_one(self, profile: Profile, before: Segments, backfill: Backfill, at: Instant) -> None:
-        settings = self._settings.profiles
-        backfill.give(profile)
+    def _ask_one(self, profile: Profile, question: Question) -> None:
+        settings, at = self._settings.profiles, question.at
+        question.backfill.give(profile)
         if profile.next_flip_at <= at:
-            self._moved += before.advance(profile, at, settings)
+            self._moved += question.before.advance(profile, at, settings)
         self._moved += self.segments.classify_all(profile, max(profile.last_seen, at), settings)
-        self.live.touch(profile.id)
         self.timers.note(profile.id, profile.next_flip_at)
         for segment_id in profile.segments:
             self.sizes[segment_id] = self.sizes.get(segment_id, 0) + 1

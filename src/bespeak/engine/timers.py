@@ -45,7 +45,7 @@ class Timers:
         awake
             The profiles in RAM: their flips may not be in the store yet.
         """
-        if self._covers(now):
+        if self.covers(now):
             return True
         before, end = self._read_to, now + HOUR
         found = self._store.due(end, after=before, limit=PAGE)
@@ -55,7 +55,7 @@ class Timers:
         for profile in awake():
             if before[0] <= profile.next_flip_at:
                 self.note(profile.id, profile.next_flip_at)
-        return self._covers(now)
+        return self.covers(now)
 
     def note(self, profile_id: ProfileId, at: Instant) -> None:
         """Remember when a profile may flip; beyond the horizon the checkpoint remembers it."""
@@ -70,7 +70,7 @@ class Timers:
 
     def is_behind(self, now: Instant) -> bool:
         """Say whether something is due by `now`, or may be and is not read yet."""
-        return not self._covers(now) or self.next() <= now
+        return not self.covers(now) or self.next() <= now
 
     def next(self) -> Instant:
         """Return the earliest instant that something may flip, `NEVER` within the horizon when nothing does."""
@@ -99,5 +99,6 @@ class Timers:
         self._noted.clear()
         self._read_to = _BEGINNING
 
-    def _covers(self, now: Instant) -> bool:
+    def covers(self, now: Instant) -> bool:
+        """Say whether all that is due within half an hour from `now` is in RAM."""
         return self._read_to[0] > now + HOUR // 2

@@ -133,7 +133,7 @@ async def serve_engine(
         app = create_app(engine, routes=further, local_token=local.token, draining=draining)
         server = _Uvicorn(_config(app, engine.settings.server))
         with _signals(stopping):
-            await _run(server, listening, stopping, draining, lambda: _begin(engine, local.address, started))
+            await _run(server, listening, stopping, draining, lambda: _begin(engine, local.address, started), engine)
     finally:
         withdraw(directory, local)
         await engine.close()
@@ -145,6 +145,7 @@ async def _run(
     stopping: asyncio.Event,
     draining: Draining,
     begin: Callable[[], Awaitable[None]],
+    engine: Engine,
 ) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     waiting = asyncio.create_task(stopping.wait())
@@ -157,6 +158,7 @@ async def _run(
         await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
     finally:
         draining.begun = True
+        engine.ask_nobody_more()  # who waits for it would hold the others up
         server.should_exit = True
         waiting.cancel()
         collecting.cancel()

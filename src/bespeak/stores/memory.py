@@ -186,11 +186,11 @@ class MemoryStore:
             self._check_open()
             return self._profiles.get(profile_id)
 
-    def profiles(self) -> Iterator[ProfileRow]:
-        """Yield every checkpointed profile, in the order of its id, as of the first call of `next`."""
+    def profiles(self, after: ProfileId = "") -> Iterator[ProfileRow]:
+        """Yield the checkpointed profiles behind an id, in the order of their ids, as of the first call of `next`."""
         with self._lock:
             self._check_open()
-            rows = sorted(self._profiles.values(), key=lambda row: row.id)
+            rows = sorted((row for row in self._profiles.values() if row.id > after), key=lambda row: row.id)
         yield from rows
 
     def due(

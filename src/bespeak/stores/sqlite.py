@@ -243,10 +243,11 @@ class SqliteStore:
             row = reader.execute("SELECT data, next_flip_at FROM profiles WHERE id = ?", (profile_id,)).fetchone()
         return ProfileRow(profile_id, row[0], row[1]) if row else None
 
-    def profiles(self) -> Iterator[ProfileRow]:
-        """Yield every checkpointed profile, in the order of its id, as of the first call of `next`."""
+    def profiles(self, after: ProfileId = "") -> Iterator[ProfileRow]:
+        """Yield the checkpointed profiles behind an id, in the order of their ids, as of the first call of `next`."""
+        query = "SELECT id, data, next_flip_at FROM profiles WHERE id > ? ORDER BY id"
         with self._own_reader() as reader:
-            for row in reader.execute("SELECT id, data, next_flip_at FROM profiles ORDER BY id"):
+            for row in reader.execute(query, (after,)):
                 yield ProfileRow(*row)
 
     def due(

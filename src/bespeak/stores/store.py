@@ -247,8 +247,8 @@ class Store(Protocol):
         """Return one checkpointed profile by its own id (not by alias)."""
         ...
 
-    def profiles(self) -> Iterator[ProfileRow]:
-        """Yield every checkpointed profile, in the order of its id, as of the first `next`."""
+    def profiles(self, after: ProfileId = "") -> Iterator[ProfileRow]:
+        """Yield every checkpointed profile behind the id `after`, in the order of its id, as of the first `next`."""
         ...
 
     def due(

@@ -50,6 +50,7 @@ def same(what: str, found: object, expected: object) -> None:
 
 def everything(ledger: Ledger, at: Instant) -> dict[str, Any]:
     """Return all that a ledger knows, once it knows that it is `at`; what was learned only as long as it can be."""
+    ledger.sequencer.ask()
     ledger.sequencer.advance(at)
     return {
         "profiles": {profile.id: msgspec.to_builtins(profile) for profile in ledger.sequencer.live.all()},
@@ -92,6 +93,7 @@ def truth_is_live(engine: Engine, truth: Truth, settings: Settings, at: Instant)
     BrokenPromise
         They are not; the message names whose, and what.
     """
+    engine.sequencer.ask()
     engine.sequencer.advance(at)
     segments = truth.segments()
     beings, live = truth.beings, {profile.id: profile for profile in engine.profiles()}

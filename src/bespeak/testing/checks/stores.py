@@ -212,6 +212,8 @@ def check_profiles_come_in_the_order_of_their_ids(make: StoreMaker) -> None:
     with made(make) as store:
         store.commit(Commit(checkpoint=Checkpoint(offset=0, profiles=tuple(ProfileRow(each, b"") for each in ids))))
         equal("ids", [row.id for row in store.profiles()], sorted(ids))
+        for place, each in enumerate(sorted(ids)):
+            equal(f"ids behind {each!r}", [row.id for row in store.profiles(each)], sorted(ids)[place + 1 :])
 
 
 def check_due_profiles_come_earliest_first(make: StoreMaker) -> None:

@@ -1,0 +1,61 @@
+"""What everybody is owed when definitions have changed: to be asked under the new ones, as of one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from functools import cached_property
+
+import msgspec
+
+from bespeak.clock import Instant
+from bespeak.engine.backfill import Backfill
+from bespeak.segments import Segment, Segments
+
+
+class Owed(msgspec.Struct, frozen=True, array_like=True):
+    """What a checkpoint says of an asking that it fell into, so that a start can go on with it.
+
+    Parameters
+    ----------
+    at
+        The moment as of which everybody is asked.
+    before
+        The segments until then: what was due flips under them first.
+    counted
+        Names of the aggregates that are newly declared.
+    upto
+        The offset up to which history is counted in them.
+    asked_to
+        Up to this name everybody who rests has been asked.
+    ahead
+        Names behind it that have been asked, or that were not there at that moment.
+    """
+
+    at: Instant
+    before: tuple[Segment, ...]
+    counted: tuple[str, ...]
+    upto: int
+    asked_to: str
+    ahead: tuple[str, ...]
+
+
+class Question:
+    """What everybody is asked: under which segments they were, as of when, and what history has counted."""
+
+    def __init__(self, before: Segments, backfill: Backfill, at: Instant) -> None:
+        self.before = before
+        self.backfill = backfill
+        self.at = at
+
+    @cached_property
+    def _before(self) -> msgspec.Raw:
+        return msgspec.Raw(_encoder.encode(self.before.all()))
+
+    def written(self, asked_to: str, ahead: AbstractSet[str]) -> bytes:
+        """Return an `Owed` as bytes."""
+        counted = self.backfill.counted if self.backfill.has_work else ()
+        return _encoder.encode((self.at, self._before, counted, self.backfill.upto, asked_to, ahead))
+
+
+_encoder = msgspec.msgpack.Encoder()
+read_owed = msgspec.msgpack.Decoder(Owed).decode
