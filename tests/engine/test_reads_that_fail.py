@@ -21,7 +21,20 @@ import pytest
 
 from bespeak.clock import DAY, HOUR, MINUTE, SECOND, ManualClock, format_time
 from bespeak.decide import DecideRequest, DecideSettings, SlotRequest
-from bespeak.engine import Definition, committing, dedupe, defining, ledger, rebuild, rebuilding, replay, timers
+from bespeak.engine import (
+    Definition,
+    asking,
+    committing,
+    counted,
+    dedupe,
+    defining,
+    ledger,
+    live,
+    rebuild,
+    rebuilding,
+    replay,
+    timers,
+)
 from bespeak.engine import engine as serving
 from bespeak.engine import models as learning
 from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
@@ -49,8 +62,11 @@ CONDITIONS = (
 DENIED = {"consent": {"categoryPreferences": {"personalization": False}}}
 SMALL = {
     committing: {"CUT_AT_ONCE": 2},
-    defining: {"ASKED_AT_ONCE": 2, "READ_AT_ONCE": 3},
-    serving: {"ASKED_AT_ONCE": 2, "TAKEN_AT_ONCE": 3, "FLIPS_AT_ONCE": 2, "RECORDED_AT_ONCE": 1},
+    asking: {"ASKED_AT_ONCE": 2},
+    counted: {"IN_RAM": 3, "PUT_ASIDE_AT_ONCE": 2},
+    defining: {"READ_AT_ONCE": 3},
+    live: {"ASKED_BYTES": 2_000, "READ_AT_ONCE": 3},
+    serving: {"TAKEN_AT_ONCE": 3, "FLIPS_AT_ONCE": 2, "RECORDED_AT_ONCE": 1},
     ledger: {"FLIPS_AT_ONCE": 2},
     timers: {"PAGE": 3},
     rebuilding: {"SPILL": 7, "SLICE": 3, "ROWS": 2, "NEAR": 20},

@@ -15,6 +15,7 @@ from bespeak.clock import HOUR, MINUTE, SECOND, ManualClock
 from bespeak.decide import DecideRequest, SlotRequest
 from bespeak.engine import Definition, Engine, replay
 from bespeak.engine import engine as serving
+from bespeak.engine import live as live_table
 from bespeak.engine.site import Registry, Site
 from bespeak.errors import StoreError, Unavailable
 from bespeak.ids import ProfileId
@@ -107,14 +108,16 @@ async def test_whose_flips_are_due_flip_all_or_none_and_none_is_forgotten() -> N
     await engine.close()
 
 
-async def test_whoever_had_no_turn_when_the_store_fell_silent_has_it_later_and_nobody_has_two() -> None:
+async def test_whoever_had_no_turn_when_the_store_fell_silent_has_it_later_and_nobody_has_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_table, "READ_AT_ONCE", 1)
     store = Unanswering()
     engine = await at_rest(store)
     live, paid = engine.sequencer.live, list[str]()
 
-    def pay(profile: Profile) -> bool:
+    def pay(profile: Profile) -> None:
         paid.append(profile.id)
-        return False
 
     live.owe(pay)
     live.settle(1)
