@@ -17,7 +17,7 @@ from record import machine
 
 from bespeak import __version__
 from bespeak.errors import BespeakError
-from bespeak.testing.steady import Minute, Plan, run, slopes
+from bespeak.testing.steady import SETTINGS, Minute, Plan, run, slopes
 
 HERE = Path(__file__).parent
 
@@ -72,7 +72,8 @@ def _write(command: str, plan: Plan, found: list[str], lines: list[str]) -> None
         "",
         f"{plan.rate:,} events a second in batches of 20, each acknowledged when",
         "on disk, with 100 live segments and encryption on, and 20 decisions a second.",
-        "A latency counts from the instant at which its request was due.",
+        "A latency counts from the instant at which its request was due. Caches are as large as that of profiles:",
+        f"{', '.join(f'`{name}={value}`' for name, value in SETTINGS.items())}.",
         "",
         "```sh",
         command,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bespeak.engine.live import decode_profile, encode_profile
+from bespeak.engine.packing import pack, unpack
 from bespeak.engine.recovery import STATE
 from bespeak.engine.vault import PROFILE, Vault
 from bespeak.privacy.masters import KEY_FILE, KeyFile
@@ -133,9 +134,9 @@ def test_the_first_difference_is_told_with_both_values(filled: Any) -> None:
         assert row is not None
         data = vault.open(row.data, PROFILE)
         assert data is not None
-        profile = decode_profile(data)
+        profile = decode_profile(unpack(data))
         profile.counts["Product Viewed"] = 99
-        changed = vault.seal("a:ada", PROFILE, encode_profile(profile))
+        changed = vault.seal("a:ada", PROFILE, pack(encode_profile(profile)))
     change(filled, "UPDATE profiles SET data = ? WHERE id = ?", changed, row.id)
     said = filled.run("replay", code=1).stdout.splitlines()
     assert said[-3:] == [

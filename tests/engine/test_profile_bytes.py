@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bespeak.conditions.aggregates import Count, Times
 from bespeak.engine.live import decode_profile, encode_profile
+from bespeak.engine.packing import MAGIC, pack, unpack
 from bespeak.profiles import Faded, Membership, Profile, Recent
 
 
@@ -32,6 +35,21 @@ def somebody() -> Profile:
 def test_a_profile_survives_its_bytes() -> None:
     assert decode_profile(encode_profile(somebody())) == somebody()
     assert decode_profile(encode_profile(Profile(id="a:nobody"))) == Profile(id="a:nobody")
+
+
+@given(st.binary(max_size=2_000))
+def test_what_is_packed_is_unpacked_and_what_never_was_stays(data: bytes) -> None:
+    assert unpack(pack(data)) == data
+    if not data.startswith(MAGIC):
+        assert unpack(data) == data
+
+
+def test_names_that_stand_in_a_profile_many_times_take_little_room() -> None:
+    profile = somebody()
+    for place in range(100):
+        profile.segments[f"segment-{place}"] = Membership(9, 1, f'count("Product Viewed", last {place} days) is 3')
+    plain = encode_profile(profile)
+    assert len(pack(plain)) * 3 < len(plain)
 
 
 def test_flips_that_stood_in_a_mapping_are_put_in_their_order() -> None:

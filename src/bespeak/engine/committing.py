@@ -22,8 +22,8 @@ from bespeak.errors import StoreError, Unavailable
 from bespeak.ids import ProfileId
 from bespeak.stores import LogRow, Rejected, Store, WrappedKey
 
-CUT_AT_ONCE = 100
-"""Profiles whose rows of a checkpoint are made before others have their turn: some ten milliseconds."""
+CUT_AT_ONCE = 30
+"""Profiles whose rows of a checkpoint are made before others have their turn: some two milliseconds."""
 
 
 class Committing(Shown):

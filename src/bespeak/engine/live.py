@@ -10,6 +10,7 @@ from types import MappingProxyType
 import msgspec
 
 from bespeak.clock import NEVER, Instant
+from bespeak.engine.packing import pack, unpack
 from bespeak.engine.vault import PROFILE, Vault
 from bespeak.ids import ProfileId
 from bespeak.profiles import Profile, share
@@ -331,14 +332,14 @@ class LiveTable:
 
     def _sealed(self, profile: Profile) -> ProfileRow:
         flip = profile.next_flip_at
-        data = self._vault.seal(profile.id, PROFILE, encode_profile(profile))
+        data = self._vault.seal(profile.id, PROFILE, pack(encode_profile(profile)))
         return ProfileRow(self._vault.name(profile.id), data, None if flip == NEVER else flip)
 
     def _opened(self, row: ProfileRow) -> Profile | None:
         if row.id[1:2] == ":":
             return None  # of a store that is older than keys: these were adopted, all of them, when it was opened
         data = self._vault.open(row.data, PROFILE)
-        return None if data is None else decode_profile(data)
+        return None if data is None else decode_profile(unpack(data))
 
     def __len__(self) -> int:
         return len(self._profiles)

@@ -21,6 +21,7 @@ from bespeak.conditions.flips import Flips
 from bespeak.engine import Definition, Engine
 from bespeak.engine.aliases import seal_alias
 from bespeak.engine.live import encode_profile
+from bespeak.engine.packing import pack
 from bespeak.engine.vault import PROFILE
 from bespeak.errors import Unavailable
 from bespeak.profiles import Profile
@@ -141,7 +142,7 @@ def _likes(engine: Engine, models: tuple[Profile, ...], count: int) -> Iterator[
                 flips=flips,
                 next_flip_at=flips.next,
             )
-            data = engine.vault.seal(user, PROFILE, encode_profile(like))
+            data = engine.vault.seal(user, PROFILE, pack(encode_profile(like)))
             rows.append(ProfileRow(engine.vault.name(user), data, None if flips.next == NEVER else flips.next))
             aliases[engine.vault.name(device)] = seal_alias(engine.vault, device, user)
         keys = engine.vault.made()

@@ -32,12 +32,15 @@ from bespeak.testing.bench_http import address
 BATCH = 20
 VISIT_EVENTS = 60
 VISIT_SECONDS = 180.0
-CONNECTIONS = 64
+CONNECTIONS = {"ingest": 256, "decide": 16}
+"""Kept open for each kind: who sends waits for the disk, and who asks must not wait behind them for a connection."""
 DECISIONS_A_SECOND = 20
 BYTES_AN_EVENT = 900
 """Disk for one event, its profile's share, digest and write-ahead log included; measured, and rounded up."""
 SPARE_BYTES = 4_000_000_000
 ITEMS = 500
+SETTINGS = {"BESPEAK__ENGINE__KEYS_MAX": "50000", "BESPEAK__ENGINE__IDS_MAX": "50000"}
+"""Caches as large as that of profiles, so that all are full when the warm-up ends; by default they fill for longer."""
 ANSWER_SECONDS = 30.0
 WAITING_MAX = 20_000
 """Requests that may wait for an answer; one more counts as failed."""
@@ -147,11 +150,13 @@ async def run(
         *(sys.executable, "-m", "bespeak", "serve", "--data", str(folder), "--port", "0"),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, **SETTINGS},
     )
     if pin is not None:
         os.sched_setaffinity(server.pid, pin)
     try:
         host, port = await address(folder)
+        await _ready(host, port)
         return await _measure(plan, _Load(plan, host, port, token), server.pid, folder, tell)
     finally:
         if server.returncode is None:
@@ -174,6 +179,20 @@ def segments() -> tuple[Definition, ...]:
         for place in range(5)
     )
     return (*quick, *definitions(shortest="days")[5:])
+
+
+async def _ready(host: str, port: int) -> None:
+    """Wait until the server has read its store."""
+    status = b""
+    while b" 200 " not in status:
+        await asyncio.sleep(0.1)
+        try:
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(f"GET /ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            status = await reader.readline()
+            writer.close()
+        except OSError:
+            continue
 
 
 async def _prepare(folder: Path) -> str:
@@ -228,7 +247,9 @@ class _Load:
         credentials = b64encode(f"{token}:".encode()).decode()
         self._head = f"HTTP/1.1\r\nHost: {host}\r\nAuthorization: Basic {credentials}\r\nContent-Length: "
         self._every = BATCH / plan.rate
-        self._idle: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue(CONNECTIONS)
+        self._idle: dict[str, asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = {
+            kind: asyncio.Queue(connections) for kind, connections in CONNECTIONS.items()
+        }
         self._tasks: set[asyncio.Task[None]] = set()
         self.seconds: dict[str, list[float]] = {"ingest": [], "decide": []}
         self.events = 0
@@ -236,8 +257,17 @@ class _Load:
 
     async def open(self) -> None:
         """Open the connections."""
-        for _ in range(CONNECTIONS):
-            self._idle.put_nowait(await asyncio.open_connection(self._host, self._port))
+        for kind, connections in CONNECTIONS.items():
+            for _ in range(connections):
+                self._idle[kind].put_nowait(await self._connected())
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect; a server that has ended is seen by whoever watches its process."""
+        while True:
+            try:
+                return await asyncio.open_connection(self._host, self._port)
+            except OSError:
+                await asyncio.sleep(1)
 
     async def send(self, seconds: float) -> None:
         """Send until the time is over, each request when it is due."""
@@ -274,7 +304,7 @@ class _Load:
         task.add_done_callback(self._tasks.discard)
 
     async def _ask(self, path: str, body: bytes, due: float, kind: str) -> None:
-        reader, writer = await self._idle.get()
+        reader, writer = await self._idle[kind].get()
         try:
             writer.write(f"POST {path} {self._head}{len(body)}\r\n\r\n".encode() + body)
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -285,8 +315,8 @@ class _Load:
         except (OSError, TimeoutError, EOFError, IndexError):
             self.failed += 1
             writer.close()
-            reader, writer = await asyncio.open_connection(self._host, self._port)
-        self._idle.put_nowait((reader, writer))
+            reader, writer = await self._connected()
+        self._idle[kind].put_nowait((reader, writer))
         self.seconds[kind].append(asyncio.get_running_loop().time() - due)
 
 
