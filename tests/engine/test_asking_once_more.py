@@ -1,4 +1,4 @@
-"""Everybody is asked about definitions as whoever they are by then: asked before, gone, or behind the time of the log."""
+"""Everybody is asked about definitions as who they are by then: asked before, gone, or behind the time of the log."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ class Town:
             await self.send(type="track", event="Product Viewed", anonymousId=f"d{one}", properties=price)
 
     async def asked(self, people: int, *definitions: Definition) -> asyncio.Task[Any]:
-        """Apply definitions, `ALL` with them, and return when so many have been asked: nobody else is by itself then."""
+        """Apply definitions, `ALL` with them, and return when so many have been asked; others wait for `asks_on`."""
         applying = asyncio.create_task(self.engine.apply([ALL, *definitions]))
         while not self.engine.sequencer.live.owing:  # noqa: ASYNC110  it is the turns that are looked at
             await asyncio.sleep(0)
-        while self.engine.sequencer.sizes["all"] < people:  # noqa: ASYNC110
+        while self.engine.sequencer.live.owing and self.engine.sequencer.sizes["all"] < people:  # noqa: ASYNC110
             await asyncio.sleep(0)
         asking.ASKED_AT_ONCE = 0
         assert self.engine.sequencer.live.owing

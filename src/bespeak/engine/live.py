@@ -298,7 +298,7 @@ class LiveTable:
             if self._leaving.get(name) is row:
                 del self._leaving[name]
         if self._pay is not None:
-            self._waiting = self._everybody_once()  # the rows that were read may be of who was removed, or asked, before
+            self._waiting = self._everybody_once()  # rows that were read before may be older
 
     def shrink(self, pending: frozenset[ProfileId]) -> None:
         """Let clean profiles go until the bound is kept; those in `pending` are on their way to the disk, and stay."""
