@@ -101,7 +101,8 @@ class Town:
         applying = asyncio.create_task(self.engine.apply([ALL, *definitions]))
         while not self.engine.sequencer.live.owing:  # noqa: ASYNC110  it is the turns that are looked at
             await asyncio.sleep(0)
-        while self.engine.sequencer.live.owing and self.engine.sequencer.sizes["all"] < people:  # noqa: ASYNC110
+        while self.engine.sequencer.sizes["all"] < people:
+            assert self.engine.sequencer.live.owing
             await asyncio.sleep(0)
         asking.ASKED_AT_ONCE = 0
         assert self.engine.sequencer.live.owing
