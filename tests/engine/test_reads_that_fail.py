@@ -1,4 +1,4 @@
-"""Whatever read or write of the store fails, and whenever: what is known afterwards is what the log says.
+"""Whatever read or write of the store fails, and whenever it is killed: what is known afterwards is what the log says.
 
 A busy little shop runs on one thread: the writer, the other threads and the time of the loop are played by hand, so a
 seed is the same run each time (but for the order of sets, which PYTHONHASHSEED fixes).
@@ -77,6 +77,9 @@ SMALL = {
 
 ROUNDS = 7
 
+KILLED = 0.2
+"""How likely a kill falls into a round."""
+
 TURN_SECONDS = 1e-5
 
 T = TypeVar("T")
@@ -140,6 +143,10 @@ class Turns(Writer):
     def close(self) -> None:
         self._closing = True
         self._turn()
+
+    def dies(self) -> None:
+        """Write nothing more."""
+        self._broken = True
 
 
 class Deaf(FragileMemory):
@@ -372,13 +379,32 @@ class Shop:
             await asyncio.sleep(self.rng.choice([0, 0, 0.002, 0.3]))
         self.store.deaf = 0.0
 
+    async def killed(self, going: Sequence[asyncio.Future[None]]) -> None:
+        """Kill the engine at any turn, with whatever it was about to write, and start another."""
+        for _ in range(self.rng.choice([0, 3, 10, 30, 100])):
+            await asyncio.sleep(self.rng.choice([0, 0, 0, 0.002]))
+        engine, writer = self.engine, self.engine._writer
+        assert isinstance(writer, Turns)
+        writer.dies()
+        await engine.die()
+        for one in (*going, engine._asking, engine._rebuild):
+            if one is not None:
+                one.cancel()
+        await asyncio.gather(*going, return_exceptions=True)
+        self.store.trouble, self.store.deaf = "none", 0.0
+        await self.opened()
+
     # -- a day in the shop
 
     async def lives(self) -> None:
         await self.opened()
         for round_ in range(ROUNDS):
             some = self.rng.choices([*self.steps], [*self.steps.values()], k=self.rng.randrange(2, 14))
-            await asyncio.gather(*(self.goes(step) for step in some))
+            going = [asyncio.ensure_future(self.goes(step)) for step in some]
+            if self.rng.random() < KILLED:
+                await self.killed(going)
+            else:
+                await asyncio.gather(*going)
             if self.rng.random() < 0.3 or round_ == ROUNDS - 1:
                 await self.rests()
                 await self.is_as_the_log_says()
@@ -442,7 +468,7 @@ def live_through(seed: int) -> None:
 
     def noted(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if not isinstance(error, BespeakError | None):
+        if not isinstance(error, BespeakError | asyncio.CancelledError | None):  # cancelled is what was killed
             wrong.append(error)
 
     with asyncio.Runner(loop_factory=Loop) as runner:

@@ -91,9 +91,9 @@ class Backfill:
 
     def give(self, profile: Profile) -> None:
         """Put what history has counted into a profile, in the place of what a deleted definition may have left."""
+        history = self._counted.take(profile.id)
         for name in self._feeds.keys:
             profile.aggregates.pop(name, None)
-        history = self._counted.take(profile.id)
         states = {} if history is None else history.states
         profile.aggregates.update(states)
 

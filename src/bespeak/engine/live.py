@@ -111,6 +111,7 @@ class LiveTable:
                 self._asked_bytes -= len(self._asked.pop(name).data)
                 self.dirty.add(profile_id)
             if self._pay is not None and name > self._asked_to and name not in self._ahead:
+                self._owed.add(profile_id)  # until they have had their turn, should that fail now
                 self._settle(profile)
         return profile
 
@@ -251,11 +252,11 @@ class LiveTable:
         return self.owing
 
     def _settle(self, profile: Profile) -> None:
-        self._owed.discard(profile.id)
         if self._pay is not None:
             self._pay(profile)
             self.dirty.add(profile.id)
             self._ahead.add(self._vault.name(profile.id))
+        self._owed.discard(profile.id)
 
     def _everybody_once(self) -> Iterator[None]:
         """Give each their turn, one a step: those in RAM, then those who rest, in the order of their names.
@@ -274,13 +275,20 @@ class LiveTable:
                 yield
 
     def _ask_at_rest(self, row: ProfileRow) -> None:
-        """Give their turn to who was not in RAM since there is something to ask: the store has their newest row."""
-        profile = self._opened(row)
+        """Give their turn to who was not in RAM since there is something to ask.
+
+        Who was asked where they rest about the definitions before may have a newer row than that in the store.
+        """
+        before = self._asked.get(row.id)
+        profile = self._opened(before or self._leaving.get(row.id) or row)
         if profile is None or profile.id in self.removed or self._pay is None:
+            return
+        if profile.id in self._profiles:  # they were asked for, and their turn failed
+            self.get(profile.id)
             return
         self._pay(profile)
         self._asked[row.id] = sealed = self._sealed(profile)
-        self._asked_bytes += len(sealed.data)
+        self._asked_bytes += len(sealed.data) - (0 if before is None else len(before.data))
 
     def written(self, removed: Mapping[ProfileId, int], asked: Mapping[str, ProfileRow] = MappingProxyType({})) -> None:
         """Forget what a checkpoint has made durable, except of whom was removed, or asked, once more since."""
@@ -290,6 +298,8 @@ class LiveTable:
         for name, row in asked.items():
             if self._leaving.get(name) is row:
                 del self._leaving[name]
+        if self._pay is not None:
+            self._waiting = self._everybody_once()  # rows that were read before may be older
 
     def shrink(self, pending: frozenset[ProfileId]) -> None:
         """Let clean profiles go until the bound is kept; those in `pending` are on their way to the disk, and stay."""

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import msgspec
 
-from bespeak.clock import Instant
+from bespeak.clock import NEVER, Instant
 from bespeak.engine.backfill import Backfill
 from bespeak.segments import Segment, Segments
 
@@ -29,6 +29,8 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
         Up to this name everybody who rests has been asked.
     ahead
         Names behind it that have been asked, or that were not there at that moment.
+    passed
+        Up to when the log says that everything due was worked through since; who is left is behind it, too.
     """
 
     at: Instant
@@ -37,15 +39,21 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
     upto: int
     asked_to: str
     ahead: tuple[str, ...]
+    passed: Instant = -NEVER
 
 
 class Question:
-    """What everybody is asked: under which segments they were, as of when, and what history has counted."""
+    """What everybody is asked: under which segments they were, as of when, and what history has counted.
 
-    def __init__(self, before: Segments, backfill: Backfill, at: Instant) -> None:
+    `passed` is that of an `Owed`. Time that a record of the log lets pass is the same for everybody: those who were
+    asked before it flip at the record, the others when they are asked.
+    """
+
+    def __init__(self, before: Segments, backfill: Backfill, at: Instant, passed: Instant = -NEVER) -> None:
         self.before = before
         self.backfill = backfill
         self.at = at
+        self.passed = passed
 
     @cached_property
     def _before(self) -> msgspec.Raw:
@@ -54,7 +62,7 @@ class Question:
     def written(self, asked_to: str, ahead: AbstractSet[str]) -> bytes:
         """Return an `Owed` as bytes."""
         counted = self.backfill.counted if self.backfill.has_work else ()
-        return _encoder.encode((self.at, self._before, counted, self.backfill.upto, asked_to, ahead))
+        return _encoder.encode((self.at, self._before, counted, self.backfill.upto, asked_to, ahead, self.passed))
 
 
 _encoder = msgspec.msgpack.Encoder()

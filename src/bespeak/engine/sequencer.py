@@ -231,7 +231,9 @@ class Sequencer:
         return covers
 
     def pass_time(self, at: Instant) -> tuple[Change, ...]:
-        """Work through every flip that is due by `at`, as a record of the log says."""
+        """Work through every flip that is due by `at`, as a record of the log says; who is left to ask follows then."""
+        if self._question is not None:
+            self._question.passed = max(at, self._question.passed)
         changes = self.advance(at)
         self.worked = 0
         return changes
@@ -304,7 +306,7 @@ class Sequencer:
         new = frozenset(owed.counted)
         feeds = Feeds(one for one in aggregates if key(one) in new)
         backfill = self._backfill(feeds, owed.upto, asks_all=False)
-        self._question = question = Question(Segments(owed.before), backfill, owed.at)
+        self._question = question = Question(Segments(owed.before), backfill, owed.at, owed.passed)
         self.live.owe_again(lambda profile: self._ask_one(profile, question), owed.asked_to, owed.ahead)
         backfill.read()
 
@@ -317,10 +319,14 @@ class Sequencer:
     def ask(self, most: int | None = None) -> bool:
         """Ask at most `most` people anew (None: all who are left), and say whether more are left."""
         more = self.live.settle(most)
-        if not more and self._question is not None:
+        if not more:
+            self._end_question()
+        return more
+
+    def _end_question(self) -> None:
+        if self._question is not None:
             self._question.backfill.close()
             self._question = None
-        return more
 
     def moved(self) -> tuple[Change, ...]:
         """Return who moved where by being asked anew, since the last call."""
@@ -333,6 +339,7 @@ class Sequencer:
         if profile.next_flip_at <= at:
             self._moved += question.before.advance(profile, at, settings)
         self._moved += self.segments.classify_all(profile, max(profile.last_seen, at), settings)
+        self._moved += self.segments.advance(profile, question.passed, settings)
         self.timers.note(profile.id, profile.next_flip_at)
         for segment_id in profile.segments:
             self.sizes[segment_id] = self.sizes.get(segment_id, 0) + 1
@@ -341,6 +348,7 @@ class Sequencer:
         self, segments: Segments, aggregates: tuple[Aggregate, ...], sizes: Mapping[str, int], profiles: int
     ) -> None:
         """Put definitions in force whose products are in the checkpoint already."""
+        self._end_question()
         self.segments = segments
         self._set_feeds(aggregates)
         self.sizes = Counter(sizes)
