@@ -59,9 +59,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wrote(msgspec.Struct, frozen=True, tag="wrote"):
-    """The file is on disk; or None: nothing was due."""
+    """The file is on disk; or None: nothing was due. It took so many seconds of CPU."""
 
     made: Made | None
+    seconds: float
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -107,8 +108,11 @@ def failed(error: Exception) -> Failed:
 class Apart:
     """The process for one run: it is started when the first file is asked for, and ended with the run.
 
-    `next` blocks, and is called by one thread at a time; `kill` by any.
+    `next` blocks, and is called by one thread at a time; `kill` by any. `seconds` is the CPU that the last file took:
+    the process writes a file without a pause, since the write-ahead log cannot begin anew while it reads the store.
     """
+
+    seconds = 0.0
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -142,6 +146,7 @@ class Apart:
                 raise self._gone(process)
         answer = _answers.decode(data)
         if isinstance(answer, Wrote):
+            self.seconds = answer.seconds
             return answer.made
         known = _KNOWN.get(answer.code)
         raise StoreError(f"the archive's process failed: {answer.message}") if known is None else known(answer.message)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +48,10 @@ FIRST_SECONDS = 60.0
 
 FEW = 2_000
 """Records of the log of which a thread finds out at once whether they are due: they take some 10 ms."""
+
+
+REST_SECONDS = 0.1
+"""How often who rests looks whether the engine is closing."""
 
 
 class Archived(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,11 +189,19 @@ class Archiving(Ledger):
         try:
             while (file := await to_its_end(self._archive_next(apart, everything=everything))) is not None:
                 made.append(file)
+                await self._archive_rest(0.0 if apart is None else apart.seconds)
         finally:
             self._archive_apart = None
             if apart is not None:
                 await to_its_end(asyncio.to_thread(apart.end))
         return made
+
+    async def _archive_rest(self, seconds: float) -> None:
+        """Rest after so many seconds of work, so that archiving keeps to its share, and the store is not read."""
+        share = self.settings.archive.cpu_share
+        until = time.monotonic() + seconds * (1 - share) / share
+        while not self._archive_stop and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110  no event says so
+            await asyncio.sleep(min(left, REST_SECONDS))
 
     async def _archive_at_times(self) -> None:
         every = self.settings.archive.minutes * 60
