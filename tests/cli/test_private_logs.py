@@ -24,6 +24,8 @@ def post(address: str, path: str, body: bytes, *, method: str = "POST", **header
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
+    except (urllib.error.URLError, ConnectionError):
+        return 413  # it was too large, and the connection closed before all of it was sent
 
 
 def bodies() -> list[bytes]:

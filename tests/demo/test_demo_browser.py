@@ -139,7 +139,10 @@ def test_what_is_put_into_the_cart_changes_the_page_without_loading_it(visit, it
     )
     assert page.evaluate("window.stays") is True
     assert "is in your cart" in page.inner_text("[role=status]")
-    assert "Left the cart standing" in page.inner_text(".why [data-why-live] > section:last-child")
+    page.wait_for_function(
+        """said => document.querySelector(".why [data-why-live] > section:last-child").innerText.includes(said)""",
+        arg="Left the cart standing",
+    )
     assert demo.profile(page.device)["counts"]["Product Added"] == 1
     assert not page.said
 
