@@ -14,10 +14,13 @@ from bespeak.engine.definitions import Applied, Definition, DefinitionKind
 from bespeak.engine.issuing import Issuing
 from bespeak.engine.records import DefinitionRecord, Record
 from bespeak.engine.site import Site
-from bespeak.errors import NotFound, Unavailable
+from bespeak.errors import Conflict, NotFound, Unavailable
 
 READ_AT_ONCE = 250
 """Records of the log that are read before others have their turn: some ten milliseconds."""
+
+NAMED_MAX = 20
+"""Definitions that a message names; of more it says how many there are."""
 
 _Versioned: TypeAlias = tuple[DefinitionKind, str, int, dict[str, Any] | None]
 """One change: kind, id, version, and what it says; None when it is deleted."""
@@ -63,12 +66,23 @@ class Defining(Issuing):
         return tuple(results)
 
     async def delete(self, kind: DefinitionKind, definition_id: str) -> Applied:
-        """Take a definition out of force; its versions stay readable."""
+        """Take a definition out of force; its versions stay readable.
+
+        Raises
+        ------
+        NotFound
+            There is none.
+        Conflict
+            Others ask for it; the message names them.
+        """
         async with self._changing:
             self._open_writer()
             reading = self._readings
             if self.registry.get(kind, definition_id) is None:
                 raise NotFound(f"there is no {kind} {definition_id!r}")
+            others = await asyncio.to_thread(self.registry.dependents, kind, definition_id)
+            if others:
+                raise Conflict(_asked_for(kind, definition_id, others))
             site = await asyncio.to_thread(self.registry.with_changes, (), ((kind, definition_id),))
             version = self.registry.next_version(kind, definition_id)
             await self._define([(kind, definition_id, version, None)], site, reading)
@@ -134,3 +148,9 @@ class Defining(Issuing):
     def definitions(self, kind: DefinitionKind) -> tuple[Definition, ...]:
         """Return the definitions of a kind that are in force, ordered by id."""
         return self.registry.all(kind)
+
+
+def _asked_for(kind: DefinitionKind, definition_id: str, others: Sequence[Definition]) -> str:
+    names = ", ".join(f"{one.kind}/{one.id}" for one in others[:NAMED_MAX])
+    more = f" and {len(others) - NAMED_MAX} more" if len(others) > NAMED_MAX else ""
+    return f"{kind}/{definition_id} is asked for by {names}{more}: change or delete these first"

@@ -95,6 +95,17 @@ class Registry:
         """Compile what is held."""
         self.site = build(self._held.values())
 
+    def dependents(self, kind: DefinitionKind, definition_id: str) -> tuple[Definition, ...]:
+        """Return the definitions that ask for this one, ordered by kind and id: those of segments that others name."""
+        if kind != "segments":
+            return ()
+        others = (self._held[held] for held in sorted(self._held) if held != (kind, definition_id))
+        return tuple(
+            one
+            for one in others
+            if any(definition_id in segments.named_in(condition) for condition in _conditions(load(one)))
+        )
+
     def changed(self) -> tuple[Document, ...]:
         """Return the documents changed since the last call, for a checkpoint."""
         documents = tuple(self._changed.values())
@@ -146,14 +157,20 @@ def load(definition: Definition) -> Any:  # noqa: ANN401 - one loader a kind, ea
 
 def _declared(value: object) -> Iterator[Aggregate]:
     """Yield the aggregates of every condition anywhere in a definition, so that the fold keeps them."""
+    for condition in _conditions(value):
+        yield from compile_condition(condition).depends.aggregates
+
+
+def _conditions(value: object) -> Iterator[Condition]:
+    """Yield every condition anywhere in a definition."""
     if isinstance(value, _CONDITIONS):
-        yield from compile_condition(cast("Condition", value)).depends.aggregates
+        yield cast("Condition", value)
     elif isinstance(value, msgspec.Struct):
         for field in value.__struct_fields__:
-            yield from _declared(getattr(value, field))
+            yield from _conditions(getattr(value, field))
     elif isinstance(value, tuple | list):
         for one in cast("tuple[object, ...]", value):
-            yield from _declared(one)
+            yield from _conditions(one)
     elif isinstance(value, Mapping):
         for one in cast("Mapping[str, object]", value).values():
-            yield from _declared(one)
+            yield from _conditions(one)

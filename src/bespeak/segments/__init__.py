@@ -1,6 +1,7 @@
 """Segments: named conditions with live membership, since when and why."""
 
 from bespeak.segments.classify import Change, Segments
+from bespeak.segments.references import named_in
 from bespeak.segments.segment import MAX_SEGMENTS, Segment, load
 
-__all__ = ["MAX_SEGMENTS", "Change", "Segment", "Segments", "load"]
+__all__ = ["MAX_SEGMENTS", "Change", "Segment", "Segments", "load", "named_in"]

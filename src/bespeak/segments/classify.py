@@ -23,10 +23,11 @@ from bespeak.conditions import (
     turning,
 )
 from bespeak.conditions.aggregates import Times
-from bespeak.errors import DefinitionError
+from bespeak.errors import ConditionError, DefinitionError
 from bespeak.events import Event
 from bespeak.ids import ProfileId
 from bespeak.profiles import EMPTY, PATHS, Folded, Membership, Profile, ProfileSettings, View
+from bespeak.segments.references import inlined
 from bespeak.segments.segment import MAX_SEGMENTS, Segment
 
 FLIPS_MAX = 100_000
@@ -60,11 +61,11 @@ class _Live:
 
     __slots__ = ("answers", "compiled", "count", "id", "segment", "sentence", "version")
 
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: Segment, condition: Condition) -> None:
         self.segment = segment
         self.id = segment.id
         self.version = segment.version
-        self.compiled = compile_condition(segment.condition)
+        self.compiled = _compiled(segment, condition)
         self.answers = self.compiled.answers
         self.sentence = self.compiled.sentence
         self.count = _count_of(self.compiled.condition)
@@ -95,13 +96,16 @@ class Segments:
     Raises
     ------
     DefinitionError
-        More than `MAX_SEGMENTS`, or a condition that reads what a segment cannot know (`context.*`, `item.*`).
+        More than `MAX_SEGMENTS`; a condition that reads what a segment cannot know (`context.*`, `item.*`), asks for a
+        segment that is not there, or for itself by way of others.
     """
 
     def __init__(self, segments: Iterable[Segment] = ()) -> None:
-        self._all: dict[str, _Live] = {segment.id: _Live(segment) for segment in segments}
-        if len(self._all) > MAX_SEGMENTS:
-            raise DefinitionError(f"a store has at most {MAX_SEGMENTS:,} segments, got {len(self._all):,}")
+        segments = tuple(segments)
+        if len(segments) > MAX_SEGMENTS:
+            raise DefinitionError(f"a store has at most {MAX_SEGMENTS:,} segments, got {len(segments):,}")
+        asked = inlined(segments)
+        self._all: dict[str, _Live] = {segment.id: _Live(segment, asked[segment.id]) for segment in segments}
         live = tuple(self._all.values())
         self._volatile = frozenset(entry.id for entry in live if _heads(entry) - FACTS)
         self._by_facts = frozenset(entry.id for entry in live if _heads(entry) & FACTS)
@@ -272,11 +276,16 @@ def _heads(entry: _Live) -> frozenset[str]:
     return frozenset(path.partition(".")[0] for path in entry.compiled.depends.paths)
 
 
-def _check(segment: Segment, compiled: Compiled) -> None:
-    if compiled.depends.segments:
+def _compiled(segment: Segment, condition: Condition) -> Compiled:
+    try:
+        return compile_condition(condition)
+    except ConditionError as error:
         raise DefinitionError(
-            f"segment {segment.id!r}: in_segment(...) is not possible in a segment; repeat its condition"
-        )
+            f"segment {segment.id!r}: with the segments that it asks for: {error.message}", problems=error.problems
+        ) from error
+
+
+def _check(segment: Segment, compiled: Compiled) -> None:
     for path in sorted(compiled.depends.paths):
         head = path.partition(".")[0]
         if head not in PATHS and head not in _FORBIDDEN:
