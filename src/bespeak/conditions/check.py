@@ -32,6 +32,7 @@ from bespeak.conditions.tree import (
     Path,
     Performed,
     Value,
+    Window,
 )
 from bespeak.errors import ConditionError, Problem
 
@@ -181,9 +182,9 @@ def _normal_operand(operand: Operand, *, in_where: bool) -> Operand:
             assert_never(operand)
 
 
-def _normal_event(event: str, where: Condition | None, within: Duration | None) -> Condition | None:
+def _normal_event(event: str, where: Condition | None, within: Window | None) -> Condition | None:
     _check_name("event name", event)
-    if within is not None:
+    if isinstance(within, int):
         check_within(within)
     return None if where is None else _normal(where, in_where=True)
 
@@ -232,7 +233,7 @@ def _check_comparison(leaf: Compare) -> None:
         raise Misfit(
             f"after {leaf.op}", "a number or a string", format(leaf.value).lower(), "true and false have no order"
         )
-    if isinstance(leaf.operand, Aggregate) and leaf.operand.kind != "last" and not _is_number(leaf.value):
+    if isinstance(leaf.operand, Aggregate) and leaf.operand.kind not in {"first", "last", "most_frequent"} and not _is_number(leaf.value):
         raise Misfit(leaf.operand.kind, "a number to compare with", repr(leaf.value)[:80])
 
 
