@@ -223,9 +223,7 @@ def test_an_explanation_says_when_the_answer_truly_changes(condition, events, zo
 
 
 @given(st.lists(aggregates(), min_size=1, max_size=4), logs(), st.randoms(use_true_random=False), st.data())
-def test_states_are_those_of_the_set_of_events_whatever_the_order_and_whoever_they_were_of(
-    declared, events, rng, data
-):
+def test_states_are_those_of_the_set_of_events_whatever_the_order_and_whoever_they_were_of(declared, events, rng, data):
     feeds = Feeds(declared)
     mixed = rng.sample(events, len(events))
     theirs = [event for event in mixed if data.draw(st.booleans())]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from sys import intern
 from types import MappingProxyType
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, assert_never, cast
 
 import msgspec
 
@@ -76,21 +76,20 @@ _ROLLING: frozenset[Form] = frozenset({"times", "sums", "newest", "values"})
 
 def form(aggregate: Aggregate) -> Form:
     """Return what is kept for an aggregate."""
-    match aggregate.kind, is_fixed(aggregate.within):
-        case "count", fixed:
+    fixed, kind = is_fixed(aggregate.within), aggregate.kind
+    match kind:
+        case "count":
             return "count" if fixed else "times"
-        case "sum", True:
-            return "sum"
-        case ("avg" | "min" | "max"), True:
-            return "figures"
-        case ("sum" | "avg" | "min" | "max"), False:
-            return "sums"
-        case "last", fixed:
+        case "sum":
+            return "sum" if fixed else "sums"
+        case "avg" | "min" | "max":
+            return "figures" if fixed else "sums"
+        case "last":
             return "last" if fixed else "newest" if ends_now(aggregate.within) else "values"
-        case ("first" | "distinct" | "most_frequent") as kind, True:
-            return kind
+        case "first" | "distinct" | "most_frequent":
+            return kind if fixed else "values"
         case _:
-            return "values"
+            assert_never(kind)
 
 
 class Feeds:

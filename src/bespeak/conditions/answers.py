@@ -21,7 +21,7 @@ from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, coun
 from bespeak.conditions.source import Source, as_test, matcher
 from bespeak.conditions.states import State
 from bespeak.conditions.states_figures import MILLIONTHS, Sums, Times
-from bespeak.conditions.tree import Aggregate, And, Between, Compare, Condition, In, Leaf, Not, Operand, Or, Path, Test
+from bespeak.conditions.tree import Aggregate, And, Between, Compare, Condition, In, Not, Operand, Or, Path, Test
 from bespeak.conditions.windows import Frame, Rolling, frame, is_fixed, is_rolling
 
 
@@ -249,7 +249,9 @@ def _piecewise(test: Test) -> Answers:
     """Answer whatever may move: at each instant at which something it reads moves, it is asked again."""
     asked = holds_function(test)
     read = operands(test)
-    windows = [(key(one), one.kind, window) for one in read if isinstance(one, Aggregate) and (window := frame(one.within))]
+    windows = [
+        (key(one), one.kind, window) for one in read if isinstance(one, Aggregate) and (window := frame(one.within))
+    ]
     faded = [one.path for one in read if isinstance(one, Path) and one.path.startswith(FADING)]
 
     def piecewise(visitor: Visitor, at: Instant) -> Answer:
@@ -315,12 +317,17 @@ def _bounds(test: Test, path: str, visitor: Visitor, at: Instant) -> Iterator[fl
         case _:
             sides = ()
     for side in sides:
-        found = side
+        found: object = side
         if isinstance(side, Path | Aggregate):
-            found = None if side == Path(path) else reader(side)(Later(visitor, at), at)
-        for one in cast("list[object]", found) if isinstance(found, list | tuple) else (found,):
-            if isinstance(one, int | float) and not isinstance(one, bool):
-                yield one
+            found = reader(side)(Later(visitor, at), at) if side != Path(path) else None
+        yield from _numbers(found)
+
+
+def _numbers(found: object) -> Iterator[float]:
+    """Yield the numbers of a value, or of the elements of a list."""
+    for one in cast("Iterable[object]", found) if isinstance(found, list | tuple) else (found,):
+        if isinstance(one, int | float) and not isinstance(one, bool):
+            yield one
 
 
 def _counted(name: str, within: Duration, least: int, reached: bool, *, otherwise: Answers) -> Answers:  # noqa: FBT001
@@ -374,7 +381,9 @@ def turn(test: Test) -> tuple[int, bool] | None:
     """
     if not isinstance(test, Compare) or not isinstance(test.operand, Aggregate) or test.operand.kind != "count":
         return None
-    if not isinstance(test.value, int | float) or not (is_fixed(test.operand.within) or is_rolling(test.operand.within)):
+    if not isinstance(test.value, int | float) or not (
+        is_fixed(test.operand.within) or is_rolling(test.operand.within)
+    ):
         return None
     match test.op:
         case ">=" | "<":

@@ -7,7 +7,16 @@ from functools import cached_property
 import msgspec
 
 from bespeak.clock import Instant
-from bespeak.conditions.answers import Answer, Answers, Holds, Visitor, answers_function, has_window, holds_function, operands
+from bespeak.conditions.answers import (
+    Answer,
+    Answers,
+    Holds,
+    Visitor,
+    answers_function,
+    has_window,
+    holds_function,
+    operands,
+)
 from bespeak.conditions.check import check
 from bespeak.conditions.explain import Explain, Explanation, Sentence, explain_function, sentence_function
 from bespeak.conditions.printer import format_operand

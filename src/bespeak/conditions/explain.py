@@ -13,8 +13,8 @@ from bespeak.conditions.aggregates import key
 from bespeak.conditions.answers import Answers, Later, Visitor, answers_function, holds_function, operands, reader
 from bespeak.conditions.families import Turning, turning
 from bespeak.conditions.printer import format_condition, format_expected, format_operand
-from bespeak.conditions.source import as_test
 from bespeak.conditions.reads import count_in, times_inside
+from bespeak.conditions.source import as_test
 from bespeak.conditions.states import State, is_approximate
 from bespeak.conditions.states_values import First, Last
 from bespeak.conditions.tree import (

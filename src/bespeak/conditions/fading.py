@@ -60,4 +60,4 @@ class Fading(msgspec.Struct, frozen=True, gc=False):
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if fallen(middle) else (middle, high)
-        return high if high < NEVER else NEVER
+        return min(NEVER, high)

@@ -59,7 +59,7 @@ class Sums(msgspec.Struct, array_like=True, tag="w", gc=False):
 
 
 class Total(msgspec.Struct, array_like=True, tag="a", gc=False):
-    """What the numbers there ever were come to: how many, their sum as in `Sum`, the least and the most in millionths."""
+    """What all numbers there were come to: how many, their sum as in `Sum`, the least and the most in millionths."""
 
     n: int
     whole: int

@@ -93,7 +93,7 @@ class Folding:
 
 
 class Folded(msgspec.Struct, frozen=True, gc=False):
-    """What an event has changed: whether facts (traits, the identity, consent, the time zone), and which states of aggregates."""
+    """What an event has changed: whether facts (traits, identity, consent, zone), and which states of aggregates."""
 
     facts: bool
     fed: Fed
@@ -124,10 +124,8 @@ def fold(profile: Profile, event: Event, folding: Folding) -> Folded:
         return Folded(facts, fed)
     if known and time > profile.last.get(name, 0):
         profile.last[name] = time
-    if event.type in _SAYS_TRAITS or "traits" in context:
+    if event.type in _SAYS_TRAITS or "traits" in context or "timezone" in context:
         facts = _note_traits(profile, event, folding.settings.traits_max) or facts
-    if "timezone" in context:
-        facts = _note_zone(profile, event) or facts
     items = folding.items = item_ids(event)
     if items:
         if name in _KEPT_ITEMS:
@@ -166,10 +164,11 @@ def _note_traits(profile: Profile, event: Event, bound: int) -> bool:
     elif event.type == "group":
         _set_traits(profile.traits, {"group_id": event.group_id}, event, bound)
     traits = event.context.get("traits")
-    if isinstance(traits, dict):
+    said = isinstance(traits, dict)
+    if said:
         _set_traits(profile.traits, cast("Mapping[str, object]", traits), event, bound)
-        return True
-    return event.type in _SAYS_TRAITS
+    moved = "timezone" in event.context and _note_zone(profile, event)
+    return moved or said or event.type in _SAYS_TRAITS
 
 
 def _note_zone(profile: Profile, event: Event) -> bool:
