@@ -178,6 +178,11 @@ class AnyOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="any_of
     path: str
     where: Condition
 
+    @property
+    def operand(self) -> Path:
+        """The list, as other tests name what they ask."""
+        return Path(self.path)
+
 
 class Exists(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="exists"):
     """`operand exists`: there is a value, and it is not an empty list."""
@@ -221,7 +226,7 @@ Condition: TypeAlias = (
     Compare | In | HasAll | Text | Matches | Between | Within | AnyOf | Exists | Performed | InSegment | And | Or | Not
 )
 
-Test: TypeAlias = Compare | In | HasAll | Text | Matches | Between | Within | Exists
-"""A leaf that asks one thing of one operand."""
-Leaf: TypeAlias = Test | AnyOf | Performed | InSegment
+Test: TypeAlias = Compare | In | HasAll | Text | Matches | Between | Within | AnyOf | Exists
+"""A leaf that asks one thing of one `operand`."""
+Leaf: TypeAlias = Test | Performed | InSegment
 """A condition with no conditions inside it but filters on events."""
