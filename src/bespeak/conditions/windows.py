@@ -30,7 +30,8 @@ from typing import Protocol, TypeAlias, TypeGuard, assert_never
 
 import msgspec
 
-from bespeak.clock import DAY, NEVER, Duration, Instant, from_datetime, parse_time, to_datetime, zone_named
+from bespeak.clock import DAY, NEVER, Duration, Instant, from_datetime, to_datetime, zone_named
+from bespeak.conditions.moments import read_instant
 from bespeak.conditions.tree import Calendar, FromTo, Since, ThisSession, Unit, Window
 
 Get: TypeAlias = Callable[[str], object]
@@ -193,8 +194,8 @@ def ends_now(window: Window | None) -> bool:
 def fixed_ends(window: Since | FromTo) -> tuple[Instant, Instant]:
     """Return the instants from which on, and before which, events count; `clock.NEVER` where it has no end."""
     if isinstance(window, Since):
-        return parse_time(window.date), NEVER
-    return parse_time(window.start), parse_time(window.end)
+        return read_instant(window.date), NEVER
+    return read_instant(window.start), read_instant(window.end)
 
 
 def zone_read(get: Get) -> str:
@@ -205,12 +206,7 @@ def zone_read(get: Get) -> str:
 
 def _began(get: Get) -> Instant:
     started = get("sessions.started")
-    return _instant(started) if isinstance(started, str) else NEVER
-
-
-@lru_cache(maxsize=1_024)
-def _instant(text: str) -> Instant:
-    return parse_time(text)
+    return read_instant(started) if isinstance(started, str) else NEVER
 
 
 def period_at(zone: str, unit: Unit, at: Instant) -> tuple[Instant, Instant, int]:
