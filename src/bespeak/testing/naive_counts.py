@@ -74,13 +74,12 @@ def figure(kind: Kind, found: Sequence[tuple[Instant, str, object]]) -> object:
     return kept[0 if kind == "first" else -1][2] if kept else None
 
 
-def zone_of(events: Iterable[Event], traits: Get, default: str) -> str:
+def zone_of(events: Iterable[Event], trait: object, default: str) -> str:
     """Return the time zone of somebody: the newest that a device named, else that of their trait, else the default."""
     named = [event for event in events if _is_zone(event.context.get("timezone"))]
     if named:
         newest = max(named, key=lambda event: (event.time, event.message_id))
         return str(newest.context["timezone"])
-    trait = traits("traits.timezone")
     return str(trait) if _is_zone(trait) else default
 
 
