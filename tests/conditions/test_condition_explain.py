@@ -54,6 +54,7 @@ def test_each_part_has_its_text_its_value_what_it_asks_and_when_it_changes():
                 value=2,
                 expected=">= 2",
                 next_change=NOON + DAY,
+                events=(NOON, NOON),
             ),
         ),
     )

@@ -18,8 +18,9 @@ import msgspec
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.answers import Holds, Visitor, turn
 from bespeak.conditions.source import as_test
-from bespeak.conditions.states import MILLIONTHS
+from bespeak.conditions.states_figures import MILLIONTHS
 from bespeak.conditions.tree import Aggregate, And, Compare, Condition, In, Leaf, Not, Or, Test
+from bespeak.conditions.windows import is_fixed, is_rolling
 
 Move: TypeAlias = tuple[str, bool, str | None]
 """Name of a condition, whether it holds now, and the sentence that says why, where it is known already."""
@@ -64,7 +65,7 @@ def turning_leaf(leaf: Leaf) -> Turning | None:
 
 
 def _turn_of_sum(test: Test, total: Aggregate) -> tuple[int, bool] | None:
-    if not isinstance(test, Compare) or total.kind != "sum" or total.within is None:
+    if not isinstance(test, Compare) or total.kind != "sum" or not is_rolling(total.within):
         return None
     value = test.value
     if test.op in {"=", "!="} or isinstance(value, bool) or not isinstance(value, int | float):
@@ -192,7 +193,7 @@ def choosing(condition: Condition) -> tuple[Aggregate, frozenset[str]] | None:
             continue
         values = part.values if isinstance(part, In) else (part.value,) if part.op == "=" else ()
         texts = frozenset(value for value in values if isinstance(value, str))
-        if part.operand.kind == "last" and part.operand.within is None and texts and len(texts) == len(values):
+        if part.operand.kind == "last" and is_fixed(part.operand.within) and texts and len(texts) == len(values):
             return part.operand, texts
     return None
 

@@ -15,7 +15,7 @@ from typing import cast
 import msgspec
 
 from bespeak.catalog import Item
-from bespeak.clock import Duration, Instant
+from bespeak.clock import Duration, Instant, zone_named
 from bespeak.conditions.aggregates import Fed, Feeds
 from bespeak.events import Event
 from bespeak.events.vocabulary import (
@@ -46,6 +46,9 @@ NAMES_KEPT = 1_000
 _WEIGHTS = dict(ITEM_WEIGHTS)
 _KEPT_ITEMS = frozenset({ORDER_COMPLETED, ITEM_HIDDEN})
 _SEVERAL = 2
+
+ZONE_MAX = 100
+"""Characters that the name of a time zone may have."""
 
 CONSENTS_MAX = 100
 """Purposes and categories of which one person's choice is kept; beyond it grants make room for denials."""
@@ -90,7 +93,7 @@ class Folding:
 
 
 class Folded(msgspec.Struct, frozen=True, gc=False):
-    """What an event has changed: whether facts (traits, the identity, consent), and which states of aggregates."""
+    """What an event has changed: whether facts (traits, identity, consent, zone), and which states of aggregates."""
 
     facts: bool
     fed: Fed
@@ -121,7 +124,7 @@ def fold(profile: Profile, event: Event, folding: Folding) -> Folded:
         return Folded(facts, fed)
     if known and time > profile.last.get(name, 0):
         profile.last[name] = time
-    if event.type in _SAYS_TRAITS or "traits" in context:
+    if event.type in _SAYS_TRAITS or "traits" in context or "timezone" in context:
         facts = _note_traits(profile, event, folding.settings.traits_max) or facts
     items = folding.items = item_ids(event)
     if items:
@@ -161,10 +164,25 @@ def _note_traits(profile: Profile, event: Event, bound: int) -> bool:
     elif event.type == "group":
         _set_traits(profile.traits, {"group_id": event.group_id}, event, bound)
     traits = event.context.get("traits")
-    if isinstance(traits, dict):
+    said = isinstance(traits, dict)
+    if said:
         _set_traits(profile.traits, cast("Mapping[str, object]", traits), event, bound)
-        return True
-    return event.type in _SAYS_TRAITS
+    moved = "timezone" in event.context and _note_zone(profile, event)
+    return moved or said or event.type in _SAYS_TRAITS
+
+
+def _note_zone(profile: Profile, event: Event) -> bool:
+    """Take the time zone of the device, where it is one and the newest; says whether it is another than before."""
+    name, held = event.context["timezone"], profile.zone
+    if held is not None and (event.time, event.message_id) <= (held.time, held.message_id):
+        return False
+    if held is not None and name == held.value:
+        profile.zone = Trait(held.value, event.time, event.message_id)
+        return False
+    if not isinstance(name, str) or len(name) > ZONE_MAX or zone_named(name) is None:
+        return False
+    profile.zone = Trait(intern(name), event.time, event.message_id)
+    return True
 
 
 def _set_traits(traits: dict[str, Trait], given: Mapping[str, object], event: Event, bound: int) -> None:

@@ -83,6 +83,8 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
         Oldest and newest event time; 0 when there was none.
     counts, last
         Events by name since ever, and the newest time of each.
+    zone
+        The newest time zone that a device named, in `context.timezone`; a name of the tz database.
     interests
         Faded weight by `category:NAME` and `tag:NAME`.
     recent
@@ -115,6 +117,7 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
     traits: dict[str, Trait] = {}
     counts: dict[str, int] = {}
     last: dict[str, Instant] = {}
+    zone: Trait | None = None
     interests: dict[str, Faded] = {}
     recent: list[Recent] = []
     sessions: int = 0

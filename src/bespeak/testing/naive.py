@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
-from bespeak.clock import Duration, Instant
+from bespeak.clock import Instant
 from bespeak.conditions import Aggregate, And, Compare, Condition, Exists, In, InSegment, Not, Or, Path, Performed
+from bespeak.conditions.tree import FromTo, Since, Window
 from bespeak.events import Event
+from bespeak.testing.naive_counts import figure, is_inside, is_meant, type_of
 
 _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -29,7 +30,6 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_TYPES: dict[type, Literal["flag", "number", "text"]] = {bool: "flag", int: "number", float: "number", str: "text"}
 
 
 class Known(Protocol):
@@ -65,7 +65,7 @@ def holds(
     events
         Every event of the person, in any order.
     timely
-        Those of them that came within the allowed delay: only they are in windows. None: all did.
+        Those of them that came within the allowed delay: only they are in windows that move. None: all did.
     """
 
     def asked(one: Condition) -> bool:
@@ -82,7 +82,7 @@ def holds(
         case Not(part):
             return not asked(part)
         case Performed(event, where, within):
-            return len(_chosen(event, where, within, _seen(within, events, timely), at)) > 0
+            return len(_chosen(event, where, within, _seen(within, events, timely), at, person)) > 0
         case InSegment(segment):
             return person.get("segments." + segment) is True
         case Compare(operand, "!=", value):
@@ -107,19 +107,9 @@ def worth(
     if isinstance(operand, Path):
         return person.get(operand.path)
     within = operand.within
-    found = _chosen(operand.event, operand.where, within, _seen(within, events, timely), at)
-    if operand.kind == "count":
-        return len(found)
-    values = [(event.time, event.message_id, of_event(event, operand.of or "")) for event in found]
-    if operand.kind == "sum":
-        return float(sum(Decimal(repr(value)) for _, _, value in values if type_of(value) == "number"))
-    kept = [entry for entry in values if any(type_of(one) != "other" for one in _listed(entry[2]))]
-    return max(kept, key=lambda entry: entry[:2])[2] if kept else None
-
-
-def type_of(value: object) -> Literal["flag", "number", "text", "other"]:
-    """Return what kind of value it is: only values of one kind compare."""
-    return _TYPES.get(type(value), "other")
+    found = _chosen(operand.event, operand.where, within, _seen(within, events, timely), at, person)
+    read = operand.of or "type"
+    return figure(operand.kind, [(event.time, event.message_id, of_event(event, read)) for event in found])
 
 
 def of_event(event: Event, path: str) -> object:
@@ -143,17 +133,17 @@ def _listed(value: object) -> list[object]:
     return list(cast("Iterable[object]", value)) if isinstance(value, list | tuple) else [value]
 
 
-def _seen(within: Duration | None, events: Sequence[Event], timely: Sequence[Event] | None) -> Sequence[Event]:
-    return events if within is None or timely is None else timely
+def _seen(within: Window | None, events: Sequence[Event], timely: Sequence[Event] | None) -> Sequence[Event]:
+    return events if timely is None or within is None or isinstance(within, Since | FromTo) else timely
 
 
 def _chosen(
-    name: str, where: Condition | None, within: Duration | None, events: Sequence[Event], at: Instant
+    name: str, where: Condition | None, within: Window | None, events: Sequence[Event], at: Instant, person: Known
 ) -> list[Event]:
     return [
         event
         for event in events
-        if event.name == name
-        and (within is None or at - within < event.time <= at)
+        if is_meant(name, event.name)
+        and is_inside(within, event.time, at, person.get)
         and (where is None or holds(where, _Fields(event), (), at))
     ]
