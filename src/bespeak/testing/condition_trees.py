@@ -100,6 +100,7 @@ def tests_of(operands: Made[Operand], rights: Made[Right], where: Where) -> Made
     made = st.one_of(
         st.builds(Compare, operands, operators, values, st.booleans()),
         st.builds(Compare, operands, operators, ends, st.booleans()),
+        st.builds(Compare, operands, operators, moments),
         st.builds(In, operands, several, st.booleans()),
         st.builds(HasAll, operands, several, st.booleans()),
         st.builds(Text, operands, hows, strings, st.booleans()),
