@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeAlias, assert_never, cast
 from bespeak.clock import DAY, HOUR, MINUTE, NEVER, SECOND, WEEK, Duration, Instant, from_datetime, to_datetime
 from bespeak.conditions.moments import Date, DateMath, DateUnit, Step, read_date, read_moment
 from bespeak.conditions.tree import Between, Compare, Moment, Operator, Right, Test, Within
-from bespeak.conditions.zones import FIRST, LAST, Wall, Zone, instant_of, next_change, next_leap, wall_at, zone_named
+from bespeak.conditions.zones import FIRST, LAST, Wall, Zone, instant_of, next_change, next_leap, wall_at, zone_of
 
 Dated: TypeAlias = Callable[[object, Instant, object], bool]
 """Whether a value passes at an instant, in the zone of a name (None: UTC)."""
@@ -107,7 +107,7 @@ def dated(test: Test) -> Dated:
     negated = isinstance(test, Compare) and test.op == "!="
 
     def passes(value: object, at: Instant, name: object) -> bool:
-        zone = zone_named(name)
+        zone = zone_of(name)
         found = any(all(term.holds(at, zone) for term in _terms(test, x, zone)) for x in _instants(value, zone))
         return found is not negated
 
@@ -142,7 +142,7 @@ def turns(test: Test, value: object, at: Instant, zone: str | None) -> tuple[boo
     >>> holds, format_time(until)
     (True, '2026-01-08T12:00:00Z')
     """
-    where = zone_named(zone)
+    where = zone_of(zone)
     negated = isinstance(test, Compare) and test.op == "!="
     asked = _fewest([_terms(test, x, where) for x in _instants(value, where)])
     holds = _any_holds(asked, at, where)
@@ -158,13 +158,13 @@ def settle(value: Right, op: Operator, at: Instant, name: object) -> Right:
     """Return a right side with its date, if it is one, fixed as it is at an instant in a zone."""
     if not isinstance(value, Moment):
         return value
-    fixed = resolve(read_moment(value.expr), at, zone_named(name), up=op in {"<=", ">"})
+    fixed = resolve(read_moment(value.expr), at, zone_of(name), up=op in {"<=", ">"})
     return Moment(to_datetime(fixed).isoformat().replace("+00:00", "Z"))
 
 
 def compare_dates(op: Operator, one: object, other: object, name: object) -> bool | None:
     """Compare two values as the dates that they are; None where one of them is none."""
-    zone = zone_named(name)
+    zone = zone_of(name)
     first, second = _instant(one, zone), _instant(other, zone)
     if first is None or second is None:
         return None
