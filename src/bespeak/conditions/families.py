@@ -17,6 +17,7 @@ import msgspec
 
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.answers import Holds, Visitor, turn
+from bespeak.conditions.folding import fold
 from bespeak.conditions.source import as_test
 from bespeak.conditions.states_figures import MILLIONTHS
 from bespeak.conditions.tree import Aggregate, And, Compare, Condition, In, Leaf, Not, Or, Test
@@ -201,16 +202,16 @@ def choosing(condition: Condition) -> tuple[Aggregate, frozenset[str]] | None:
 def chosen_by_value(members: Iterable[tuple[str, frozenset[str], Holds]]) -> AskValue:
     """Build what asks conditions that choose by one value: the name of each, its texts, and whether it holds.
 
-    Those of another value do not hold.
+    Those of another value do not hold. Texts that are alike but for case and accents are looked up as one.
     """
     by_text: dict[str, list[tuple[str, Holds]]] = {}
     for name, texts, holds in members:
-        for text in texts:
+        for text in {fold(text) for text in texts}:
             by_text.setdefault(text, []).append((name, holds))
     names = frozenset(name for group in by_text.values() for name, _ in group)
 
     def ask(value: object, visitor: Visitor, at: Instant, held: Mapping[str, object], moved: list[Move]) -> None:
-        chosen = by_text.get(value, ()) if isinstance(value, str) else _of_any(by_text, value)
+        chosen = by_text.get(fold(value), ()) if isinstance(value, str) else _of_any(by_text, value)
         for name, holds in chosen:
             if (now := holds(visitor, at)) is not (name in held):
                 moved.append((name, now, None))
@@ -224,5 +225,5 @@ def chosen_by_value(members: Iterable[tuple[str, frozenset[str], Holds]]) -> Ask
 def _of_any(by_text: Mapping[str, list[tuple[str, Holds]]], value: object) -> Iterable[tuple[str, Holds]]:
     """Return those that a list chooses, by any of its elements, each once."""
     elements = cast("Iterable[object]", value) if isinstance(value, list | tuple) else ()
-    texts = [element for element in elements if isinstance(element, str)]
+    texts = [fold(element) for element in elements if isinstance(element, str)]
     return {name: (name, holds) for text in texts for name, holds in by_text.get(text, ())}.values()
