@@ -18,7 +18,7 @@ from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.fading import Fading
 from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, count_in, last_in, reached_in, sum_in
-from bespeak.conditions.source import Source, as_test, matcher
+from bespeak.conditions.source import Source, as_test, matcher, read_on_the_right
 from bespeak.conditions.states import State
 from bespeak.conditions.states_figures import MILLIONTHS, Sums, Times
 from bespeak.conditions.tree import Aggregate, And, Between, Compare, Condition, In, Not, Operand, Or, Path, Test
@@ -132,7 +132,7 @@ def test_expression(source: Source, test: Test, value: str) -> str:
         and not isinstance(test.value, bool)
     ):
         return f"({value} {'==' if test.op == '=' else test.op} {source.constant(test.value)})"
-    return source.test(test, value)
+    return source.test(test, value, [read_expression(source, one) for one in read_on_the_right(test)])
 
 
 def has_window(condition: Condition) -> bool:

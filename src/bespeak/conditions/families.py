@@ -17,6 +17,7 @@ import msgspec
 
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.answers import Holds, Visitor, turn
+from bespeak.conditions.folding import fold
 from bespeak.conditions.source import as_test
 from bespeak.conditions.states_figures import MILLIONTHS
 from bespeak.conditions.tree import Aggregate, And, Compare, Condition, In, Leaf, Not, Or, Test
@@ -184,7 +185,7 @@ def reached_by_sums(
 
 
 def choosing(condition: Condition) -> tuple[Aggregate, frozenset[str]] | None:
-    """Return the last value that a (checked) condition stands on, and the texts of which it must be one; else None.
+    """Return the last value that a (checked) condition stands on, and the folded texts of which it must be one; else None.
 
     The value has no window: it changes by events only.
     """
@@ -192,9 +193,9 @@ def choosing(condition: Condition) -> tuple[Aggregate, frozenset[str]] | None:
         if not isinstance(part, Compare | In) or not isinstance(part.operand, Aggregate):
             continue
         values = part.values if isinstance(part, In) else (part.value,) if part.op == "=" else ()
-        texts = frozenset(value for value in values if isinstance(value, str))
+        texts = [fold(value) for value in values if isinstance(value, str)]
         if part.operand.kind == "last" and is_fixed(part.operand.within) and texts and len(texts) == len(values):
-            return part.operand, texts
+            return part.operand, frozenset(texts)
     return None
 
 
@@ -210,7 +211,7 @@ def chosen_by_value(members: Iterable[tuple[str, frozenset[str], Holds]]) -> Ask
     names = frozenset(name for group in by_text.values() for name, _ in group)
 
     def ask(value: object, visitor: Visitor, at: Instant, held: Mapping[str, object], moved: list[Move]) -> None:
-        chosen = by_text.get(value, ()) if isinstance(value, str) else _of_any(by_text, value)
+        chosen = by_text.get(fold(value), ()) if isinstance(value, str) else _of_any(by_text, value)
         for name, holds in chosen:
             if (now := holds(visitor, at)) is not (name in held):
                 moved.append((name, now, None))
@@ -224,5 +225,5 @@ def chosen_by_value(members: Iterable[tuple[str, frozenset[str], Holds]]) -> Ask
 def _of_any(by_text: Mapping[str, list[tuple[str, Holds]]], value: object) -> Iterable[tuple[str, Holds]]:
     """Return those that a list chooses, by any of its elements, each once."""
     elements = cast("Iterable[object]", value) if isinstance(value, list | tuple) else ()
-    texts = [element for element in elements if isinstance(element, str)]
+    texts = [fold(element) for element in elements if isinstance(element, str)]
     return {name: (name, holds) for text in texts for name, holds in by_text.get(text, ())}.values()
