@@ -17,10 +17,11 @@ from typing import Protocol, TypeAlias, cast
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.check import walk
-from bespeak.conditions.dates import moves, turns
+from bespeak.conditions.dates import moves
 from bespeak.conditions.fading import Fading
+from bespeak.conditions.nested import turner
 from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, count_in, last_in, reached_in, sum_in
-from bespeak.conditions.source import Source, as_test, dig, matcher
+from bespeak.conditions.source import Source, as_test, matcher, read_on_the_right
 from bespeak.conditions.states import State
 from bespeak.conditions.states_figures import MILLIONTHS, Sums, Times
 from bespeak.conditions.tree import (
@@ -83,15 +84,7 @@ READS: dict[str, object] = {
 
 def operands(test: Test) -> tuple[Operand, ...]:
     """Return what a test reads: what it asks, and what that is compared with, where it is no constant."""
-    found: tuple[object, ...] = ()
-    match test:
-        case Compare(_, _, value):
-            found = (value,)
-        case Between(_, low, high):
-            found = (low, high)
-        case _:
-            pass
-    return (test.operand, *(one for one in found if isinstance(one, Path | Aggregate)))
+    return (test.operand, *read_on_the_right(test))
 
 
 def read_expression(source: Source, operand: Operand) -> str:
@@ -151,7 +144,7 @@ def test_expression(source: Source, test: Test, value: str) -> str:
         and not isinstance(test.value, bool)
     ):
         return f"({value} {'==' if test.op == '=' else test.op} {source.constant(test.value)})"
-    return source.test(test, value)
+    return source.test(test, value, [read_expression(source, one) for one in read_on_the_right(test)])
 
 
 def has_window(condition: Condition) -> bool:
@@ -165,7 +158,7 @@ def has_window(condition: Condition) -> bool:
             return has_window(condition.condition)
         case _:
             test = as_test(condition)
-            return any(map(_slides, operands(test))) or bool(_dates_passed(test))
+            return any(map(_slides, operands(test))) or moves(test)
 
 
 def _slides(operand: Operand) -> bool:
@@ -236,6 +229,8 @@ def _any(parts: Iterable[Answers]) -> Answers:
 def _moving(test: Test) -> Answers:
     """Answer a leaf that moves by itself."""
     operand = test.operand
+    if isinstance(operand, Path) and moves(test) and len(operands(test)) == 1:
+        return _dated(operand.path, test)
     if len(operands(test)) > 1 or not isinstance(operand, Aggregate) or moves(test):
         return _piecewise(test)
     window = cast("Frame", frame(operand.within))
@@ -263,6 +258,19 @@ def _windowed(operand: Aggregate, window: Frame, test: Test) -> Answers:
         return holds, NEVER
 
     return windowed
+
+
+def _dated(path: str, test: Test) -> Answers:
+    """Answer what waits for a date: of one value it is known when it comes."""
+    turns, otherwise = turner(test), _piecewise(test)
+
+    def dated(visitor: Visitor, at: Instant) -> Answer:
+        value = visitor.get(path)
+        if isinstance(value, list | tuple):
+            return otherwise(visitor, at)
+        return turns(value, at, zone_read(visitor.get))
+
+    return dated
 
 
 def _piecewise(test: Test) -> Answers:
@@ -315,7 +323,7 @@ class Later:
 def _crossings(test: Test) -> Callable[[Visitor, Instant], Iterator[Instant]]:
     """Build what yields when, after an instant, what fades passes a number, or a date is passed."""
     faded = [one.path for one in operands(test) if isinstance(one, Path) and one.path.startswith(FADING)]
-    passing = _dates_passed(test)
+    turns, read = turner(test) if moves(test) else None, reader(test.operand)
 
     def crossings(visitor: Visitor, at: Instant) -> Iterator[Instant]:
         for path in faded:
@@ -324,32 +332,10 @@ def _crossings(test: Test) -> Callable[[Visitor, Instant], Iterator[Instant]]:
                 for bound in _bounds(test, path, visitor, at):
                     yield fading.falls_to(bound, at)
                     yield fading.falls_below(bound, at)
-        zone = zone_read(visitor.get)
-        for dated, read in passing:
-            yield turns(dated, read(Later(visitor, at), at), at, zone)[1]
+        if turns is not None:
+            yield turns(read(Later(visitor, at), at), at, zone_read(visitor.get))[1]
 
     return crossings
-
-
-def _dates_passed(test: Test) -> list[tuple[Test, Read]]:
-    """Return the tests that time alone can change, and what reads their values: of `any of`, those of its elements."""
-    if not isinstance(test, AnyOf):
-        return [(test, reader(test.operand))] if moves(test) else []
-    found: list[tuple[Test, Read]] = []
-    for inner in walk(test.where):
-        if isinstance(inner, Compare | Between | Within) and moves(inner) and isinstance(inner.operand, Path):
-            listed, parts = reader(test.operand), tuple(inner.operand.path.split(".")[1:])
-            found.append((inner, _of_elements(listed, parts)))
-    return found
-
-
-def _of_elements(listed: Read, parts: tuple[str, ...]) -> Read:
-    def read(visitor: Visitor, at: Instant) -> object:
-        value = listed(visitor, at)
-        elements = cast("Iterable[object]", value) if isinstance(value, list | tuple) else (value,)
-        return [dig(element, parts) for element in elements]
-
-    return read
 
 
 def _bounds(test: Test, path: str, visitor: Visitor, at: Instant) -> Iterator[float]:

@@ -10,14 +10,29 @@ beginning, `<=` and `>` for its last microsecond, as in Elasticsearch (whose clo
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias, assert_never, cast
 
 from bespeak.clock import DAY, HOUR, MINUTE, NEVER, SECOND, WEEK, Duration, Instant, from_datetime, to_datetime
 from bespeak.conditions.moments import Date, DateMath, DateUnit, Step, read_date, read_moment
-from bespeak.conditions.tree import Between, Compare, Moment, Operator, Right, Test, Within
+from bespeak.conditions.tree import (
+    And,
+    AnyOf,
+    Between,
+    Compare,
+    Condition,
+    InSegment,
+    Moment,
+    Not,
+    Operator,
+    Or,
+    Performed,
+    Right,
+    Test,
+    Within,
+)
 from bespeak.conditions.zones import FIRST, LAST, Wall, Zone, instant_of, next_change, next_leap, wall_at, zone_of
 
 Dated: TypeAlias = Callable[[object, Instant, object], bool]
@@ -85,8 +100,24 @@ def moves(test: Test) -> bool:
             return _counts_from_now(test.value)
         case Between():
             return _counts_from_now(test.low) or _counts_from_now(test.high)
+        case AnyOf():
+            return any(moves(one) for one in tests_in(test.where))
         case _:
             return False
+
+
+def tests_in(condition: Condition) -> Iterator[Test]:
+    """Yield the tests of a condition on an element."""
+    match condition:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from tests_in(part)
+        case Not(part):
+            yield from tests_in(part)
+        case Performed() | InSegment():
+            raise TypeError("an element has no events and is in no segment")
+        case _:
+            yield condition
 
 
 def is_dated(test: Test) -> bool:
@@ -108,7 +139,7 @@ def dated(test: Test) -> Dated:
 
     def passes(value: object, at: Instant, name: object) -> bool:
         zone = zone_of(name)
-        found = any(all(term.holds(at, zone) for term in _terms(test, x, zone)) for x in _instants(value, zone))
+        found = any(all(term.holds(at, zone) for term in _terms(test, x, zone)) for x in instants(value, zone))
         return found is not negated
 
     return passes
@@ -144,7 +175,7 @@ def turns(test: Test, value: object, at: Instant, zone: str | None) -> tuple[boo
     """
     where = zone_of(zone)
     negated = isinstance(test, Compare) and test.op == "!="
-    asked = _fewest([_terms(test, x, where) for x in _instants(value, where)])
+    asked = _fewest([_terms(test, x, where) for x in instants(value, where)])
     holds = _any_holds(asked, at, where)
     until = at
     for _ in range(_TURNS_MAX):
@@ -154,35 +185,38 @@ def turns(test: Test, value: object, at: Instant, zone: str | None) -> tuple[boo
     return holds is not negated, until
 
 
-def settle(value: Right, op: Operator, at: Instant, name: object) -> Right:
-    """Return a right side with its date, if it is one, fixed as it is at an instant in a zone."""
-    if not isinstance(value, Moment):
-        return value
-    fixed = resolve(read_moment(value.expr), at, zone_of(name), up=op in {"<=", ">"})
-    return Moment(to_datetime(fixed).isoformat().replace("+00:00", "Z"))
+def settle(test: Compare | Between | Within, at: Instant, name: object) -> Compare | Between:
+    """Return a test about dates as it is at an instant in a zone, so that it moves no more and needs no zone.
 
-
-def compare_dates(op: Operator, one: object, other: object, name: object) -> bool | None:
-    """Compare two values as the dates that they are; None where one of them is none."""
+    Only dates of the value that carry no zone are then meant in UTC.
+    """
     zone = zone_of(name)
-    first, second = _instant(one, zone), _instant(other, zone)
-    if first is None or second is None:
-        return None
-    match op:
-        case "<":
-            return first < second
-        case "<=":
-            return first <= second
-        case ">":
-            return first > second
-        case ">=":
-            return first >= second
-        case "on":
-            return wall_at(first, zone) // DAY == wall_at(second, zone) // DAY
-        case "=" | "!=":
-            return (first == second) is (op == "=")
+
+    def fixed(value: Right, *, up: bool) -> Moment:
+        return _moment(resolve(read_moment(cast("Moment", value).expr), at, zone, up=up))
+
+    match test:
+        case Within():
+            return Between(test.operand, _moment(at - test.within + 1), _moment(at))
+        case Between():
+            return Between(test.operand, fixed(test.low, up=False), fixed(test.high, up=True))
+        case Compare(operand, "on", value):
+            begins, ends = period(wall_at(resolve(read_moment(cast("Moment", value).expr), at, zone, up=False), zone), "d")
+            return Between(operand, _moment(instant_of(begins, zone)), _moment(instant_of(ends, zone) - 1))
+        case Compare(operand, op, value):
+            return Compare(operand, op, fixed(value, up=op in {"<=", ">"}))
         case _:
-            assert_never(op)
+            assert_never(test)
+
+
+def _moment(at: Instant) -> Moment:
+    return Moment(to_datetime(min(max(at, FIRST), LAST)).isoformat().replace("+00:00", "Z"))
+
+
+def instants(value: object, zone: Zone) -> list[Instant]:
+    """Return the instants that a value stands for, or the elements of a list; what is no date is left out."""
+    values = cast("Iterable[object]", value) if isinstance(value, list | tuple) else (value,)
+    return [found for one in values if (found := _instant(one, zone)) is not None]
 
 
 def spot(math: DateMath, at: Instant, zone: Zone, *, up: bool) -> Spot:
@@ -346,12 +380,6 @@ def _fewest(asked: list[tuple[_Term, ...]]) -> list[tuple[_Term, ...]]:
 
 def _any_holds(asked: Iterable[tuple[_Term, ...]], at: Instant, zone: Zone) -> bool:
     return any(all(term.holds(at, zone) for term in terms) for terms in asked)
-
-
-def _instants(value: object, zone: Zone) -> list[Instant]:
-    """Return the instants that a value stands for, or the elements of a list."""
-    values = cast("Iterable[object]", value) if isinstance(value, list | tuple) else (value,)
-    return [found for one in values if (found := _instant(one, zone)) is not None]
 
 
 def _instant(value: object, zone: Zone) -> Instant | None:

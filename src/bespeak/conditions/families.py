@@ -185,7 +185,7 @@ def reached_by_sums(
 
 
 def choosing(condition: Condition) -> tuple[Aggregate, frozenset[str]] | None:
-    """Return the last value that a (checked) condition stands on, and the texts of which it must be one; else None.
+    """Return the last value that a (checked) condition stands on, and the folded texts of which it must be one; else None.
 
     The value has no window: it changes by events only.
     """
@@ -193,9 +193,9 @@ def choosing(condition: Condition) -> tuple[Aggregate, frozenset[str]] | None:
         if not isinstance(part, Compare | In) or not isinstance(part.operand, Aggregate):
             continue
         values = part.values if isinstance(part, In) else (part.value,) if part.op == "=" else ()
-        texts = frozenset(value for value in values if isinstance(value, str))
+        texts = [fold(value) for value in values if isinstance(value, str)]
         if part.operand.kind == "last" and is_fixed(part.operand.within) and texts and len(texts) == len(values):
-            return part.operand, texts
+            return part.operand, frozenset(texts)
     return None
 
 
