@@ -83,8 +83,8 @@ async def test_this_month_ends_for_each_at_their_own_midnight() -> None:
             profile = engine.find(who)
             assert profile is not None
             assert profile.segments[segment].since == parse_time(end)
-    assert replay(SETTINGS, engine.store, clock=clock).difference is None
     await engine.close()
+    assert replay(SETTINGS, engine.store, clock=clock).difference is None
 
 
 async def test_whoever_moves_to_another_zone_gets_its_days() -> None:
@@ -100,8 +100,8 @@ async def test_whoever_moves_to_another_zone_gets_its_days() -> None:
     clock.advance(parse_time("2026-03-31T22:00:00Z") - clock.now())
     await engine.tick()
     assert inside(engine, "today") == set()
-    assert replay(SETTINGS, engine.store, clock=clock).difference is None
     await engine.close()
+    assert replay(SETTINGS, engine.store, clock=clock).difference is None
 
 
 async def test_a_window_of_five_seconds_and_an_absence_of_thirty_days_over_a_restart() -> None:
@@ -131,8 +131,8 @@ async def test_a_window_of_five_seconds_and_an_absence_of_thirty_days_over_a_res
     assert profile is not None
     assert profile.segments["absent"].since == start + 2 * SECOND + 30 * DAY
     assert inside(engine, "average") == set()
-    assert replay(SETTINGS, engine.store, clock=clock).difference is None
     await engine.close()
+    assert replay(SETTINGS, engine.store, clock=clock).difference is None
 
 
 async def test_an_interest_fades_below_its_bound_on_its_second() -> None:
@@ -151,8 +151,8 @@ async def test_an_interest_fades_below_its_bound_on_its_second() -> None:
     profile = engine.find("ada")
     assert profile is not None
     assert profile.segments["faint"].since == start + 14 * DAY + 1
-    assert replay(SETTINGS, engine.store, clock=clock).difference is None
     await engine.close()
+    assert replay(SETTINGS, engine.store, clock=clock).difference is None
 
 
 async def test_a_visit_that_ends_takes_its_count_along() -> None:
@@ -168,5 +168,5 @@ async def test_a_visit_that_ends_takes_its_count_along() -> None:
     await send(engine, key, "Product Added", clock.now(), "ada")
     assert inside(engine, "eager") == set(), "a new visit has begun"
     assert inside(engine, "today") == {"ada"}
-    assert replay(SETTINGS, engine.store, clock=clock).difference is None
     await engine.close()
+    assert replay(SETTINGS, engine.store, clock=clock).difference is None

@@ -40,7 +40,7 @@ from bespeak.conditions.tree import (
     Test,
     Within,
 )
-from bespeak.conditions.windows import Frame, Rolling, frame, is_fixed, is_rolling, zone_read
+from bespeak.conditions.windows import Frame, Rolling, ends_now, frame, is_fixed, is_rolling, zone_read
 
 
 class Visitor(Protocol):
@@ -125,7 +125,11 @@ def holds_function(condition: Condition) -> Holds:
 
 def _leaf(source: Source, test: Test) -> str:
     operand, turns = test.operand, turn(test)
-    if turns is not None and isinstance(operand, Aggregate):
+    if (
+        turns is not None
+        and isinstance(operand, Aggregate)
+        and (is_rolling(operand.within) or is_fixed(operand.within))
+    ):
         least, reached = turns
         state = source.constant(key(operand))
         within = source.constant(operand.within if is_rolling(operand.within) else None)
@@ -237,7 +241,11 @@ def _moving(test: Test) -> Answers:
     windowed = _windowed(operand, window, test)
     turns = turn(test)
     if not isinstance(window, Rolling):
-        return windowed
+        return (
+            windowed
+            if turns is None or not ends_now(operand.within)
+            else _reached(window, windowed, key(operand), turns)
+        )
     if turns is not None:
         return _counted(key(operand), window.span, *turns, otherwise=windowed)
     if operand.kind == "sum" and isinstance(test, Compare) and test.op in _ORDERED:
@@ -384,6 +392,24 @@ def _counted(name: str, within: Duration, least: int, reached: bool, *, otherwis
     return counted
 
 
+def _reached(window: Frame, otherwise: Answers, name: str, turns: tuple[int, bool]) -> Answers:
+    """Answer a count that turns at one number, in a window that reaches up to now: as `_counted`."""
+    least, reached = turns
+
+    def counted(visitor: Visitor, at: Instant) -> Answer:
+        state = visitor.state(name)
+        if not isinstance(state, Times):
+            return not reached, NEVER
+        times = state.times
+        if times[-1] > at:
+            return otherwise(visitor, at)
+        if len(times) < least or times[-least] <= window.bounds(visitor.get, at)[0]:
+            return not reached, NEVER
+        return reached, window.leaves(times[-least], visitor.get)
+
+    return counted
+
+
 def _summed(name: str, within: Duration, passes: Callable[[object], bool], *, otherwise: Answers) -> Answers:
     """Answer a sum of amounts that are 0 or more against a bound: it stands while the newest that reach it are in."""
 
@@ -409,9 +435,9 @@ def _summed(name: str, within: Duration, passes: Callable[[object], bool], *, ot
 
 
 def turn(test: Test) -> tuple[int, bool] | None:
-    """Return the least count, ever or in a rolling window, at which the answer turns, and what it is from there on up.
+    """Return the least count, 1 or more, at which the answer turns, and what it is from there on up.
 
-    It is 1 or more. None where the answer turns at no count, or at more than one.
+    None where the answer turns at no count, or at more than one.
     """
     if not isinstance(test, Compare) or not isinstance(test.operand, Aggregate) or test.operand.kind != "count":
         return None

@@ -57,9 +57,11 @@ def turning(condition: Condition) -> Turning | None:
 
 
 def turning_leaf(leaf: Leaf) -> Turning | None:
-    """Return a leaf as a figure that turns at one number; None where it is something else."""
+    """Return a leaf as a figure, ever or in a rolling window, that turns at one number; None where it is another."""
     test = as_test(leaf)
-    if not isinstance(test.operand, Aggregate):
+    if not isinstance(test.operand, Aggregate) or not (
+        is_rolling(test.operand.within) or is_fixed(test.operand.within)
+    ):
         return None
     turns = turn(test) if test.operand.kind == "count" else _turn_of_sum(test, test.operand)
     return None if turns is None else Turning(test.operand, *turns)
