@@ -20,11 +20,14 @@ weights = st.builds(
 def test_it_is_above_until_just_before_and_not_from_then_on(fading, bound, later):
     at = fading.time + later
     to, below = fading.falls_to(bound, at), fading.falls_below(bound, at)
-    assert at < to <= below
-    assert fading.worth(to) <= bound
-    assert fading.worth(below) < bound
-    assert to == at + 1 or fading.worth(to - 1) > bound
-    assert below == at + 1 or fading.worth(below - 1) >= bound
+    assert (to == NEVER) == (fading.worth(at) <= bound)
+    assert (below == NEVER) == (fading.worth(at) < bound)
+    if to != NEVER:
+        assert at < to
+        assert fading.worth(to) <= bound < fading.worth(to - 1)
+    if below != NEVER:
+        assert at < below
+        assert fading.worth(below) < bound <= fading.worth(below - 1)
 
 
 def test_half_is_left_after_one_half_life():
@@ -32,6 +35,7 @@ def test_half_is_left_after_one_half_life():
     assert [weight.worth(at) for at in (100, 107, 114)] == [8.0, 4.0, 2.0]
     assert weight.falls_to(4.0, 100) == 107
     assert weight.falls_below(4.0, 100) == 108
+    assert weight.falls_to(4.0, 107) == NEVER, "there it is already"
 
 
 def test_nothing_falls_below_nothing():

@@ -16,13 +16,31 @@ from typing import Protocol, TypeAlias, cast
 
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.aggregates import key
+from bespeak.conditions.check import walk
+from bespeak.conditions.dates import is_dated, moves
 from bespeak.conditions.fading import Fading
+from bespeak.conditions.nested import turns
 from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, count_in, last_in, reached_in, sum_in
 from bespeak.conditions.source import Source, as_test, matcher, read_on_the_right
 from bespeak.conditions.states import State
 from bespeak.conditions.states_figures import MILLIONTHS, Sums, Times
-from bespeak.conditions.tree import Aggregate, And, Between, Compare, Condition, In, Not, Operand, Or, Path, Test
-from bespeak.conditions.windows import Frame, Rolling, frame, is_fixed, is_rolling
+from bespeak.conditions.tree import (
+    Aggregate,
+    And,
+    AnyOf,
+    Between,
+    Compare,
+    Condition,
+    In,
+    Moment,
+    Not,
+    Operand,
+    Or,
+    Path,
+    Test,
+    Within,
+)
+from bespeak.conditions.windows import Frame, Rolling, frame, is_fixed, is_rolling, zone_read
 
 
 class Visitor(Protocol):
@@ -47,6 +65,8 @@ Answers: TypeAlias = Callable[[Visitor, Instant], Answer]
 """Whether it holds at an instant, and the earliest later instant at which that may change by itself."""
 Read: TypeAlias = Callable[[Visitor, Instant], object]
 
+STEPS_MAX = 1_000
+"""Instants at which dates are passed that one answer looks ahead; after so many it says when to ask again."""
 FADING = "interests."
 """What the paths begin with of values that fade."""
 
@@ -136,7 +156,7 @@ def test_expression(source: Source, test: Test, value: str) -> str:
 
 
 def has_window(condition: Condition) -> bool:
-    """Say whether any leaf moves by itself: events leave its window, or what it reads fades."""
+    """Say whether any leaf moves by itself: events leave its window, what it reads fades, or it waits for a date."""
     match condition:
         case And():
             return any(map(has_window, condition.all))
@@ -145,10 +165,11 @@ def has_window(condition: Condition) -> bool:
         case Not():
             return has_window(condition.condition)
         case _:
-            return any(map(_moves, operands(as_test(condition))))
+            test = as_test(condition)
+            return any(map(_slides, operands(test))) or moves(test)
 
 
-def _moves(operand: Operand) -> bool:
+def _slides(operand: Operand) -> bool:
     if isinstance(operand, Path):
         return operand.path.startswith(FADING)
     return frame(operand.within) is not None
@@ -216,7 +237,7 @@ def _any(parts: Iterable[Answers]) -> Answers:
 def _moving(test: Test) -> Answers:
     """Answer a leaf that moves by itself."""
     operand = test.operand
-    if len(operands(test)) > 1 or not isinstance(operand, Aggregate):
+    if len(operands(test)) > 1 or not isinstance(operand, Aggregate) or is_dated(test):
         return _piecewise(test)
     window = cast("Frame", frame(operand.within))
     windowed = _windowed(operand, window, test)
@@ -247,15 +268,13 @@ def _windowed(operand: Aggregate, window: Frame, test: Test) -> Answers:
 
 def _piecewise(test: Test) -> Answers:
     """Answer whatever may move: at each instant at which something it reads moves, it is asked again."""
-    asked = holds_function(test)
-    read = operands(test)
-    windows = [
-        (key(one), one.kind, window) for one in read if isinstance(one, Aggregate) and (window := frame(one.within))
-    ]
-    faded = [one.path for one in read if isinstance(one, Path) and one.path.startswith(FADING)]
+    asked, read = holds_function(test), operands(test)
+    counted = [one for one in read if isinstance(one, Aggregate)]
+    windows = [(key(one), one.kind, window) for one in counted if (window := frame(one.within)) is not None]
+    crossings = _crossings(test)
 
     def piecewise(visitor: Visitor, at: Instant) -> Answer:
-        holds, moved = asked(visitor, at), at
+        holds, moved, steps = asked(visitor, at), at, 0
         sliding = merge(
             *(
                 (change for change, _ in changes(kind, visitor.state(name), window, visitor.get, at))
@@ -263,11 +282,11 @@ def _piecewise(test: Test) -> Answers:
             )
         )
         for change in (*(one for one, _ in groupby(sliding)), NEVER):
-            for crossing in sorted(_crossings(test, faded, visitor, moved)):
-                if crossing >= change:
-                    break
-                if asked(Later(visitor, crossing), crossing) is not holds:
+            while (crossing := min(crossings(visitor, moved), default=NEVER)) < change:
+                steps += 1
+                if steps > STEPS_MAX or asked(Later(visitor, crossing), crossing) is not holds:
                     return holds, crossing
+                moved = crossing
             if change != NEVER and asked(Later(visitor, change), change) is not holds:
                 return holds, change
             moved = change
@@ -294,14 +313,22 @@ class Later:
         return self._visitor.get(path) if fading is None else fading.worth(self._at)
 
 
-def _crossings(test: Test, faded: Iterable[str], visitor: Visitor, at: Instant) -> Iterator[Instant]:
-    """Yield the later instants at which what fades passes a number that it is compared with."""
-    for path in faded:
-        fading = visitor.fading(path)
-        if fading is not None:
-            for bound in _bounds(test, path, visitor, at):
-                yield fading.falls_to(bound, at)
-                yield fading.falls_below(bound, at)
+def _crossings(test: Test) -> Callable[[Visitor, Instant], Iterator[Instant]]:
+    """Build what yields when, after an instant, what fades passes a number, or a date is passed."""
+    faded = [one.path for one in operands(test) if isinstance(one, Path) and one.path.startswith(FADING)]
+    read = reader(test.operand) if moves(test) else None
+
+    def crossings(visitor: Visitor, at: Instant) -> Iterator[Instant]:
+        for path in faded:
+            fading = visitor.fading(path)
+            if fading is not None:
+                for bound in _bounds(test, path, visitor, at):
+                    yield fading.falls_to(bound, at)
+                    yield fading.falls_below(bound, at)
+        if read is not None:
+            yield turns(test, read(Later(visitor, at), at), at, zone_read(visitor.get))[1]
+
+    return crossings
 
 
 def _bounds(test: Test, path: str, visitor: Visitor, at: Instant) -> Iterator[float]:
@@ -395,3 +422,16 @@ def turn(test: Test) -> tuple[int, bool] | None:
         case _:
             return None
     return (least, test.op in {">", ">=", "!="}) if least >= 1 else None
+
+
+def reads_zone(test: Test) -> bool:
+    """Say whether the answer of a test depends on the person's time zone, whatever its windows are."""
+    match test:
+        case Compare(_, op, value):
+            return op == "on" or isinstance(value, Moment | Path | Aggregate)
+        case Between(_, low, high):
+            return isinstance(low, Moment | Path | Aggregate) or isinstance(high, Moment | Path | Aggregate)
+        case AnyOf():
+            return any(reads_zone(as_test(one)) for one in walk(test.where) if not isinstance(one, And | Or | Not))
+        case _:
+            return isinstance(test, Within)

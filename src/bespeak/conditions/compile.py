@@ -16,6 +16,7 @@ from bespeak.conditions.answers import (
     has_window,
     holds_function,
     operands,
+    reads_zone,
 )
 from bespeak.conditions.check import check
 from bespeak.conditions.explain import Explain, Explanation, Sentence, explain_function, sentence_function
@@ -33,7 +34,7 @@ class Depends(msgspec.Struct, frozen=True):
     events
         The events that its aggregates count, as they are meant: names, or what names begin with (`Product*`).
     paths
-        Paths that it reads, membership of segments left out; where a window begins with the day, `zone` is one.
+        Paths that it reads, membership of segments left out; where days count, `zone` is one.
     segments
         Segments that it asks for membership.
     aggregates
@@ -126,7 +127,10 @@ def depends_on(condition: Condition) -> Depends:
             case InSegment(segment):
                 segments.add(segment)
             case leaf:
-                for operand in operands(as_test(leaf)):
+                test = as_test(leaf)
+                if reads_zone(test):
+                    paths.add("zone")
+                for operand in operands(test):
                     if isinstance(operand, Path):
                         paths.add(operand.path)
                         continue

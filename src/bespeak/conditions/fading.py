@@ -31,11 +31,11 @@ class Fading(msgspec.Struct, frozen=True, gc=False):
         return float(self.value * 2.0 ** ((self.time - at) / self.halflife))
 
     def falls_to(self, bound: float, at: Instant) -> Instant:
-        """Return the first instant after `at` at which it is `bound` or less; `clock.NEVER` when it never will be."""
+        """Return when it falls to `bound`, after `at`; `clock.NEVER` when it is there already, or never will be."""
         return self._falls(at, bound, below=False)
 
     def falls_below(self, bound: float, at: Instant) -> Instant:
-        """Return the first instant after `at` at which it is less than `bound`; `clock.NEVER` when it never will be."""
+        """Return when it falls below `bound`, after `at`; `clock.NEVER` when it is there already, or never will be."""
         return self._falls(at, bound, below=True)
 
     def _falls(self, at: Instant, bound: float, *, below: bool) -> Instant:
@@ -45,7 +45,7 @@ class Fading(msgspec.Struct, frozen=True, gc=False):
             worth = self.worth(then)
             return worth < bound or (worth == bound and not below)
 
-        if self.value <= 0 or bound < 0 or (bound == 0 and below):
+        if self.value <= 0 or bound < 0 or (bound == 0 and below) or fallen(at):
             return NEVER
         if fallen(at + 1):
             return at + 1

@@ -185,9 +185,9 @@ def reached_by_sums(
 
 
 def choosing(condition: Condition) -> tuple[Aggregate, frozenset[str]] | None:
-    """Return the last value that a (checked) condition stands on, and the folded texts of which it must be one; else None.
+    """Return the last value that a (checked) condition stands on, and the texts, folded, of which it must be one.
 
-    The value has no window: it changes by events only.
+    None where it stands on none. The value has no window: it changes by events only.
     """
     for part in condition.all if isinstance(condition, And) else (condition,):
         if not isinstance(part, Compare | In) or not isinstance(part.operand, Aggregate):
@@ -202,11 +202,11 @@ def choosing(condition: Condition) -> tuple[Aggregate, frozenset[str]] | None:
 def chosen_by_value(members: Iterable[tuple[str, frozenset[str], Holds]]) -> AskValue:
     """Build what asks conditions that choose by one value: the name of each, its texts, and whether it holds.
 
-    Those of another value do not hold.
+    Those of another value do not hold. Texts that are alike but for case and accents are looked up as one.
     """
     by_text: dict[str, list[tuple[str, Holds]]] = {}
     for name, texts, holds in members:
-        for text in texts:
+        for text in {fold(text) for text in texts}:
             by_text.setdefault(text, []).append((name, holds))
     names = frozenset(name for group in by_text.values() for name, _ in group)
 

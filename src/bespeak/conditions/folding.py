@@ -1,7 +1,7 @@
 """Folding: what makes "de", "DE" and "d\u00e9" one text.
 
-Case and accents go, and letters that only look like two (\u00df, \u00e6) become two. Letters of other scripts stay what they are: a
-Cyrillic \u0430 is no Latin a, however much they look alike.
+Case and accents go, and joined letters come apart. Letters of other scripts stay what they are: the Cyrillic letter
+that looks like an a is no a.
 
 References
 ----------
@@ -17,8 +17,11 @@ CACHE_MAX = 10_000
 """Folded texts that are kept; only those of at most `CACHED_MAX` characters."""
 CACHED_MAX = 100
 
-_MARKS = (range(0x300, 0x370), range(0x1AB0, 0x1B00), range(0x1DC0, 0x1E00), range(0x20D0, 0x2100), range(0xFE20, 0xFE30))
-"""Blocks of accents. Marks of single scripts stay: there, as with Japanese or Hindi vowels, they make another letter."""
+_MARKS = tuple(
+    range(first, last + 1)
+    for first, last in ((0x300, 0x36F), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0x20D0, 0x20FF), (0xFE20, 0xFE2F))
+)
+"""Blocks of accents. Marks of single scripts stay: there, as with Japanese or Hindi vowels, they make other letters."""
 _LETTERS = str.maketrans(
     {
         **{chr(mark): "" for block in _MARKS for mark in block},

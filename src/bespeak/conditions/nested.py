@@ -13,7 +13,7 @@ _TURNS_MAX = 100
 
 
 def turns(test: Test, value: object, at: Instant, zone: str | None) -> tuple[bool, Instant]:
-    """Say whether a value passes a test that `dates.moves` at an instant, and at which later instant that turns by itself.
+    """Say whether a value passes a test about dates at an instant, and when that turns by itself.
 
     As `dates.turns`; of `any of` the instant may come earlier than the turn, never later.
     """
@@ -21,10 +21,7 @@ def turns(test: Test, value: object, at: Instant, zone: str | None) -> tuple[boo
         return dates.turns(test, value, at, zone)
     passes, asked = of_element(test.where), [one for one in tests_in(test.where) if is_dated(one)]
     found = [
-        (one, dig(element, _parts(one)))
-        for element in elements(value)
-        if isinstance(element, dict)
-        for one in asked
+        (one, dig(element, _parts(one))) for element in elements(value) if isinstance(element, dict) for one in asked
     ]
     holds, until = some_object(passes, value, at, zone), at
     for _ in range(_TURNS_MAX):
