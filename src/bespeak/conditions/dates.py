@@ -101,19 +101,19 @@ def moves(test: Test) -> bool:
         case Between():
             return _counts_from_now(test.low) or _counts_from_now(test.high)
         case AnyOf():
-            return any(moves(one) for one in tests_in(test.where))
+            return any(moves(one) for one in asked_in(test.where))
         case _:
             return False
 
 
-def tests_in(condition: Condition) -> Iterator[Test]:
+def asked_in(condition: Condition) -> Iterator[Test]:
     """Yield the tests of a condition on an element."""
     match condition:
         case And(parts) | Or(parts):
             for part in parts:
-                yield from tests_in(part)
+                yield from asked_in(part)
         case Not(part):
-            yield from tests_in(part)
+            yield from asked_in(part)
         case Performed() | InSegment():
             raise TypeError("an element has no events and is in no segment")
         case _:

@@ -22,31 +22,16 @@ _MARKS = tuple(
     for first, last in ((0x300, 0x36F), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0x20D0, 0x20FF), (0xFE20, 0xFE2F))
 )
 """Blocks of accents. Marks of single scripts stay: there, as with Japanese or Hindi vowels, they make other letters."""
-_LETTERS = str.maketrans(
-    {
-        **{chr(mark): "" for block in _MARKS for mark in block},
-        "\u00f8": "o",
-        "\u0142": "l",
-        "\u0111": "d",
-        "\u00f0": "d",
-        "\u0127": "h",
-        "\u0131": "i",
-        "\u0167": "t",
-        "\u0180": "b",
-        "\u0268": "i",
-        "\u0289": "u",
-        "\u0249": "j",
-        "\u024d": "r",
-        "\u024f": "y",
-        "\u00e6": "ae",
-        "\u0153": "oe",
-        "\u00fe": "th",
-        "\u014b": "ng",
-        "\u0138": "k",
-        "\u1e9e": "ss",
-    }
+_STROKES = zip(
+    "\u2c65\u0180\u023c\u0111\u0247\ua799\u01e5\u0127\u0268\u0249\ua741\u0142\u00f8\u1d7d\u024d\u0167\ua7b9\u024f\u01b6",
+    "abcdefghijkloprtuyz",
+    strict=True,
 )
-"""What is left of accents, and of Latin letters with strokes and joined ones, which Unicode does not take apart."""
+"""Latin letters with a stroke, which Unicode does not take apart."""
+_JOINED = zip("\u00e6\u0153\u00fe\u00f0\u0131\u014b\u0138", ["ae", "oe", "th", "d", "i", "ng", "k"], strict=True)
+"""Other Latin letters that people type in one or two plain ones."""
+_LETTERS = str.maketrans({**{chr(mark): "" for block in _MARKS for mark in block}, **dict(_STROKES), **dict(_JOINED)})
+"""What is left of each, after decomposition."""
 
 
 def fold(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions import dates
-from bespeak.conditions.dates import is_dated, tests_in
+from bespeak.conditions.dates import is_dated, asked_in
 from bespeak.conditions.pairs import elements
 from bespeak.conditions.source import dig, of_element, some_object
 from bespeak.conditions.tree import AnyOf, Path, Test
@@ -19,7 +19,7 @@ def turns(test: Test, value: object, at: Instant, zone: str | None) -> tuple[boo
     """
     if not isinstance(test, AnyOf):
         return dates.turns(test, value, at, zone)
-    passes, asked = of_element(test.where), [one for one in tests_in(test.where) if is_dated(one)]
+    passes, asked = of_element(test.where), [one for one in asked_in(test.where) if is_dated(one)]
     found = [
         (one, dig(element, _parts(one))) for element in elements(value) if isinstance(element, dict) for one in asked
     ]
