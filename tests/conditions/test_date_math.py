@@ -1,5 +1,7 @@
 """Date math: Elasticsearch's vectors, zones, and the instants at which what is asked of a date turns."""
 
+# ruff: noqa: E501 - a case stands on one line
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
@@ -112,7 +114,7 @@ def test_what_is_no_expression_is_refused_at_its_place(expr, offset, said):
         ("America/Havana", "2026-11-01T12:00:00Z", "now/d", "2026-11-01T00:00:00-04:00", "2026-11-01T23:59:59.999999-05:00"),
     ],
 )  # fmt: skip
-def test_days_and_months_are_those_of_the_zone(zone, now, expr, down, up):  # noqa: E501
+def test_days_and_months_are_those_of_the_zone(zone, now, expr, down, up):
     assert resolved(expr, zone=zone, now=now) == down
     if up is not None:
         assert resolved(expr, zone=zone, now=now, up=True) == up
@@ -240,7 +242,7 @@ def test_within_holds_from_the_instant_for_so_long():
         (Compare(X, "<", Moment("now-1d")), ["2030-01-01", "2026-03-15"], NOW, None, False, "2026-03-16T00:00:00.000001+00:00"),
     ],
 )  # fmt: skip
-def test_the_instant_at_which_an_answer_turns_is_known(test, value, now, zone, holds, until):  # noqa: E501
+def test_the_instant_at_which_an_answer_turns_is_known(test, value, now, zone, holds, until):
     found = turns(test, value, parse_time(now), zone)
     assert found[0] is holds
     assert (None if found[1] == NEVER else shown(found[1])) == until
@@ -273,7 +275,9 @@ MOMENTS = [  # days of months' ends and of clocks that change
     "2026-03-29T00:30:00", "2026-10-25T00:15:00", "2026-01-28T23:00:00", "2026-01-31T12:00:00", "2026-03-08T06:30:00",
     "2026-11-01T05:30:00", "2026-04-04T15:00:00", "2026-02-28T23:59:59", "2024-02-29T12:00:00", "2025-12-31T23:00:00",
 ]  # fmt: skip
-instants = st.builds(lambda text, hours: parse_time(text) + hours * 15 * MINUTE, st.sampled_from(MOMENTS), st.integers(-200, 200))
+instants = st.builds(
+    lambda text, hours: parse_time(text) + hours * 15 * MINUTE, st.sampled_from(MOMENTS), st.integers(-200, 200)
+)
 
 
 @given(

@@ -17,7 +17,7 @@ from typing import Protocol, TypeAlias, cast
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.check import walk
-from bespeak.conditions.dates import moves
+from bespeak.conditions.dates import is_dated, moves
 from bespeak.conditions.fading import Fading
 from bespeak.conditions.nested import turner
 from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, count_in, last_in, reached_in, sum_in
@@ -235,7 +235,7 @@ def _moving(test: Test) -> Answers:
     operand = test.operand
     if isinstance(operand, Path) and moves(test) and len(operands(test)) == 1:
         return _dated(operand.path, test)
-    if len(operands(test)) > 1 or not isinstance(operand, Aggregate) or moves(test):
+    if len(operands(test)) > 1 or not isinstance(operand, Aggregate) or is_dated(test):
         return _piecewise(test)
     window = cast("Frame", frame(operand.within))
     windowed = _windowed(operand, window, test)

@@ -51,7 +51,7 @@ def settled(condition: Condition, at: Instant, zone: object) -> Condition:
 
 
 def filled(test: Compare | Between, known: Known, zone: object) -> Condition:
-    """Return what a comparison of the person with the item asks of the item alone; `and` or `or` of nothing settles it."""
+    """Return what a comparison of the person with the item asks of the item; maybe an `and` or `or` of nothing."""
     if isinstance(test, Between):
         return _filled_between(test, known)
     item, op = test.operand, test.op

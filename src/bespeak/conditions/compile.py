@@ -34,7 +34,7 @@ class Depends(msgspec.Struct, frozen=True):
     events
         The events that its aggregates count, as they are meant: names, or what names begin with (`Product*`).
     paths
-        Paths that it reads, membership of segments left out; where a window begins with the day, `zone` is one.
+        Paths that it reads, membership of segments left out; where days count, `zone` is one.
     segments
         Segments that it asks for membership.
     aggregates

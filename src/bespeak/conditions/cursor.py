@@ -1,4 +1,4 @@
-"""A place in the tokens of a condition: taking words, numbers and strings, and errors that point at what stands there."""
+"""A place in the tokens of a condition: takes words, numbers and strings, and points at what should not stand there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dates in conditions: what a date expression is at an instant, whether a value passes, and when that changes by itself.
+"""Dates in conditions: what an expression is at an instant, whether a value passes, and when that changes by itself.
 
 A value is a date when it is ISO 8601 text; never a number. A text without a zone, be it a value or an expression, is
 meant in the person's zone, and so are days, weeks, months and years; hours, minutes and seconds are exact.
@@ -101,19 +101,19 @@ def moves(test: Test) -> bool:
         case Between():
             return _counts_from_now(test.low) or _counts_from_now(test.high)
         case AnyOf():
-            return any(moves(one) for one in tests_in(test.where))
+            return any(moves(one) for one in asked_in(test.where))
         case _:
             return False
 
 
-def tests_in(condition: Condition) -> Iterator[Test]:
+def asked_in(condition: Condition) -> Iterator[Test]:
     """Yield the tests of a condition on an element."""
     match condition:
         case And(parts) | Or(parts):
             for part in parts:
-                yield from tests_in(part)
+                yield from asked_in(part)
         case Not(part):
-            yield from tests_in(part)
+            yield from asked_in(part)
         case Performed() | InSegment():
             raise TypeError("an element has no events and is in no segment")
         case _:
@@ -201,7 +201,9 @@ def settle(test: Compare | Between | Within, at: Instant, name: object) -> Compa
         case Between():
             return Between(test.operand, fixed(test.low, up=False), fixed(test.high, up=True))
         case Compare(operand, "on", value):
-            begins, ends = period(wall_at(resolve(read_moment(cast("Moment", value).expr), at, zone, up=False), zone), "d")
+            begins, ends = period(
+                wall_at(resolve(read_moment(cast("Moment", value).expr), at, zone, up=False), zone), "d"
+            )
             return Between(operand, _moment(instant_of(begins, zone)), _moment(instant_of(ends, zone) - 1))
         case Compare(operand, op, value):
             return Compare(operand, op, fixed(value, up=op in {"<=", ">"}))
@@ -243,7 +245,9 @@ def period(wall: Wall, unit: DateUnit) -> tuple[Wall, Wall]:
     wall = min(max(wall, FIRST), LAST)
     if unit in {"y", "M"}:
         shown = to_datetime(wall)
-        begins = shown.replace(month=1 if unit == "y" else shown.month, day=1, hour=0, minute=0, second=0, microsecond=0)
+        begins = shown.replace(
+            month=1 if unit == "y" else shown.month, day=1, hour=0, minute=0, second=0, microsecond=0
+        )
         beginning = from_datetime(begins)
         return beginning, _months_on(beginning, 12 if unit == "y" else 1)
     size, shift = _SIZES[unit][0], _MONDAY if unit == "w" else 0
@@ -340,7 +344,10 @@ def _terms(test: Test, x: Instant, zone: Zone) -> tuple[_Term, ...]:
     """Return what has to be so of dates for an instant to pass a test."""
     match test:
         case Within():
-            return (_Term(_NOW, up=False, bound=x, reached=True), _Term(_NOW, False, x + test.within, reached=False))
+            return (
+                _Term(_NOW, up=False, bound=x, reached=True),
+                _Term(_NOW, up=False, bound=x + test.within, reached=False),
+            )
         case Between():
             return (*_term(">=", test.low, x, zone), *_term("<=", test.high, x, zone))
         case Compare():
@@ -361,11 +368,14 @@ def _term(op: Operator, value: Right, x: Instant, zone: Zone) -> tuple[_Term, ..
         case ">=":
             return (_Term(math, up=False, bound=x + 1, reached=False),)
         case "=" | "!=":
-            return (_Term(math, False, x, reached=True), _Term(math, False, x + 1, reached=False))
+            return (_Term(math, up=False, bound=x, reached=True), _Term(math, up=False, bound=x + 1, reached=False))
         case "on":
             begins, ends = period(wall_at(x, zone), "d")
             day = instant_of(begins, zone), instant_of(ends, zone)
-            return (_Term(math, False, day[0], reached=True), _Term(math, False, day[1], reached=False))
+            return (
+                _Term(math, up=False, bound=day[0], reached=True),
+                _Term(math, up=False, bound=day[1], reached=False),
+            )
         case _:
             assert_never(op)
 

@@ -187,9 +187,9 @@ def reached_by_sums(
 
 
 def choosing(condition: Condition) -> tuple[Aggregate, frozenset[str]] | None:
-    """Return the last value that a (checked) condition stands on, and the folded texts of which it must be one; else None.
+    """Return the last value that a (checked) condition stands on, and the texts, folded, of which it must be one.
 
-    The value has no window: it changes by events only.
+    None where it stands on none. The value has no window: it changes by events only.
     """
     for part in condition.all if isinstance(condition, And) else (condition,):
         if not isinstance(part, Compare | In) or not isinstance(part.operand, Aggregate):

@@ -1,7 +1,7 @@
 """Folding: what makes "de", "DE" and "d\u00e9" one text.
 
-Case and accents go, and letters that only look like two (\u00df, \u00e6) become two. Letters of other scripts stay what they are: a
-Cyrillic \u0430 is no Latin a, however much they look alike.
+Case and accents go, and joined letters come apart. Letters of other scripts stay what they are: the Cyrillic letter
+that looks like an a is no a.
 
 References
 ----------
@@ -17,33 +17,21 @@ CACHE_MAX = 10_000
 """Folded texts that are kept; only those of at most `CACHED_MAX` characters."""
 CACHED_MAX = 100
 
-_MARKS = (range(0x300, 0x370), range(0x1AB0, 0x1B00), range(0x1DC0, 0x1E00), range(0x20D0, 0x2100), range(0xFE20, 0xFE30))
-"""Blocks of accents. Marks of single scripts stay: there, as with Japanese or Hindi vowels, they make another letter."""
-_LETTERS = str.maketrans(
-    {
-        **{chr(mark): "" for block in _MARKS for mark in block},
-        "\u00f8": "o",
-        "\u0142": "l",
-        "\u0111": "d",
-        "\u00f0": "d",
-        "\u0127": "h",
-        "\u0131": "i",
-        "\u0167": "t",
-        "\u0180": "b",
-        "\u0268": "i",
-        "\u0289": "u",
-        "\u0249": "j",
-        "\u024d": "r",
-        "\u024f": "y",
-        "\u00e6": "ae",
-        "\u0153": "oe",
-        "\u00fe": "th",
-        "\u014b": "ng",
-        "\u0138": "k",
-        "\u1e9e": "ss",
-    }
+_MARKS = tuple(
+    range(first, last + 1)
+    for first, last in ((0x300, 0x36F), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0x20D0, 0x20FF), (0xFE20, 0xFE2F))
 )
-"""What is left of accents, and of Latin letters with strokes and joined ones, which Unicode does not take apart."""
+"""Blocks of accents. Marks of single scripts stay: there, as with Japanese or Hindi vowels, they make other letters."""
+_STROKES = zip(
+    "\u2c65\u0180\u023c\u0111\u0247\ua799\u01e5\u0127\u0268\u0249\ua741\u0142\u00f8\u1d7d\u024d\u0167\ua7b9\u024f\u01b6",
+    "abcdefghijkloprtuyz",
+    strict=True,
+)
+"""Latin letters with a stroke, which Unicode does not take apart."""
+_JOINED = zip("\u00e6\u0153\u00fe\u00f0\u0131\u014b\u0138", ["ae", "oe", "th", "d", "i", "ng", "k"], strict=True)
+"""Other Latin letters that people type in one or two plain ones."""
+_LETTERS = str.maketrans({**{chr(mark): "" for block in _MARKS for mark in block}, **dict(_STROKES), **dict(_JOINED)})
+"""What is left of each, after decomposition."""
 
 
 def fold(text: str) -> str:

@@ -252,9 +252,7 @@ def _mask_leaf(leaf: Leaf, columns: Mapping[str, NDArray[np.generic]], n: int) -
     return _mask_list(cast("In", test), column)
 
 
-def _mask_pairs(
-    test: Test, sides: Sequence[Operand], columns: Mapping[str, NDArray[np.generic]], n: int
-) -> Flags:
+def _mask_pairs(test: Test, sides: Sequence[Operand], columns: Mapping[str, NDArray[np.generic]], n: int) -> Flags:
     """Ask each row in turn whether its values pass against each other."""
     if not all(isinstance(side, Path) for side in sides):
         raise TypeError("columns hold no events: settle aggregates with `bind` first")

@@ -2,8 +2,8 @@
 
 References
 ----------
-[^1]: Elasticsearch, "Date math": an anchor (`now`, or a date and `||`), then sums of y M w d h H m s and roundings `/d`,
-   taken from left to right.
+[^1]: Elasticsearch, "Date math": an anchor (`now`, or a date and `||`), then sums of y M w d h H m s and roundings
+   `/d`, taken from left to right.
 """
 
 from __future__ import annotations

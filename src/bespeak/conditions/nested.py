@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions import dates
-from bespeak.conditions.dates import is_dated, tests_in
+from bespeak.conditions.dates import asked_in, is_dated
 from bespeak.conditions.pairs import elements
 from bespeak.conditions.source import dig, of_element, some_object
 from bespeak.conditions.tree import AnyOf, Path, Test
@@ -25,7 +25,7 @@ def turner(test: Test) -> Turns:
     """
     if not isinstance(test, AnyOf):
         return lambda value, at, zone: dates.turns(test, value, at, zone)
-    passes, asked = of_element(test.where), [one for one in tests_in(test.where) if is_dated(one)]
+    passes, asked = of_element(test.where), [one for one in asked_in(test.where) if is_dated(one)]
 
     def turns(value: object, at: Instant, zone: str | None) -> tuple[bool, Instant]:
         objects = [element for element in elements(value) if isinstance(element, dict)]

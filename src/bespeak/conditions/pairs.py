@@ -7,7 +7,8 @@ with their product.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set as AbstractSet
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from operator import ge, gt, le, lt
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -35,7 +36,9 @@ def pair(test: Compare) -> Pair:
     op, exact = test.op, test.exact
     if op in {"=", "!="}:
         negated = op == "!="
-        return lambda one, other, _zone: (not keys(one, exact=exact).isdisjoint(keys(other, exact=exact))) is not negated
+        return lambda one, other, _zone: (
+            (not keys(one, exact=exact).isdisjoint(keys(other, exact=exact))) is not negated
+        )
     if op == "on":
         return lambda one, other, name: _share_a_day(one, other, zone_of(name))
     return lambda one, other, _zone: _ordered(op, _sorted(one), _sorted(other))

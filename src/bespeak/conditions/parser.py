@@ -233,7 +233,7 @@ class _Parser:
             start = self._instant()
             at.expect("to", '`to` and a date, as in to date "2026-02-01"')
             return FromTo(start, self._instant())
-        at.expect("last", _WINDOWS)
+        at.expect("last", _WINDOWS, "write `last` before the number" if at.next.kind == "number" else "")
         if at.next.kind == "name":
             return Calendar(self._period("yesterday, or last 1 day"), 1)
         return self._duration()
@@ -330,7 +330,9 @@ class _Parser:
 
     def _within(self, operand: Operand) -> Within:
         if not isinstance(operand, Path):
-            raise self._at.error(_TESTS, "`within` asks of a date on the profile; windows of events stand after a comma")
+            raise self._at.error(
+                _TESTS, "`within` asks of a date on the profile; windows of events stand after a comma"
+            )
         self._at.advance()
         self._at.expect("last", "`last` and a duration such as 30 days")
         return Within(operand, self._duration())

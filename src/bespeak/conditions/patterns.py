@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
-import re2
+import re2  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs] - it has no types
 
 from bespeak.errors import InvalidInput
 

@@ -161,7 +161,7 @@ class Source:
         return self.namespace["built"]
 
     def _any(self, leaf: _Scalar) -> str:
-        """Write what holds when any element of the list `v` passes; for a few strings that begins with Python's `in`."""
+        """Write what holds when any element of the list `v` passes; for a few strings Python's own `in` looks first."""
         values: tuple[Right, ...] = ()
         exact = True
         if isinstance(leaf, In):
@@ -253,13 +253,11 @@ def of_element(where: Condition) -> _OfElement:
 
 def read_on_the_right(test: Test) -> tuple[Operand, ...]:
     """Return what a test reads beside its operand, to compare it with."""
-    match test:
-        case Compare():
-            rights = (test.value,)
-        case Between():
-            rights = (test.low, test.high)
-        case _:
-            rights = ()
+    rights: tuple[Right, ...] = ()
+    if isinstance(test, Compare):
+        rights = (test.value,)
+    elif isinstance(test, Between):
+        rights = (test.low, test.high)
     return tuple(right for right in rights if isinstance(right, Path | Aggregate))
 
 

@@ -34,7 +34,7 @@ def zone_of(name: object) -> Zone:
     >>> zone_of("Europe/Vienna"), zone_of("Atlantis"), zone_of(None)
     (zoneinfo.ZoneInfo(key='Europe/Vienna'), None, None)
     """
-    return zone_named(name) if isinstance(name, str) and len(name) <= 64 else None
+    return zone_named(name) if isinstance(name, str) and name != "UTC" and len(name) <= 64 else None
 
 
 def wall_at(at: Instant, zone: Zone) -> Wall:

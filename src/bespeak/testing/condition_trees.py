@@ -1,4 +1,4 @@
-"""Conditions made up for laws: every node of the tree, every operator, window and kind, in trees that have a meaning."""
+"""Conditions made up for laws: every node of the tree, every operator, window and kind, in what has a meaning."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ numbers: Made[int | float] = st.one_of(
     st.integers(-3, 5), st.sampled_from([0.1, 0.2, 0.3, 1.5, -2.5, 1e300, 2**60, 1.0])
 )
 values: Made[Value] = st.one_of(texts, numbers, st.booleans())
-moments: Made[Moment] = st.sampled_from(EXPRESSIONS).map(Moment)
-versions: Made[Version] = st.sampled_from(VERSIONS).map(Version)
+moments: Made[Moment] = st.builds(Moment, st.sampled_from(EXPRESSIONS))
+versions: Made[Version] = st.builds(Version, st.sampled_from(VERSIONS))
 operators: Made[Operator] = st.sampled_from(get_args(Operator))
 rolling: Made[int] = st.one_of(st.integers(1, 5).map(lambda n: n * MILLISECOND), st.sampled_from([DAY, 30 * DAY]))
 windows: Made[Window] = st.one_of(
@@ -88,7 +88,7 @@ def _short(strategy: Made[T]) -> Made[T]:
 
 def paths(where: Where) -> Made[Path]:
     """Return paths that have a meaning there."""
-    return st.sampled_from(_PATHS[where]).map(Path)
+    return st.builds(Path, st.sampled_from(_PATHS[where]))
 
 
 def tests_of(operands: Made[Operand], rights: Made[Right], where: Where) -> Made[Test]:
