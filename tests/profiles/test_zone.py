@@ -79,5 +79,5 @@ def test_what_comes_too_late_or_from_us_says_nothing_of_the_zone():
 
 
 def test_a_zone_that_is_none_is_no_setting():
-    with pytest.raises(ValueError, match="profiles.time_zone must be a name such as Europe/Vienna, got 'Wien'"):
+    with pytest.raises(ValueError, match=r"profiles\.time_zone must be a name such as Europe/Vienna, got 'Wien'"):
         ProfileSettings(time_zone="Wien")

@@ -19,7 +19,7 @@ _TURNS_MAX = 100
 
 
 def turner(test: Test) -> Turns:
-    """Build what says whether a value passes a test that `dates.moves`, and at which later instant that turns by itself.
+    """Build what says whether a value passes a test about dates, and at which later instant that turns by itself.
 
     As `dates.turns`; of `any of` the instant may come earlier than the turn, never later.
     """
