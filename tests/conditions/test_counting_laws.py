@@ -35,8 +35,9 @@ from bespeak.conditions import (
     together,
 )
 from bespeak.conditions.answers import reader
+from bespeak.conditions.dates import instants
 from bespeak.conditions.reads import FIGURES
-from bespeak.conditions.tree import Calendar, FromTo, Kind, Since, ThisSession
+from bespeak.conditions.tree import AnyOf, Between, Calendar, FromTo, Kind, Moment, Since, ThisSession, Within
 from bespeak.events import Event
 from bespeak.testing.naive import holds as naive
 from bespeak.testing.naive import worth
@@ -105,8 +106,28 @@ def leaves(draw):
     )
 
 
+figures = aggregates(st.sampled_from(sorted(FIGURES)))
+ordered = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
+SAID = ("2026-10-25", "2026-10-25T02:30:00", "2026-10-26T12:00:00Z", "soon")
+MATH = ("now", "now-1d/d", "now+12h", "2026-10-26", "now/w")
+
+
+def dated(kind, window, path):
+    """An aggregate of dates, or what the person says."""
+    return Aggregate(kind, "Product*", "properties.on", None, window) if window != "path" else Path(path)
+
+
+dates = st.builds(dated, st.sampled_from(["first", "last"]), st.one_of(windows, st.just("path")), st.just("traits.on"))
+pairs = st.one_of(
+    st.builds(Compare, figures, ordered, figures),
+    st.builds(Compare, figures, ordered, st.just(Path("traits.n"))),
+    st.builds(Between, figures, st.integers(-1, 2), figures),
+    st.builds(Compare, dates, st.sampled_from(["<", "<=", ">", ">=", "on"]), st.sampled_from(MATH).map(Moment)),
+    st.builds(Within, st.just(Path("traits.on")), st.sampled_from([DAY, 3 * DAY])),
+    st.builds(AnyOf, st.just("traits.many"), st.just(Compare(Path("it.on"), "<", Moment("now-12h")))),
+)
 trees = st.recursive(
-    leaves(),
+    st.one_of(leaves(), leaves(), pairs),
     lambda inner: st.one_of(
         st.builds(Not, inner),
         st.builds(And, st.lists(inner, min_size=1, max_size=3).map(tuple)),
@@ -137,7 +158,7 @@ def logs(draw, most=10):
             message_id=f"m{place}",
             time=time,
             received=time,
-            properties={"n": n} if value is None else {"n": n, "value": value},
+            properties={"n": n, "on": SAID[n], **({} if value is None else {"value": value})},
         )
         for place, (name, time, value, n) in enumerate(rows)
     ]
@@ -148,7 +169,8 @@ class Person:
 
     def __init__(self, events, states=None, zone="UTC"):
         started = session_started([event.time for event in events], GAP)
-        self.known = {"zone": zone, "sessions.started": started}
+        said = {"traits.n": 2, "traits.on": SAID[0], "traits.many": [{"on": on} for on in SAID]}
+        self.known = {"zone": zone, "sessions.started": started, **said}
         self.states = states or {}
 
     def get(self, path):
@@ -180,6 +202,9 @@ def edges(condition, events):
     read = compile_condition(condition).depends.aggregates
     rolling = {one.within for one in read if isinstance(one.within, int)}
     ends = {event.time + within for event in events for within in {0, *rolling}}
+    local = [ZoneInfo(zone) for zone in ZONES]
+    said = {at for text in SAID[:3] for zone in local for at in instants(text, zone)}
+    ends |= {at + later for at in said for later in (0, 12 * HOUR, -12 * HOUR, DAY, 3 * DAY)}
     return sorted({edge + near for edge in {*ends, *MIDNIGHTS} for near in (-1, 0, 1)})
 
 
@@ -201,7 +226,7 @@ def test_an_answer_is_right_and_stands_until_its_flip(condition, events, zone, i
         assert all(naive(condition, person, events, then) == holds for then in asked if at < then < flip)
 
 
-@given(leaves(), logs(), st.sampled_from(ZONES), moments)
+@given(st.one_of(leaves(), pairs), logs(), st.sampled_from(ZONES), moments)
 def test_the_flip_of_one_leaf_is_exact(leaf, events, zone, at):
     compiled, person = compile_condition(leaf), person_of([leaf], events, zone)
     holds = naive(leaf, person, events, at)

@@ -326,7 +326,8 @@ def changes(kind: Kind, state: State | None, frame: Frame, get: Get, at: Instant
     """Yield the later instants, in order, at which a window changes without a new event, and what it holds then."""
     times, worth = _slid(state)
     after, until = frame.bounds(get, at)
-    oldest, newest = bisect_right(times, after), bisect_right(times, until)
+    oldest = bisect_right(times, after)
+    newest = max(oldest, bisect_right(times, until))
     running = _RUNNING[kind]()
     for one in worth[oldest:newest]:
         running.add(one)

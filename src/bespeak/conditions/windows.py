@@ -63,7 +63,7 @@ class Frame(Protocol):
         ...
 
     def bounds(self, get: Get, at: Instant) -> tuple[Instant, Instant]:
-        """Return the two ends at `at`: events at `after < time <= until` are in."""
+        """Return the two ends at `at`: events at `after < time <= until` are in, none where `after` is not the less."""
         ...
 
     def enters(self, time: Instant, get: Get) -> Instant:
@@ -150,7 +150,7 @@ class Visit(msgspec.Struct, frozen=True):
 
     def bounds(self, get: Get, at: Instant) -> tuple[Instant, Instant]:
         """As `Frame`."""
-        return min(_began(get) - 1, at), at
+        return _began(get) - 1, at
 
     def enters(self, time: Instant, get: Get) -> Instant:
         """As `Frame`."""
