@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions import dates
-from bespeak.conditions.dates import is_dated, asked_in
+from bespeak.conditions.dates import asked_in, is_dated
 from bespeak.conditions.pairs import elements
 from bespeak.conditions.source import dig, of_element, some_object
 from bespeak.conditions.tree import AnyOf, Path, Test
@@ -20,9 +22,8 @@ def turns(test: Test, value: object, at: Instant, zone: str | None) -> tuple[boo
     if not isinstance(test, AnyOf):
         return dates.turns(test, value, at, zone)
     passes, asked = of_element(test.where), [one for one in asked_in(test.where) if is_dated(one)]
-    found = [
-        (one, dig(element, _parts(one))) for element in elements(value) if isinstance(element, dict) for one in asked
-    ]
+    objects = [cast("dict[str, object]", element) for element in elements(value) if isinstance(element, dict)]
+    found = [(one, dig(element, _parts(one))) for element in objects for one in asked]
     holds, until = some_object(passes, value, at, zone), at
     for _ in range(_TURNS_MAX):
         until = min((dates.turns(one, read, until, zone)[1] for one, read in found), default=NEVER)
