@@ -116,8 +116,8 @@ class Person:
         return None
 
 
-@given(of_people)
-@settings(max_examples=400)
+@given(st.one_of(cases(leaves), cases(leaves), of_people))
+@settings(max_examples=800)
 def test_of_a_person_the_answer_is_that_of_the_second_evaluator(case):
     condition, person = case
     compiled = compile_condition(condition)

@@ -382,10 +382,11 @@ def _term(op: Operator, value: Right, x: Instant, zone: Zone) -> tuple[_Term, ..
 
 def _fewest(asked: list[tuple[_Term, ...]]) -> list[tuple[_Term, ...]]:
     """Leave out what cannot decide: of bounds of one expression, the nearest one does."""
-    if len(asked) <= 1 or len(asked[0]) > 1:
+    alone = [terms[0] for terms in asked if len(terms) == 1]
+    if not alone:
         return list(dict.fromkeys(asked))
-    nearest = min if asked[0][0].reached else max
-    return [nearest(asked, key=lambda terms: terms[0].bound)]
+    nearest = min if alone[0].reached else max
+    return [(nearest(alone, key=lambda term: term.bound),)]
 
 
 def _any_holds(asked: Iterable[tuple[_Term, ...]], at: Instant, zone: Zone) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions import dates
@@ -28,7 +28,7 @@ def turner(test: Test) -> Turns:
     passes, asked = of_element(test.where), [one for one in asked_in(test.where) if is_dated(one)]
 
     def turns(value: object, at: Instant, zone: str | None) -> tuple[bool, Instant]:
-        objects = [element for element in elements(value) if isinstance(element, dict)]
+        objects = [cast("dict[str, object]", element) for element in elements(value) if isinstance(element, dict)]
         found = [(one, dig(element, _parts(one))) for element in objects for one in asked]
         holds, until = some_object(passes, value, at, zone), at
         for _ in range(_TURNS_MAX):

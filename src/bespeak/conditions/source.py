@@ -345,7 +345,7 @@ def some_text(folded: frozenset[str], values: Iterable[object]) -> bool:
 
 def some_object(predicate: _OfElement, value: object, at: Instant, zone: object) -> bool:
     """Say whether any element of a list of objects, or the one object, passes."""
-    return any(isinstance(one, dict) and predicate(one, at, zone) for one in elements(value))
+    return any(isinstance(one, dict) and predicate(cast("object", one), at, zone) for one in elements(value))
 
 
 def dig(value: object, parts: tuple[str, ...]) -> object:

@@ -101,6 +101,7 @@ def tests_of(operands: Made[Operand], rights: Made[Right], where: Where) -> Made
         st.builds(Compare, operands, operators, values, st.booleans()),
         st.builds(Compare, operands, operators, ends, st.booleans()),
         st.builds(Compare, operands, operators, moments),
+        st.builds(Compare, operands, st.just("on"), moments),
         st.builds(In, operands, several, st.booleans()),
         st.builds(HasAll, operands, several, st.booleans()),
         st.builds(Text, operands, hows, strings, st.booleans()),
@@ -152,15 +153,11 @@ def aggregates(
     within: Made[Window | None] = st.one_of(st.none(), windows),  # noqa: B008 - strategies hold nothing that changes
 ) -> Made[Aggregate]:
     """Return aggregates of these kinds over events of these names, in these windows."""
-    return st.builds(
-        lambda kind, word, where, window: Aggregate(
-            kind, word, None if kind == "count" else "properties.price", where, window
-        ),
-        st.sampled_from(kinds),
-        st.sampled_from(words),
-        wheres,
-        within,
-    )
+
+    def made(kind: Kind, word: str, where: Condition | None, window: Window | None) -> Aggregate:
+        return Aggregate(kind, word, None if kind == "count" else "properties.price", where, window)
+
+    return st.builds(made, st.sampled_from(kinds), st.sampled_from(words), wheres, within)
 
 
 counted: Made[Leaf] = st.one_of(

@@ -71,17 +71,27 @@ def passes(test: Test, read: Read, at: Instant, zone: object, holds_of: HoldsOf)
         case Exists():
             return value not in (None, [], ())
         case AnyOf(_, where):
-            return any(
-                holds_of(where, lambda path, one=one: _within(one, path))
-                for one in listed(value)
-                if isinstance(one, dict)
-            )
+            objects = [_Object(one) for one in listed(value) if isinstance(one, dict)]
+            return any(holds_of(where, one.get) for one in objects)
         case HasAll(_, values, exact):
             return value is not None and all(any(_same(one, v, exact=exact) for one in listed(value)) for v in values)
         case Compare(operand, "!=", right, exact):
             return not passes(Compare(operand, "=", right, exact), read, at, zone, holds_of)
         case _:
             return any(_one_passes(one, test, read, at, clock) for one in listed(value) if one is not None)
+
+
+class _Object:
+    """An element of a list, read by `it.NAME`."""
+
+    def __init__(self, element: object) -> None:
+        self._element = element
+
+    def get(self, path: str) -> object:
+        found = self._element
+        for name in path.split(".")[1:]:
+            found = cast("dict[str, object]", found).get(name) if isinstance(found, dict) else None
+        return found
 
 
 def _one_passes(one: object, test: Test, read: Read, at: Instant, clock: tzinfo) -> bool:
@@ -234,9 +244,8 @@ def _moved(moment: datetime, amount: int, unit: str, clock: tzinfo) -> datetime:
 
 def _rounded(moment: datetime, unit: str, clock: tzinfo, *, up: bool) -> datetime:
     wall = moment.astimezone(clock).replace(tzinfo=None, fold=0)
-    fields = ["microsecond", "second", "minute", "hour", "day", "month"]
-    zeroed = {"s": 1, "m": 2, "h": 3, "H": 3, "d": 4, "w": 4, "M": 5, "y": 6}[unit]
-    begins = wall.replace(**{field: int(field in {"day", "month"}) for field in fields[:zeroed]})
+    kept = {"s": 19, "m": 16, "h": 13, "H": 13, "d": 10, "w": 10, "M": 7, "y": 4}[unit]
+    begins = datetime.fromisoformat(wall.isoformat()[:kept] + "0000-01-01T00:00:00"[kept:])
     if unit == "w":
         begins -= timedelta(days=begins.weekday())
     if not up:
@@ -298,10 +307,3 @@ def _part_order(one: str, other: str) -> int:
     if any(numbers):
         return -1 if numbers[0] else 1
     return (one > other) - (one < other)
-
-
-def _within(element: object, path: str) -> object:
-    """Return what stands at `it.NAME` of an element."""
-    for name in path.split(".")[1:]:
-        element = cast("dict[str, object]", element).get(name) if isinstance(element, dict) else None
-    return element
