@@ -270,14 +270,11 @@ def _windowed(operand: Aggregate, window: Frame, test: Test) -> Answers:
 
 
 def _dated(path: str, test: Test) -> Answers:
-    """Answer what waits for a date: of one value it is known when it comes."""
-    turns, otherwise = turner(test), _piecewise(test)
+    """Answer what waits for a date: it is known when it comes."""
+    turns = turner(test)
 
     def dated(visitor: Visitor, at: Instant) -> Answer:
-        value = visitor.get(path)
-        if isinstance(value, list | tuple):
-            return otherwise(visitor, at)
-        return turns(value, at, zone_read(visitor.get))
+        return turns(visitor.get(path), at, zone_read(visitor.get))
 
     return dated
 

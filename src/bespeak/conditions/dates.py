@@ -13,6 +13,7 @@ from calendar import monthrange
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple, TypeAlias, assert_never, cast
 
 from bespeak.clock import DAY, HOUR, MINUTE, NEVER, SECOND, WEEK, Duration, Instant, from_datetime, to_datetime
@@ -53,7 +54,8 @@ _CLOCKS: Duration = 27 * HOUR
 _MONDAY: Duration = 3 * DAY
 """1970 began on a Thursday, three days after a Monday."""
 _NOW = DateMath(None, ())
-_TURNS_MAX = 100
+_WORK_MAX = 20_000
+"""Bounds of elements that are asked for one turn; after so many, the instant found is one at which to ask again."""
 _PIECES_MAX = 5_000
 
 
@@ -89,6 +91,11 @@ def resolve(math: DateMath, at: Instant, zone: Zone, *, up: bool) -> Instant:
     """
     shift = _shift(math, zoned=zone is not None)
     return spot(math, at, zone, up=up).value if shift is None else at + shift
+
+
+def looks(bounds: int) -> int:
+    """Return how many times as many bounds may be asked for one turn: fewer times where there are more."""
+    return max(1, _WORK_MAX // max(1, bounds))
 
 
 def moves(test: Test) -> bool:
@@ -161,8 +168,8 @@ def turns(test: Test, value: object, at: Instant, zone: str | None) -> tuple[boo
     -------
     tuple[bool, Instant]
         The answer, and the first instant after `at` at which it is another one if the value stays as it is;
-        `clock.NEVER` when there is none. Of a list asked for `=`, `on` or `between` it may come earlier than the turn
-        (its answer is then to be asked again), never later.
+        `clock.NEVER` when there is none. Of a list of more than about a hundred elements asked for `=`, `on` or
+        `between` it may come earlier than the turn (and is then to be asked again), never later.
 
     Examples
     --------
@@ -176,10 +183,11 @@ def turns(test: Test, value: object, at: Instant, zone: str | None) -> tuple[boo
     where = zone_of(zone)
     negated = isinstance(test, Compare) and test.op == "!="
     asked = _fewest([_terms(test, x, where) for x in instants(value, where)])
-    holds = _any_holds(asked, at, where)
-    until = at
-    for _ in range(_TURNS_MAX):
-        until = min((_crossing(term, until, where) for terms in asked for term in terms), default=NEVER)
+    zoned = where is not None
+    waiting = sorted(((_nearest(one, zoned=zoned), one) for terms in asked for one in terms), key=itemgetter(0))
+    holds, until = _any_holds(asked, at, where), at
+    for _ in range(looks(sum(map(len, asked)))):
+        until = _first_crossing(waiting, until, where)
         if until == NEVER or _any_holds(asked, until, where) is not holds:
             break
     return holds is not negated, until
@@ -312,8 +320,27 @@ def _reach(math: DateMath, *, zoned: bool) -> tuple[Duration, Duration]:
     return low, high
 
 
-def _crossing(term: _Term, at: Instant, zone: Zone) -> Instant:
+def _nearest(term: _Term, *, zoned: bool) -> tuple[Instant, Instant]:
+    """Return the first and the last instant at which an expression may cross its bound."""
+    low, high = _reach(term.math, zoned=zoned)
+    return term.bound - high, term.bound - low
+
+
+def _first_crossing(waiting: Iterable[tuple[tuple[Instant, Instant], _Term]], at: Instant, zone: Zone) -> Instant:
+    """Return when the first of these crosses its bound; those that may do so soonest come first."""
+    first = NEVER
+    for (earliest, latest), term in waiting:
+        if earliest >= first:
+            break
+        if latest > at:
+            first = min(first, _crossing(term, at, zone, before=first))
+    return first
+
+
+def _crossing(term: _Term, at: Instant, zone: Zone, *, before: Instant) -> Instant:
     """Return the first instant after `at` at which an expression reaches a bound, or no longer does.
+
+    One that is not `before` an instant may be missed.
 
     Expressions mostly rise with time. They fall where a clock is set back, and where months are of different length:
     "in a month" is the 28th of February all through the last four days of January. So time is taken piece by piece,
@@ -334,7 +361,7 @@ def _crossing(term: _Term, at: Instant, zone: Zone) -> Instant:
             return here
         if moving and value < bound <= value + left - 1:
             return here + bound - value
-        if here >= settled or here >= LAST:
+        if here >= min(settled, before, LAST):
             return NEVER
         here += left
     return here

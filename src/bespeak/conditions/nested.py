@@ -7,15 +7,13 @@ from typing import TypeAlias, cast
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions import dates
-from bespeak.conditions.dates import asked_in, is_dated
+from bespeak.conditions.dates import asked_in, is_dated, looks
 from bespeak.conditions.pairs import elements
 from bespeak.conditions.source import dig, of_element, some_object
 from bespeak.conditions.tree import AnyOf, Path, Test
 
 Turns: TypeAlias = Callable[[object, Instant, str | None], tuple[bool, Instant]]
 """Given a value, an instant and the name of a zone: the answer, and when it turns."""
-
-_TURNS_MAX = 100
 
 
 def turner(test: Test) -> Turns:
@@ -31,7 +29,7 @@ def turner(test: Test) -> Turns:
         objects = [cast("dict[str, object]", element) for element in elements(value) if isinstance(element, dict)]
         found = [(one, dig(element, _parts(one))) for element in objects for one in asked]
         holds, until = some_object(passes, value, at, zone), at
-        for _ in range(_TURNS_MAX):
+        for _ in range(looks(2 * len(found))):
             until = min((dates.turns(one, read, until, zone)[1] for one, read in found), default=NEVER)
             if until == NEVER or some_object(passes, value, until, zone) is not holds:
                 break
