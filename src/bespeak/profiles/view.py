@@ -83,7 +83,7 @@ class View:
 
     def _zone(self, _rest: str) -> object:
         if self.profile.zone is not None:
-            return self.profile.zone.value
+            return self.profile.zone.name
         trait = self.profile.traits.get("timezone")
         if trait is not None and isinstance(trait.value, str) and zone_named(trait.value) is not None:
             return trait.value
