@@ -10,6 +10,7 @@ import pytest
 
 from bespeak.clock import DAY, HOUR, MINUTE, SECOND, ManualClock, format_time, parse_time
 from bespeak.engine import Definition, Engine, replay
+from bespeak.engine.answers import profile_answer
 from bespeak.settings import EngineSettings, Settings
 from bespeak.stores import MemorySettings
 from bespeak.testing.world_fragile import FragileMemory, MortalEngine
@@ -170,3 +171,15 @@ async def test_a_visit_that_ends_takes_its_count_along() -> None:
     assert inside(engine, "today") == {"ada"}
     await engine.close()
     assert replay(SETTINGS, engine.store, clock=clock).difference is None
+
+
+async def test_a_profile_says_in_whose_days_it_counts() -> None:
+    start = parse_time("2026-03-01T10:00:00Z")
+    clock = ManualClock(start)
+    engine, key = await begun(clock)
+    await send(engine, key, "Product Viewed", start, "ada", "Asia/Tokyo")
+    await send(engine, key, "Product Viewed", start, "bob")
+    found = [engine.find(who) for who in ("ada", "bob")]
+    shown = [profile_answer(profile, start, SETTINGS.profiles)["timeZone"] for profile in found if profile is not None]
+    assert shown == ["Asia/Tokyo", "UTC"]
+    await engine.close()

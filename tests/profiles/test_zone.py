@@ -81,3 +81,10 @@ def test_what_comes_too_late_or_from_us_says_nothing_of_the_zone():
 def test_a_zone_that_is_none_is_no_setting():
     with pytest.raises(ValueError, match=r"profiles\.time_zone must be a name such as Europe/Vienna, got 'Wien'"):
         ProfileSettings(time_zone="Wien")
+
+
+def test_merging_leaves_the_other_its_own_zone():
+    one, other = folded([event(0, 0)])[0], folded([event(0, 1, "UTC")])[0]
+    merge(one, other, SETTINGS)
+    fold(one, event(5, 2, "UTC"), Folding(Feeds([]), lambda _item: None, SETTINGS))
+    assert (one.zone.time, other.zone.time) == (START + 5, START)

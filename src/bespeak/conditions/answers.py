@@ -32,6 +32,7 @@ from bespeak.conditions.tree import (
     Compare,
     Condition,
     In,
+    Kind,
     Moment,
     Not,
     Operand,
@@ -282,7 +283,8 @@ def _piecewise(test: Test) -> Answers:
     """Answer whatever may move: at each instant at which something it reads moves, it is asked again."""
     asked, read = holds_function(test), operands(test)
     counted = [one for one in read if isinstance(one, Aggregate)]
-    windows = [(key(one), one.kind, window) for one in counted if (window := frame(one.within)) is not None]
+    framed = [(one, frame(one.within)) for one in counted]
+    windows: list[tuple[str, Kind, Frame]] = [(key(one), one.kind, it) for one, it in framed if it is not None]
     crossings = _crossings(test)
 
     def piecewise(visitor: Visitor, at: Instant) -> Answer:

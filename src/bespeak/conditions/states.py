@@ -37,32 +37,32 @@ State: TypeAlias = Count | Times | Sum | Sums | Total | Last | First | Entries |
 def merge_states(one: State, other: State, keep: int) -> State:
     """Return the state of the events of both; the order of the two does not matter."""
     match one, other:
-        case Count(), Count():
-            return Count(one.n + other.n)
-        case Sum(), Sum():
-            carried, millionths = divmod(one.millionths + other.millionths, MILLIONTHS)
-            return Sum(one.whole + other.whole + carried, millionths)
-        case Total(), Total():
-            return merge_totals(one, other)
-        case Times(), Times():
-            return _merge_times(one, other, keep)
-        case Sums(), Sums():
-            return merge_sums(one, other, keep)
-        case Tally(), Tally():
-            return merge_tallies(one, other, keep)
-        case Seen(), Seen():
-            seen = Seen(sorted({*one.hashes, *other.hashes}), one.more or other.more)
+        case Count() as ours, Count() as theirs:
+            return Count(ours.n + theirs.n)
+        case Sum() as ours, Sum() as theirs:
+            carried, millionths = divmod(ours.millionths + theirs.millionths, MILLIONTHS)
+            return Sum(ours.whole + theirs.whole + carried, millionths)
+        case Total() as ours, Total() as theirs:
+            return merge_totals(ours, theirs)
+        case Times() as ours, Times() as theirs:
+            return _merge_times(ours, theirs, keep)
+        case Sums() as ours, Sums() as theirs:
+            return merge_sums(ours, theirs, keep)
+        case Tally() as ours, Tally() as theirs:
+            return merge_tallies(ours, theirs, keep)
+        case Seen() as ours, Seen() as theirs:
+            seen = Seen(sorted({*ours.hashes, *theirs.hashes}), ours.more or theirs.more)
             bound_seen(seen, keep)
             return seen
-        case First(), First():
-            return First(min(one.entry, other.entry, key=entry_order))
-        case Last(), Last():
-            last = Last(max(one.span, other.span), sorted(one.entries + other.entries, key=entry_order))
+        case First() as ours, First() as theirs:
+            return First(min(ours.entry, theirs.entry, key=entry_order))
+        case Last() as ours, Last() as theirs:
+            last = Last(max(ours.span, theirs.span), sorted(ours.entries + theirs.entries, key=entry_order))
             bound_last(last, keep)
             return last
-        case Entries(), Entries():
-            entries = sorted(one.entries + other.entries, key=entry_order)
-            merged = Entries(max(one.span, other.span), entries, newer(one.dropped, other.dropped))
+        case Entries() as ours, Entries() as theirs:
+            entries = sorted(ours.entries + theirs.entries, key=entry_order)
+            merged = Entries(max(ours.span, theirs.span), entries, newer(ours.dropped, theirs.dropped))
             bound_entries(merged, keep)
             return merged
         case _:

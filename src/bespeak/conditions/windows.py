@@ -62,15 +62,15 @@ class Frame(Protocol):
         """What it reads of the person."""
         ...
 
-    def bounds(self, get: Get, at: Instant) -> tuple[Instant, Instant]:
+    def bounds(self, get: Get, at: Instant, /) -> tuple[Instant, Instant]:
         """Return the two ends at `at`: events at `after < time <= until` are in, none where `after` is not the less."""
         ...
 
-    def enters(self, time: Instant, get: Get) -> Instant:
+    def enters(self, time: Instant, get: Get, /) -> Instant:
         """Return when an event comes in, `time` or later; `clock.NEVER` when it never does."""
         ...
 
-    def leaves(self, time: Instant, get: Get) -> Instant:
+    def leaves(self, time: Instant, get: Get, /) -> Instant:
         """Return when an event is in no more, later than `enters`; `clock.NEVER` when it stays."""
         ...
 
@@ -85,15 +85,15 @@ class Rolling(msgspec.Struct, frozen=True):
         """As `Frame`."""
         return ()
 
-    def bounds(self, _get: Get, at: Instant) -> tuple[Instant, Instant]:
+    def bounds(self, _get: Get, at: Instant, /) -> tuple[Instant, Instant]:
         """As `Frame`."""
         return at - self.span, at
 
-    def enters(self, time: Instant, _get: Get) -> Instant:
+    def enters(self, time: Instant, _get: Get, /) -> Instant:
         """As `Frame`."""
         return time
 
-    def leaves(self, time: Instant, _get: Get) -> Instant:
+    def leaves(self, time: Instant, _get: Get, /) -> Instant:
         """As `Frame`."""
         return time + self.span
 
@@ -114,7 +114,7 @@ class Period(msgspec.Struct, frozen=True):
         """As `Frame`."""
         return ("zone",)
 
-    def bounds(self, get: Get, at: Instant) -> tuple[Instant, Instant]:
+    def bounds(self, get: Get, at: Instant, /) -> tuple[Instant, Instant]:
         """As `Frame`."""
         zone = zone_read(get)
         start, end, number = period_at(zone, self.unit, at)
@@ -122,11 +122,11 @@ class Period(msgspec.Struct, frozen=True):
             start, end = (period_start(zone, self.unit, number - back) for back in (self.back, self.back - 1))
         return start - 1, min(at, end - 1)
 
-    def enters(self, time: Instant, get: Get) -> Instant:
+    def enters(self, time: Instant, get: Get, /) -> Instant:
         """As `Frame`."""
         return self._start(time, get, self.back) if self.back else time
 
-    def leaves(self, time: Instant, get: Get) -> Instant:
+    def leaves(self, time: Instant, get: Get, /) -> Instant:
         """As `Frame`."""
         return self._start(time, get, self.back + 1)
 
@@ -148,15 +148,15 @@ class Visit(msgspec.Struct, frozen=True):
         """As `Frame`."""
         return ("sessions.started",)
 
-    def bounds(self, get: Get, at: Instant) -> tuple[Instant, Instant]:
+    def bounds(self, get: Get, at: Instant, /) -> tuple[Instant, Instant]:
         """As `Frame`."""
         return _began(get) - 1, at
 
-    def enters(self, time: Instant, get: Get) -> Instant:
+    def enters(self, time: Instant, get: Get, /) -> Instant:
         """As `Frame`."""
         return time if time >= _began(get) else NEVER
 
-    def leaves(self, _time: Instant, _get: Get) -> Instant:
+    def leaves(self, _time: Instant, _get: Get, /) -> Instant:
         """As `Frame`."""
         return NEVER
 

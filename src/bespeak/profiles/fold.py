@@ -29,7 +29,7 @@ from bespeak.events.vocabulary import (
 )
 from bespeak.privacy import Choice, consent_choices
 from bespeak.profiles.fading import add, faded
-from bespeak.profiles.profile import Profile, Recent, Session, Trait
+from bespeak.profiles.profile import Profile, Recent, Session, Trait, Zone
 from bespeak.profiles.settings import ProfileSettings
 
 SILENT = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED})
@@ -117,15 +117,16 @@ def fold(profile: Profile, event: Event, folding: Folding) -> Folded:
         counts[name], known = 1, True
     fed = folding.feeds.update(profile.aggregates, event, newest=newest, delay=folding.delay)
     facts = "consent" in context and _note_consent(profile, event)
-    if time < newest - folding.delay:
-        profile.late += 1
-        return Folded(facts, fed)
-    if name in SILENT:
+    late = time < newest - folding.delay
+    if late or name in SILENT:
+        profile.late += late
         return Folded(facts, fed)
     if known and time > profile.last.get(name, 0):
         profile.last[name] = time
-    if event.type in _SAYS_TRAITS or "traits" in context or "timezone" in context:
+    if event.type in _SAYS_TRAITS or "traits" in context:
         facts = _note_traits(profile, event, folding.settings.traits_max) or facts
+    if "timezone" in context:
+        facts = _note_zone(profile, event, context["timezone"]) or facts
     items = folding.items = item_ids(event)
     if items:
         if name in _KEPT_ITEMS:
@@ -164,24 +165,24 @@ def _note_traits(profile: Profile, event: Event, bound: int) -> bool:
     elif event.type == "group":
         _set_traits(profile.traits, {"group_id": event.group_id}, event, bound)
     traits = event.context.get("traits")
-    said = isinstance(traits, dict)
-    if said:
+    if isinstance(traits, dict):
         _set_traits(profile.traits, cast("Mapping[str, object]", traits), event, bound)
-    moved = "timezone" in event.context and _note_zone(profile, event)
-    return moved or said or event.type in _SAYS_TRAITS
+        return True
+    return event.type in _SAYS_TRAITS
 
 
-def _note_zone(profile: Profile, event: Event) -> bool:
+def _note_zone(profile: Profile, event: Event, name: object) -> bool:
     """Take the time zone of the device, where it is one and the newest; says whether it is another than before."""
-    name, held = event.context["timezone"], profile.zone
-    if held is not None and (event.time, event.message_id) <= (held.time, held.message_id):
-        return False
-    if held is not None and name == held.value:
-        profile.zone = Trait(held.value, event.time, event.message_id)
-        return False
+    held, time = profile.zone, event.time
+    if held is not None:
+        if time < held.time or (time == held.time and event.message_id <= held.message_id):
+            return False
+        if name == held.name:
+            held.time, held.message_id = time, event.message_id
+            return False
     if not isinstance(name, str) or len(name) > ZONE_MAX or zone_named(name) is None:
         return False
-    profile.zone = Trait(intern(name), event.time, event.message_id)
+    profile.zone = Zone(intern(name), time, event.message_id)
     return True
 
 

@@ -36,6 +36,14 @@ class Faded(msgspec.Struct, array_like=True, gc=False):
     time: Instant
 
 
+class Zone(msgspec.Struct, array_like=True, gc=False):
+    """The time zone that a device named; of two messages the newer (time, message_id) wins. Changed in place."""
+
+    name: str
+    time: Instant
+    message_id: str
+
+
 class Recent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One recent event, as far as sessions and recommenders need it. Ordered by its place."""
 
@@ -117,7 +125,7 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
     traits: dict[str, Trait] = {}
     counts: dict[str, int] = {}
     last: dict[str, Instant] = {}
-    zone: Trait | None = None
+    zone: Zone | None = None
     interests: dict[str, Faded] = {}
     recent: list[Recent] = []
     sessions: int = 0

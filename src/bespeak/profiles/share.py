@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 from bespeak.conditions.states import State
 from bespeak.conditions.states_figures import Sums, Times
 from bespeak.conditions.states_values import Entries, Entry, First, Last, Tally
-from bespeak.profiles.profile import Membership, Profile, Recent, Trait
+from bespeak.profiles.profile import Membership, Profile, Recent
 
 T = TypeVar("T")
 
@@ -38,7 +38,8 @@ def share(profile: Profile) -> None:
     profile.last = {intern(name): time(at, at) for name, at in profile.last.items()}
     if profile.zone is not None:
         zone = profile.zone
-        profile.zone = Trait(intern(zone.value), time(zone.time, zone.time), message(zone.message_id, zone.message_id))
+        zone.name, zone.time = intern(zone.name), time(zone.time, zone.time)
+        zone.message_id = message(zone.message_id, zone.message_id)
     profile.interests = _named(profile.interests)
     for value in profile.interests.values():
         value.time = time(value.time, value.time)

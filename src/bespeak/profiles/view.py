@@ -46,7 +46,7 @@ class View:
     def get(self, path: str) -> object:
         """Return the value at a dotted path; None when there is none."""
         head, _, rest = path.partition(".")
-        read = self._readers.get(head)
+        read = self.readers.get(head)
         return None if read is None else read(self, rest)
 
     def _trait(self, rest: str) -> object:
@@ -83,7 +83,7 @@ class View:
 
     def _zone(self, _rest: str) -> object:
         if self.profile.zone is not None:
-            return self.profile.zone.value
+            return self.profile.zone.name
         trait = self.profile.traits.get("timezone")
         if trait is not None and isinstance(trait.value, str) and zone_named(trait.value) is not None:
             return trait.value
@@ -102,7 +102,7 @@ class View:
     def _known(self, _rest: str) -> object:
         return self.profile.user_id is not None
 
-    _readers: ClassVar[dict[str, Callable[[View, str], object]]] = {
+    readers: ClassVar[dict[str, Callable[[View, str], object]]] = {
         "traits": _trait,
         "context": _context,
         "sessions": _sessions,
@@ -115,7 +115,7 @@ class View:
     }
 
 
-PATHS: tuple[str, ...] = tuple(View._readers)  # noqa: SLF001 - what it answers is its own
+PATHS: tuple[str, ...] = tuple(View.readers)
 """The heads of the paths that a profile answers."""
 
 
