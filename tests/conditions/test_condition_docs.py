@@ -36,7 +36,7 @@ def test_the_errors_on_the_page_are_those_that_are_raised(shown):
 
 
 def test_the_python_on_the_page_gives_what_it_shows():
-    (shown,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    shown = "\n".join(re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
     case = doctest.DocTestParser().get_doctest(shown, {}, "conditions.md", str(PAGE), 0)
     result = doctest.DocTestRunner().run(case)
     assert (result.failed, result.attempted > 5) == (0, True)

@@ -58,6 +58,8 @@ class Cursor:
         self._tokens = tokenize(text)
         self._place = 0
         self._nesting = 0
+        self.wanted: dict[str, None] = {}
+        """Words that were looked for at the end of the text."""
 
     @property
     def next(self) -> Token:
@@ -81,6 +83,8 @@ class Cursor:
     def takes(self, text: str) -> bool:
         """Take a word or sign if it stands here; says whether it did."""
         token = self.next
+        if token.kind == "end":
+            self.wanted[text] = None
         if token.text != text or token.kind not in {"name", "sign"}:
             return False
         self._place += 1

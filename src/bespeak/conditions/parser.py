@@ -23,7 +23,7 @@ value       := STRING | NUMBER | "true" | "false"
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeVar, cast, get_args
+from typing import Literal, NamedTuple, TypeVar, cast, get_args
 
 from bespeak.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK, Duration
 from bespeak.conditions.check import HEADS, Misfit, Where, check, check_leaf
@@ -67,6 +67,7 @@ from bespeak.conditions.tree import (
     Within,
 )
 from bespeak.conditions.versions import version_key
+from bespeak.errors import ConditionError
 
 T = TypeVar("T")
 
@@ -84,9 +85,15 @@ _UNITS: dict[str, Duration] = {
     "week": WEEK,
 }
 _AGO = {"second": "s", "minute": "m", "hour": "h", "day": "d", "week": "w", "month": "M", "year": "y"}
-_SOME_VALUE = 'a value such as "DE", 5 or true'
-_TESTS = "=, !=, <, <=, >, >=, in, contains, between, exists or is missing"
-_WINDOWS = "a window such as last 30 days, this month or since date"
+AN_EVENT = "the name of an event in double quotes"
+A_SEGMENT = "the id of a segment in double quotes"
+A_PROPERTY = "a property such as properties.revenue"
+A_CONDITION = 'a condition such as traits.country = "DE"'
+A_VALUE = 'a value such as "DE", 5 or true'
+A_TEST = "=, !=, <, <=, >, >=, in, contains, between, exists or is missing"
+A_WINDOW = "a window such as last 30 days, this month or since date"
+A_UNIT = "weeks, days, hours, minutes, seconds or milliseconds"
+A_PERIOD = "week, month, quarter, year or session, or a number of days"
 
 
 def parse(text: str) -> Condition:
@@ -105,17 +112,65 @@ def parse(text: str) -> Condition:
     return check(_Parser(text).whole())
 
 
+class Expected(NamedTuple):
+    """What may follow a text that is the beginning of a condition.
+
+    Parameters
+    ----------
+    words
+        Words and signs that the grammar looked for.
+    kind
+        What else may stand there: the beginning of a condition, a test, a window, a string of some kind, ...
+    where
+        What the condition is about at that place.
+    event
+        The name of the event whose filter it is in, or whose property is named.
+    """
+
+    words: tuple[str, ...]
+    kind: str
+    where: Where
+    event: str | None
+
+
+def expected_after(text: str) -> Expected | None:
+    """Return what may follow a text; None where it is wrong before its end.
+
+    Examples
+    --------
+    >>> expected_after("traits.age >= 18 ").words
+    ('or', 'and')
+    """
+    try:
+        parser = _Parser(text)
+    except ConditionError:
+        return None
+    return parser.expected()
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self._at = Cursor(text)
         self._leaves = 0
         self._where: Where = "person"
+        self._event_name: str | None = None
 
     def whole(self) -> Condition:
         condition = self._condition()
         if self._at.next.kind != "end":
             raise self._at.error("`and`, `or` or the end")
         return condition
+
+    def expected(self) -> Expected | None:
+        """Return what may follow the whole text."""
+        kind = ""
+        try:
+            self.whole()
+        except ConditionError as error:
+            kind = error.problems[0].expected
+            if self._at.next.kind != "end":
+                return None
+        return Expected(tuple(reversed(self._at.wanted)), kind, self._where, self._event_name)
 
     def _condition(self) -> Condition:
         parts = self._list(self._conjunction, "or")
@@ -171,11 +226,11 @@ class _Parser:
         if at.takes("performed"):
             return False, Performed(*at.bracketed(self._event))
         if at.takes("in_segment"):
-            return False, InSegment(at.bracketed(lambda: at.string("the id of a segment in double quotes")))
+            return False, InSegment(at.bracketed(lambda: at.string(A_SEGMENT)))
         if at.takes("any"):
             return False, self._any_of()
         first = at.next
-        operand = self._operand('a condition such as traits.country = "DE"')
+        operand = self._operand(A_CONDITION)
         if not at.takes("not"):
             return self._test(operand, first)
         test = self._word_test(operand)
@@ -199,14 +254,14 @@ class _Parser:
     def _aggregate(self, kind: Kind) -> Aggregate:
         of = None
         if kind != "count":
-            of = self._at.path("a property such as properties.revenue", f'write {kind}(properties.NAME of "EVENT")')
+            of = self._at.path(A_PROPERTY, f'write {kind}(properties.NAME of "EVENT")')
             self._at.expect("of", "`of` and the name of an event")
         event, where, within = self._event()
         return Aggregate(kind, event, of, where, within)
 
     def _event(self) -> tuple[str, Condition | None, Window | None]:
         at = self._at
-        event = at.string("the name of an event in double quotes")
+        event = self._event_name = at.string(AN_EVENT)
         where = self._within_where("event", self._condition) if at.takes("where") else None
         if at.next.text in {"last", "today", "yesterday", "this", "since", "from"}:
             raise at.error("`,` before the window", f"write a comma before `{at.next.text}`")
@@ -233,7 +288,7 @@ class _Parser:
             start = self._instant()
             at.expect("to", '`to` and a date, as in to date "2026-02-01"')
             return FromTo(start, self._instant())
-        at.expect("last", _WINDOWS, "write `last` before the number" if at.next.kind == "number" else "")
+        at.expect("last", A_WINDOW, "write `last` before the number" if at.next.kind == "number" else "")
         if at.next.kind == "name":
             return Calendar(self._period("yesterday, or last 1 day"), 1)
         return self._duration()
@@ -242,7 +297,7 @@ class _Parser:
         token = self._at.next
         unit = _PERIODS.get(token.text)
         if unit is None:
-            raise self._at.error("week, month, quarter, year or session, or a number of days")
+            raise self._at.error(A_PERIOD)
         if unit == "day":
             raise self._at.error("week, month, quarter or year", f"write {day}")
         self._at.advance()
@@ -255,7 +310,7 @@ class _Parser:
         unit = self._at.next.text.removesuffix("s")
         if unit not in _UNITS:
             remedy = f"write this {unit} or last {unit}, or a number of days" if unit in _PERIODS else ""
-            raise self._at.error("weeks, days, hours, minutes, seconds or milliseconds", remedy)
+            raise self._at.error(A_UNIT, remedy)
         self._at.advance()
         return number * _UNITS[unit]
 
@@ -282,7 +337,7 @@ class _Parser:
         advice = keyword_advice(first)
         if advice:
             raise at.error("a condition", advice, at=first)
-        raise at.error(_TESTS, _flag_advice(operand))
+        raise at.error(A_TEST, _flag_advice(operand))
 
     def _word_test(self, operand: Operand) -> Test | None:
         """Return the test that begins with a word, if one does."""
@@ -331,7 +386,7 @@ class _Parser:
     def _within(self, operand: Operand) -> Within:
         if not isinstance(operand, Path):
             raise self._at.error(
-                _TESTS, "`within` asks of a date on the profile; windows of events stand after a comma"
+                A_TEST, "`within` asks of a date on the profile; windows of events stand after a comma"
             )
         self._at.advance()
         self._at.expect("last", "`last` and a duration such as 30 days")
@@ -361,10 +416,10 @@ class _Parser:
         if at.takes("version"):
             return Version(at.read_string("a version in double quotes", _read_version, _place_of_version))
         if token.text == "exactly":
-            raise at.error(_SOME_VALUE, "only `=`, `!=`, `in`, `has all`, `contains`, `starts` and `ends with` fold")
+            raise at.error(A_VALUE, "only `=`, `!=`, `in`, `has all`, `contains`, `starts` and `ends with` fold")
         if token.text in _KINDS or token.text.partition(".")[0] in HEADS:
-            return self._operand(_SOME_VALUE)
-        raise at.error(_SOME_VALUE, quote_advice(token))
+            return self._operand(A_VALUE)
+        raise at.error(A_VALUE, quote_advice(token))
 
     def _ago(self) -> Moment:
         number, token = self._at.number("a number of days")
@@ -384,7 +439,7 @@ class _Parser:
             return at.string("a string")
         if token.text == "null":
             raise at.error("a string, a number, true or false", "write `is missing` or `exists`")
-        return at.number(_SOME_VALUE, quote_advice(token))[0]
+        return at.number(A_VALUE, quote_advice(token))[0]
 
 
 def _read_version(text: str) -> None:

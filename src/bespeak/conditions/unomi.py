@@ -331,7 +331,10 @@ def _parts(value: object, outer: _Parameters, at: str) -> tuple[str, _Parameters
     if not isinstance(value, Mapping):
         raise Misfit(at, 'a condition such as {"type": ..., "parameterValues": {...}}', repr(value)[:80])
     held = cast("Mapping[str, object]", value)
-    kind, given = held.get("type"), held.get("parameterValues") or {}
+    kind = held.get("type")
+    given: object = held.get("parameterValues")
+    if given is None:
+        given = dict[str, object]()
     if not isinstance(kind, str) or not isinstance(given, Mapping):
         raise Misfit(at, "`type` and `parameterValues`", repr(value)[:80])
     filled: dict[str, object] = {}
@@ -364,7 +367,7 @@ def _event_path(name: str, _at: str) -> str:
 
 def _tested(operand: Operand, given: _Parameters, at: str) -> Condition:
     """Return the test that a property condition makes."""
-    operator = given.get("comparisonOperator", "equals")
+    operator = str(given.get("comparisonOperator", "equals"))
     match operator:
         case "exists":
             return Exists(operand)
@@ -384,17 +387,17 @@ def _tested(operand: Operand, given: _Parameters, at: str) -> Condition:
                 raise Misfit(f"{at}.propertyValues", "two values", str(len(ends)))
             return Between(operand, ends[0], ends[1])
         case "contains" | "startsWith" | "endsWith":
-            return Text(operand, _HOWS[operator], (str(_value(given, at)),))
+            return Text(operand, _HOWS[operator], (_string(given, at),))
         case "matchesRegex":
-            return Matches(operand, str(_value(given, at)))
+            return Matches(operand, _string(given, at))
         case _:
             return _tested_for_many(operand, operator, given, at)
 
 
-def _tested_for_many(operand: Operand, operator: object, given: _Parameters, at: str) -> Condition:
+def _tested_for_many(operand: Operand, operator: str, given: _Parameters, at: str) -> Condition:
     match operator:
         case "notContains":
-            return And((Exists(operand), Not(Text(operand, "contains", (str(_value(given, at)),)))))
+            return And((Exists(operand), Not(Text(operand, "contains", (_string(given, at),)))))
         case "in" | "hasSomeOf":
             return _one_of(operand, _values(given, at))
         case "notIn" | "hasNoneOf":
@@ -403,7 +406,7 @@ def _tested_for_many(operand: Operand, operator: object, given: _Parameters, at:
             values = _values(given, at)
             return HasAll(operand, cast("tuple[Value, ...]", values))
         case "inContains":
-            return Text(operand, "contains", tuple(map(str, _values(given, at))))
+            return Text(operand, "contains", tuple(map(_shown, _values(given, at))))
         case _:
             raise Misfit(f"{at}.comparisonOperator", "an operator of Unomi", repr(operator)[:80])
 
@@ -420,6 +423,14 @@ def _value(given: _Parameters, at: str, *, dated: bool = False) -> Right:
         if given.get(f"propertyValue{kind}") is not None:
             return _typed(given[f"propertyValue{kind}"], "Date" if dated and not kind else kind, at)
     raise Misfit(at, "a propertyValue", "none")
+
+
+def _string(given: _Parameters, at: str) -> str:
+    return _shown(_value(given, at))
+
+
+def _shown(value: Right) -> str:
+    return value.expr if isinstance(value, Moment) else str(value)
 
 
 def _values(given: _Parameters, at: str) -> tuple[Right, ...]:

@@ -71,7 +71,7 @@ def passes(test: Test, read: Read, at: Instant, zone: object, holds_of: HoldsOf)
         case Exists():
             return value not in (None, [], ())
         case AnyOf(_, where):
-            objects = [_Object(one) for one in listed(value) if isinstance(one, dict)]
+            objects = [element for element in map(_Object, listed(value)) if element.is_one]
             return any(holds_of(where, one.get) for one in objects)
         case HasAll(_, values, exact):
             return value is not None and all(any(_same(one, v, exact=exact) for one in listed(value)) for v in values)
@@ -86,6 +86,7 @@ class _Object:
 
     def __init__(self, element: object) -> None:
         self._element = element
+        self.is_one = isinstance(element, dict)
 
     def get(self, path: str) -> object:
         found = self._element
