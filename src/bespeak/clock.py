@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bespeak.errors import InvalidInput
 
@@ -78,6 +80,21 @@ class ManualClock:
         """Move by `duration` (it may be negative: clocks are set back) and return the new instant."""
         self._at += duration
         return self._at
+
+
+@lru_cache(maxsize=1_024)
+def zone_named(name: str) -> ZoneInfo | None:
+    """Return the time zone of a name, as in the tz database; None when it names none.
+
+    Examples
+    --------
+    >>> zone_named("Europe/Berlin"), zone_named("Berlin")
+    (zoneinfo.ZoneInfo(key='Europe/Berlin'), None)
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def from_datetime(moment: datetime) -> Instant:

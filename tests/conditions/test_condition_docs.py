@@ -28,15 +28,15 @@ def test_the_json_on_the_page_is_the_text_beside_it():
     assert format_condition(from_json(shown)) == 'count("Product Viewed", last 10 minutes) >= 3'
 
 
-def test_the_error_on_the_page_is_the_one_that_is_raised():
-    (shown,) = re.findall(r"^```text\n(condition, .*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("shown", re.findall(r"^```text\n(condition, .*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
+def test_the_errors_on_the_page_are_those_that_are_raised(shown):
     with pytest.raises(ConditionError) as caught:
         parse(shown.splitlines()[1].strip())
     assert str(caught.value) == shown.rstrip("\n")
 
 
 def test_the_python_on_the_page_gives_what_it_shows():
-    (shown,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    shown = "\n".join(re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
     case = doctest.DocTestParser().get_doctest(shown, {}, "conditions.md", str(PAGE), 0)
     result = doctest.DocTestRunner().run(case)
     assert (result.failed, result.attempted > 5) == (0, True)

@@ -54,6 +54,7 @@ def test_each_part_has_its_text_its_value_what_it_asks_and_when_it_changes():
                 value=2,
                 expected=">= 2",
                 next_change=NOON + DAY,
+                events=(NOON, NOON),
             ),
         ),
     )
@@ -116,3 +117,44 @@ def test_what_a_condition_depends_on_is_told():
 def test_only_a_condition_with_a_window_changes_by_itself():
     assert not compile_condition(parse('count("E") > 3 and traits.a = 1')).windowed
     assert compile_condition(parse('not (traits.a = 1 or performed("E", last 1 day))')).windowed
+
+
+def parts(why):
+    """Return every leaf of an explanation, with whether it decides."""
+    if not why.children:
+        return {why.text: why.decides}
+    return {text: decides for child in why.children for text, decides in parts(child).items()}
+
+
+def test_each_leaf_says_whether_it_decides():
+    values = {"traits.country": "DE", "traits.plan": "free"}
+    germany, pro = 'traits.country = "DE"', 'traits.plan = "pro"'
+    assert parts(explained(f"{germany} or {pro}", values)) == {germany: True, pro: False}
+    assert parts(explained(f"{germany} and {pro}", values)) == {germany: False, pro: True}
+    assert parts(explained(f"not ({germany} and {pro})", values)) == {germany: False, pro: True}
+    both = explained(f"({germany} or {pro}) and {pro}", values)
+    assert [child.decides for child in both.children] == [False, True]
+    assert not any(leaf.decides for leaf in both.children[0].children), "in what does not decide nothing does"
+    assert explained(f"not {pro}", values).children[0].decides
+
+
+def test_a_leaf_names_the_newest_events_behind_it():
+    views = tuple(NOON + place for place in range(20))
+    assert explained('count("Viewed", last 1 day) >= 2', views=views, at=NOON + 30).events == views[:-11:-1]
+    assert explained('count("Viewed", last 1 day) >= 2', views=views, at=NOON + DAY + 17).events == views[:-3:-1]
+    assert explained('last(properties.price of "Viewed") = 2.5', views=views).events == (NOON + 19,)
+    assert explained('first(properties.price of "Viewed", this month) = 2.5', views=views, at=NOON + 30).events == (
+        NOON,
+    )
+    assert explained('max(properties.price of "Viewed", last 1 day) = 2.5', views=views[:2], at=NOON + 9).events == (
+        NOON + 1,
+        NOON,
+    )
+    assert explained('count("Viewed") >= 2', views=views).events == (), "what only counts knows no times"
+    assert explained("traits.a = 1", {"traits.a": 1}).events == ()
+
+
+def test_the_next_change_of_a_group_is_the_one_that_changes_it():
+    """Asked alone, `or` must be asked again when the last of its parts that hold turns; that need not turn it."""
+    text = 'count("Viewed", last 1 hour) = 1 or count("Viewed", last 1 hour) = 2'
+    assert explained(text, views=(NOON, NOON + 1), at=NOON + 2).next_change == NOON + 1 + HOUR

@@ -37,7 +37,8 @@ from bespeak.conditions import (
 )
 from bespeak.events import Event
 from bespeak.testing.naive import holds as naive
-from bespeak.testing.naive import type_of, worth
+from bespeak.testing.naive import worth
+from bespeak.testing.naive_counts import type_of
 
 EVENTS = ("Product Viewed", "Product Viewed", "Order Completed")
 LONG = 40 * MILLISECOND

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bespeak.conditions import Aggregate, Compare, Exists, Feeds, In, InSegment, Not, Path, compile_condition, mask
+from bespeak.conditions import Aggregate, And, Compare, Exists, Feeds, In, InSegment, Not, Path, compile_condition, mask
+from bespeak.conditions.tree import AnyOf, Between, HasAll, Matches, Moment, Text, Version
 from bespeak.events import Event
 
 X = Path("properties.x")
+Y = Path("properties.y")
+WIEN = And((Compare(Path("it.a"), "=", "Wien"), Compare(Path("it.b"), ">", 1)))
 MISSING = None
 
 ROWS = [
@@ -45,7 +48,20 @@ ROWS = [
     (1, In(X, (True, 1)), True),
     (False, In(X, ("a", False)), True),
     ("b", Compare(X, ">", "a"), True),
-    ("B", Compare(X, "=", "b"), False),
+    ("B", Compare(X, "=", "b"), True),
+    ("B", Compare(X, "=", "b", exact=True), False),
+    ("b", Compare(X, "=", "B"), True),
+    ("b", Compare(X, "=", "B", exact=True), False),
+    ("b", Compare(X, "!=", "B"), False),
+    ("b", Compare(X, "!=", "B", exact=True), True),
+    ("B", Compare(X, "<", "a"), True),  # order never folds
+    ("d\u00e9", In(X, ("x", "DE")), True),
+    ("d\u00e9", In(X, ("x", "DE"), exact=True), False),
+    (["x", "D\u00c9"], Compare(X, "=", "de"), True),
+    (["x", "D\u00c9"], Compare(X, "=", "de", exact=True), False),
+    (["x", "D\u00c9"], In(X, ("a", "b", "c", "d", "de")), True),
+    ("Stra\u00dfe", Compare(X, "=", "STRASSE"), True),
+    ("\u0430", Compare(X, "=", "a"), False),  # Cyrillic
     ({"a": 1}, Compare(X, "=", "a"), False),
     ({"a": 1}, Compare(X, "!=", "a"), True),
     ({"a": 1}, In(X, ("a",)), False),
@@ -64,6 +80,98 @@ ROWS = [
     ([], Compare(X, "=", "a"), False),
     ([], Compare(X, "!=", "a"), True),
     (("a", "b"), Compare(X, "=", "a"), True),
+    # nothing new holds for what is missing
+    (MISSING, Compare(X, "on", Moment("2026-01-31")), False),
+    (MISSING, Compare(X, "<", Moment("2026-01-31")), False),
+    (MISSING, Compare(X, "!=", Moment("2026-01-31")), True),
+    (MISSING, Compare(X, ">=", Version("1.0")), False),
+    (MISSING, Compare(X, "!=", Version("1.0")), True),
+    (MISSING, Compare(X, "=", Y), False),
+    (MISSING, Compare(X, "!=", Y), True),
+    (MISSING, Compare(Y, "<", X), False),
+    (MISSING, HasAll(X, ("a",)), False),
+    (MISSING, Text(X, "contains", ("a",)), False),
+    (MISSING, Not(Text(X, "contains", ("a",))), True),
+    (MISSING, Matches(X, ".*"), False),
+    (MISSING, Between(X, 1, 2), False),
+    (MISSING, Between(X, Y, Y), False),
+    (MISSING, AnyOf("properties.x", Not(Exists(Path("it.a")))), False),
+    # an empty list has no element
+    ([], HasAll(X, ("a",)), False),
+    ([], Text(X, "ends", ("a",)), False),
+    ([], Matches(X, ".*"), False),
+    ([], Between(X, 1, 2), False),
+    ([], Compare(X, "on", Moment("2026-01-31")), False),
+    ([], AnyOf("properties.x", Not(Exists(Path("it.a")))), False),
+    # nothing holds across types
+    (5, Text(X, "contains", ("5",)), False),
+    (5, Matches(X, "5"), False),
+    ("5", Between(X, 1, 9), False),
+    (5, Between(X, "1", "9"), False),
+    (True, Between(X, 0, 2), False),
+    (20260131, Compare(X, "on", Moment("2026-01-31")), False),
+    (2.1, Compare(X, "=", Version("2.1")), False),
+    ("latest", Compare(X, "<", Version("2.1")), False),
+    ("latest", Compare(X, "!=", Version("2.1")), True),
+    ({"a": "x"}, Text(X, "contains", ("x",)), False),
+    ({"a": "x"}, HasAll(X, ("x",)), False),
+    ("a", AnyOf("properties.x", Not(Exists(Path("it.a")))), False),
+    (["a", 5], AnyOf("properties.x", Not(Exists(Path("it.a")))), False),
+    # has all: each value equals an element, or the one value
+    (["a", "b", "c"], HasAll(X, ("A", "c")), True),
+    (["a", "b", "c"], HasAll(X, ("A", "c"), exact=True), False),
+    (["a", "b"], HasAll(X, ("a", "c")), False),
+    ("a", HasAll(X, ("a", "A")), True),
+    ([1, True], HasAll(X, (1.0, True)), True),
+    ([1], HasAll(X, (True,)), False),
+    # parts of texts
+    ("Gro\u00dfe Schuhe", Text(X, "contains", ("GROSSE",)), True),
+    ("Gro\u00dfe Schuhe", Text(X, "contains", ("GROSSE",), exact=True), False),
+    ("Gro\u00dfe Schuhe", Text(X, "contains", ("hat", "schuh")), True),
+    ("Gro\u00dfe Schuhe", Text(X, "starts", ("gro",)), True),
+    ("Gro\u00dfe Schuhe", Text(X, "starts", ("gro",), exact=True), False),
+    ("Gro\u00dfe Schuhe", Text(X, "ends", ("hats", "SCHUHE")), True),
+    ("Gro\u00dfe Schuhe", Text(X, "ends", ("gro",)), False),
+    (["hat", "shoes"], Text(X, "starts", ("sh",)), True),
+    ("\u0301", Text(X, "contains", ("\u0301",)), True),
+    ("abc", Text(X, "contains", ("\u0301",)), False),  # an accent alone is not nothing
+    # the whole text, by RE2
+    ("AB12", Matches(X, r"[A-Z]{2}\d+"), True),
+    ("AB12 ", Matches(X, r"[A-Z]{2}\d+"), False),
+    ("ab12", Matches(X, r"[A-Z]{2}\d+"), False),
+    ("ab12", Matches(X, r"(?i)[A-Z]{2}\d+"), True),
+    (["x", "AB1"], Matches(X, r"[A-Z]{2}\d+"), True),
+    # both ends are in; one element has to lie between
+    (5, Between(X, 5, 10), True),
+    (10.0, Between(X, 5, 10), True),
+    (10.1, Between(X, 5, 10), False),
+    ("b", Between(X, "a", "b"), True),
+    ("B", Between(X, "a", "b"), False),
+    ([1, 20], Between(X, 5, 10), False),
+    ([1, 20, 7], Between(X, 5, 10), True),
+    ("2026-01-31", Between(X, Moment("2026-01-01"), Moment("2026-01-31")), True),
+    ("1.9.0", Between(X, Version("1.10"), Version("2")), False),
+    ("1.10.5", Between(X, Version("1.10"), Version("2")), True),
+    # versions
+    ("2.10.0", Compare(X, ">", Version("2.9.3")), True),
+    ("2.10", Compare(X, "=", Version("2.10.0")), True),
+    ("1.0.0-rc.1", Compare(X, "<", Version("1.0.0")), True),
+    (["0.9", "3.0"], Compare(X, ">=", Version("2")), True),
+    # two values
+    (5, Compare(X, "=", X), True),
+    ([3, 5], Compare(X, "<", X), True),
+    ([3], Compare(X, "<", X), False),
+    ("a", Compare(X, ">=", X), True),
+    (True, Compare(X, ">=", X), False),
+    ({"a": 1}, Compare(X, "=", X), False),
+    (5, Between(X, X, X), True),
+    # lists of objects
+    ([{"a": "Wien"}, {"a": "Graz", "b": 2}], AnyOf("properties.x", WIEN), False),
+    ([{"a": "Wien", "b": 2}, {"a": "Graz"}], AnyOf("properties.x", WIEN), True),
+    ({"a": "wien", "b": 2}, AnyOf("properties.x", WIEN), True),
+    ([{"a": {"c": 1}}], AnyOf("properties.x", Compare(Path("it.a.c"), "=", 1)), True),
+    ([{"a": [{"c": 1}]}], AnyOf("properties.x", AnyOf("it.a", Compare(Path("it.c"), "=", 1))), True),
+    ([{"a": 2, "b": 1}], AnyOf("properties.x", Compare(Path("it.a"), ">", Path("it.b"))), True),
 ]
 
 
@@ -77,7 +185,7 @@ class Person:
         self.states = states or {}
 
     def get(self, path):
-        return self.value
+        return self.value if path in {"properties.x", "segments.loyal"} else None
 
     def state(self, key):
         return self.states.get(key)

@@ -51,6 +51,13 @@ CONDITIONS = (
     'count("Product Viewed") >= 3',
     'traits.plan = "pro"',
     "known = true and sessions.count >= 2",
+    'count("Product*", today) >= 2',
+    'not performed("Order Completed", this session)',
+    'avg(properties.price of "Product*", last 20 minutes) >= 2 and min(properties.price of "*", this month) < 2',
+    'distinct(properties.product_id of "Product*", yesterday) >= 1 or first(properties.price of "Product*") = 1',
+    'most_frequent(properties.product_id of "Product*", this week) = "i1"',
+    'distinct(properties.product_id of "Product Viewed") > 1 and max(properties.price of "Order Completed") exists',
+    'most_frequent(properties.product_id of "*") in ["i0", "i2"] or count("*", since date "2026-05-28T20:00:00Z") > 4',
 )
 SEGMENTS = tuple(
     Definition(kind="segments", id=f"s{place}", body={"id": f"s{place}", "condition": text})
@@ -85,12 +92,15 @@ deeds = st.tuples(
     st.integers(0, 40).map(lambda n: n * 97 * SECOND),
     st.integers(0, 4),
 )
+ZONES = ("Europe/Berlin", "America/New_York", "Nowhere")
 days = st.lists(deeds, min_size=1, max_size=14)
 
 
 def message(place: int, deed: tuple[str, str, int, int]) -> dict[str, Any]:
     name, device, ago, number = deed
-    base = {"messageId": f"m{place:02}", "anonymousId": device, "timestamp": format_time(START - ago)}
+    context = {"timezone": ZONES[number]} if number < len(ZONES) else {}
+    sent = {"anonymousId": device, "timestamp": format_time(START - ago)}
+    base = {"messageId": f"m{place:02}", **sent, "context": context}
     if name == "identify" and device in OWNERS:
         traits = {"plan": "pro" if number % 2 else "free"}
         return {**base, "type": "identify", "userId": OWNERS[device], "traits": traits}

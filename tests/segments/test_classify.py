@@ -167,6 +167,15 @@ SHAPES = TEXTS | {
     "refunds": 'sum(properties.price of "Buy", last 8 seconds) < 3',
     "locals": 'traits.country = "DE" and performed("View", last 5 seconds)',
     "busy": 'sessions.events >= 3 and count("Buy", last 1 minute) >= 1',
+    "daily": 'count("View", today) >= 2 and count("View", today) < 5',
+    "visit": 'count("View", this session) = 2',
+    "mean": 'avg(properties.price of "Buy", last 8 seconds) > 2',
+    "range": 'max(properties.price of "*", last 6 seconds) >= 5 or min(properties.price of "View") = 1',
+    "kinds": 'distinct(properties.price of "View", last 9 seconds) >= 3',
+    "usual": 'most_frequent(properties.price of "Buy") = 3 or first(properties.price of "View", this week) = 2',
+    "anything": 'count("*", last 4 seconds) >= 2',
+    "begins": 'count("Vi*") >= 3 and not performed("B*", last 7 seconds)',
+    "since": 'count("View", since date "2026-05-28T20:26:45Z") >= 2',
 }
 arrivals = st.lists(
     st.tuples(

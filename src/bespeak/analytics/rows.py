@@ -6,13 +6,11 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Any, TypeAlias, cast
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from bespeak.clock import DAY, HOUR, Instant
+from bespeak.clock import DAY, HOUR, Instant, zone_named
 from bespeak.events import Event
 from bespeak.events.vocabulary import DECISION_MADE, item_ids
 from bespeak.ids import ProfileId
@@ -155,7 +153,7 @@ def local(at: Instant, zone: str | None) -> tuple[int, int]:
     >>> local(0, "Asia/Tokyo"), local(-1, None)
     ((0, 9), (-1, 23))
     """
-    info = None if zone is None else _info(zone)
+    info = None if zone is None else zone_named(zone)
     if info is None:
         return at // DAY, at % DAY // HOUR
     try:
@@ -167,15 +165,7 @@ def local(at: Instant, zone: str | None) -> tuple[int, int]:
 
 def zone_of(name: object) -> str | None:
     """Return the name of a time zone; None when it names none."""
-    return name if isinstance(name, str) and _info(name) is not None else None
-
-
-@lru_cache(maxsize=1_024)
-def _info(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
+    return name if isinstance(name, str) and zone_named(name) is not None else None
 
 
 def _part(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -105,8 +105,10 @@ def _why(item: Mapping[str, Any]) -> str:
 def _leaves(explanation: Mapping[str, Any], *, depth: int) -> list[str]:
     mark = "yes" if explanation["holds"] else "no "
     value, change = explanation.get("value"), explanation.get("next_change")
-    found = "" if explanation.get("children") else f"   (found {value!r})"
+    newest = f", newest at {explanation['events'][0]}" if explanation.get("events") else ""
+    found = "" if explanation.get("children") else f"   (found {value!r}{newest})"
     until = f", until {change}" if change else ""
-    lines = [f"{'  ' * depth}{mark} {explanation['text']}{found}{until}"]
+    idle = "" if explanation.get("decides", True) else ", decides nothing"
+    lines = [f"{'  ' * depth}{mark} {explanation['text']}{found}{until}{idle}"]
     children = cast("list[Mapping[str, Any]]", explanation.get("children", []))
     return lines + [line for child in children for line in _leaves(child, depth=depth + 1)]

@@ -7,9 +7,11 @@ from bespeak.conditions.aggregates import Fed, Feeds, Happening, State, key, mer
 from bespeak.conditions.answers import Visitor
 from bespeak.conditions.check import check
 from bespeak.conditions.compile import Compiled, Depends, compile_condition
+from bespeak.conditions.complete import Vocabulary, complete, unknown
 from bespeak.conditions.explain import Explanation, counted_sentence
 from bespeak.conditions.families import Move, turning
 from bespeak.conditions.flips import Flips
+from bespeak.conditions.folding import fold
 from bespeak.conditions.items import bind, mask
 from bespeak.conditions.parser import parse
 from bespeak.conditions.printer import format_condition
@@ -17,24 +19,40 @@ from bespeak.conditions.together import Direction, Pass, direction, together
 from bespeak.conditions.tree import (
     Aggregate,
     And,
+    AnyOf,
+    Between,
+    Calendar,
     Compare,
     Condition,
     Exists,
+    FromTo,
+    HasAll,
     In,
     InSegment,
+    Matches,
+    Moment,
     Not,
     Operand,
     Or,
     Path,
     Performed,
+    Since,
+    Text,
+    ThisSession,
     Value,
+    Version,
+    Within,
 )
+from bespeak.conditions.unomi import from_unomi
 from bespeak.conditions.wire import from_json, load, to_json
 
 __all__ = [
     "AfterEvent",
     "Aggregate",
     "And",
+    "AnyOf",
+    "Between",
+    "Calendar",
     "Compare",
     "Compiled",
     "Condition",
@@ -45,9 +63,13 @@ __all__ = [
     "Fed",
     "Feeds",
     "Flips",
+    "FromTo",
     "Happening",
+    "HasAll",
     "In",
     "InSegment",
+    "Matches",
+    "Moment",
     "Move",
     "Not",
     "Operand",
@@ -55,16 +77,25 @@ __all__ = [
     "Pass",
     "Path",
     "Performed",
+    "Since",
     "State",
+    "Text",
+    "ThisSession",
     "Value",
+    "Version",
     "Visitor",
+    "Vocabulary",
+    "Within",
     "bind",
     "check",
     "compile_condition",
+    "complete",
     "counted_sentence",
     "direction",
+    "fold",
     "format_condition",
     "from_json",
+    "from_unomi",
     "key",
     "load",
     "mask",
@@ -73,4 +104,5 @@ __all__ = [
     "to_json",
     "together",
     "turning",
+    "unknown",
 ]

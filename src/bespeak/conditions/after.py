@@ -15,7 +15,7 @@ import msgspec
 
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.aggregates import Fed, State, key
-from bespeak.conditions.answers import Visitor
+from bespeak.conditions.answers import Visitor, operands
 from bespeak.conditions.compile import Compiled
 from bespeak.conditions.explain import counted_sentence
 from bespeak.conditions.families import (
@@ -27,10 +27,12 @@ from bespeak.conditions.families import (
     turning_leaf,
 )
 from bespeak.conditions.flips import Flips
+from bespeak.conditions.names import is_meant
 from bespeak.conditions.source import as_test
-from bespeak.conditions.states import Count, Sums, Times
+from bespeak.conditions.states_figures import Count, Sums, Times
 from bespeak.conditions.together import Direction, Pass, direction, together
 from bespeak.conditions.tree import Aggregate, And, Condition, Leaf, Not, Or
+from bespeak.conditions.windows import is_rolling
 
 Named: TypeAlias = tuple[str, Compiled]
 
@@ -116,9 +118,9 @@ def _leaves(condition: Condition, event: str) -> Iterator[tuple[Leaf, Aggregate]
         case Not(part):
             yield from _leaves(part, event)
         case leaf:
-            operand = as_test(leaf).operand
-            if isinstance(operand, Aggregate) and operand.event == event:
-                yield leaf, operand
+            for operand in operands(as_test(leaf)):
+                if isinstance(operand, Aggregate) and is_meant(operand.event, event):
+                    yield leaf, operand
 
 
 def _turns(leaf: Leaf) -> bool:
@@ -144,7 +146,7 @@ def _stand(standing: dict[str, _Standing], group: list[tuple[str, Compiled, Dire
                 found.asked[member] = None
                 continue
             found.everybody[each] = compiled
-            if operand.within is None:
+            if not is_rolling(operand.within):
                 found.for_ever[member, turns.least] = None
             elif operand.kind == "sum":
                 found.sums[member, turns.least, operand.within] = None

@@ -2,6 +2,10 @@
 
 The hot path is `Feeds.update`: one generated function for each event name, which reads each property once, asks each
 filter once, and for a count in windows appends once, however many windows there are.
+
+Aggregates that the same state answers share it: windows of any length and kind over the same events; the sum, the
+average, the least and the most of the same numbers; the first, the most frequent and the different ones of the same
+values. Only what lies between fixed ends has a state of its own.
 """
 
 from __future__ import annotations
@@ -10,18 +14,17 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from sys import intern
 from types import MappingProxyType
-from typing import TypeAlias, cast
+from typing import Literal, TypeAlias, assert_never, cast
 
 import msgspec
 
-from bespeak.clock import Duration, Instant
+from bespeak.clock import NEVER, Duration, Instant, format_time
 from bespeak.conditions.check import check_aggregate
+from bespeak.conditions.names import is_meant, name_of, prefix_of
 from bespeak.conditions.printer import format_condition, format_operand
-from bespeak.conditions.states import (
+from bespeak.conditions.states import State, merge_states
+from bespeak.conditions.states_figures import (
     Count,
-    Kept,
-    Last,
-    State,
     Sum,
     Sums,
     Times,
@@ -29,17 +32,30 @@ from bespeak.conditions.states import (
     add_event,
     add_time,
     add_timed_amount,
-    add_value,
-    merge_states,
+    add_total,
     to_millionths,
 )
-from bespeak.conditions.tree import Aggregate
+from bespeak.conditions.states_values import (
+    Kept,
+    Last,
+    add_entry,
+    add_first,
+    add_seen,
+    add_tally,
+    add_value,
+)
+from bespeak.conditions.tree import Aggregate, FromTo, Since
 from bespeak.conditions.where import EventSource, Happening
+from bespeak.conditions.windows import ends_now, fixed_ends, frame, is_fixed
 
 __all__ = ["KEEP", "Count", "Feeds", "Happening", "Last", "State", "Sum", "Sums", "Times", "key", "merge"]
 
 KEEP = 1_000
-"""Events that one state of windows keeps for one person; beyond it, the newest, and the figure says approximate."""
+"""Events that one state of windows keeps for one person; beyond it, the newest, and the figure says approximate.
+
+Of values that differ as many are kept, and beyond it their number is an estimate."""
+NAMES_KEPT = 10_000
+"""Names of events of which is remembered what they feed, where names that begin alike are counted."""
 _TEXT_MAX = 1_000
 _LIST_MAX = 100
 _PLAIN = (bool, int, float)
@@ -50,6 +66,30 @@ Fed: TypeAlias = Mapping[str, State]
 NOTHING_FED: Fed = MappingProxyType({})
 
 _Feed: TypeAlias = Callable[[dict[str, State], Happening, bool, Duration], Fed]
+
+Form: TypeAlias = Literal[
+    "count", "times", "sum", "sums", "figures", "last", "newest", "first", "values", "distinct", "most_frequent"
+]
+"""What is kept for an aggregate."""
+_ROLLING: frozenset[Form] = frozenset({"times", "sums", "newest", "values"})
+
+
+def form(aggregate: Aggregate) -> Form:
+    """Return what is kept for an aggregate."""
+    fixed, kind = is_fixed(aggregate.within), aggregate.kind
+    match kind:
+        case "count":
+            return "count" if fixed else "times"
+        case "sum":
+            return "sum" if fixed else "sums"
+        case "avg" | "min" | "max":
+            return "figures" if fixed else "sums"
+        case "last":
+            return "last" if fixed else "newest" if ends_now(aggregate.within) else "values"
+        case "first" | "distinct" | "most_frequent":
+            return kind if fixed else "values"
+        case _:
+            assert_never(kind)
 
 
 class Feeds:
@@ -81,9 +121,15 @@ class Feeds:
         for aggregate in map(check_aggregate, aggregates):
             name = key(aggregate)
             held = self._kept.get(name)
-            if held is None or (aggregate.within or 0) > (held.within or 0):
+            if held is None or _span(aggregate) > _span(held):
                 self._kept[name] = aggregate
-        self._by_event = _feeders(self._kept, keep)
+        self._meant = tuple(dict.fromkeys(aggregate.event for aggregate in self._kept.values()))
+        self._prefixes = any(prefix_of(event) is not None for event in self._meant)
+        self._of_several: dict[tuple[str, ...], _Feed | None] = {}
+        self._by_event: dict[str, _Feed | None] = {}
+        for event in self._meant:
+            if prefix_of(event) is None:
+                self._by_event[name_of(event)] = self._feed_of(name_of(event))
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -92,15 +138,15 @@ class Feeds:
 
     @property
     def events(self) -> frozenset[str]:
-        """Names of the events that feed anything."""
-        return frozenset(self._by_event)
+        """The events that feed anything, as they were declared: names, and what names begin with."""
+        return frozenset(self._meant)
 
     def beyond(self, held: Feeds) -> Feeds:
         """Return the feeds of those states that `held` does not maintain, or not as far back: they need history."""
         missing: list[Aggregate] = []
         for name, aggregate in self._kept.items():
             known = held._kept.get(name)
-            if known is None or (aggregate.within or 0) > (known.within or 0):
+            if known is None or _span(aggregate) > _span(known):
                 missing.append(aggregate)
         return Feeds(missing, keep=self._keep)
 
@@ -122,7 +168,23 @@ class Feeds:
             The states that changed.
         """
         feed = self._by_event.get(event.name)
+        if feed is None and self._prefixes and event.name not in self._by_event:
+            feed = self._resolved(event.name)
         return NOTHING_FED if feed is None else feed(states, event, event.time < newest - delay, delay)
+
+    def _resolved(self, name: str) -> _Feed | None:
+        """Find what an event of a name feeds that was not seen before, and remember it, while there is room."""
+        feed = self._feed_of(name)
+        if len(self._by_event) < NAMES_KEPT:
+            self._by_event[name] = feed
+        return feed
+
+    def _feed_of(self, name: str) -> _Feed | None:
+        """Return the function for the events of a name; names that are meant by the same aggregates share one."""
+        meant = tuple(event for event in self._meant if is_meant(event, name))
+        if meant not in self._of_several:
+            self._of_several[meant] = _feeder(self._kept, frozenset(meant), self._keep) if meant else None
+        return self._of_several[meant]
 
 
 def key(aggregate: Aggregate) -> str:
@@ -132,13 +194,30 @@ def key(aggregate: Aggregate) -> str:
     --------
     >>> key(Aggregate("sum", "Order Completed", of="properties.revenue"))
     'sum(properties.revenue of "Order Completed")'
-    >>> key(Aggregate("sum", "Order Completed", of="properties.revenue", within=90 * 86_400_000_000))
+    >>> key(Aggregate("max", "Order Completed", of="properties.revenue", within=90 * 86_400_000_000))
     'sum(properties.revenue of "Order Completed", rolling)'
+    >>> key(Aggregate("count", "Order Completed", within=Since("2026-01-01")))
+    'count("Order Completed", since 2026-01-01T00:00:00Z)'
     """
     aggregate = check_aggregate(aggregate)
+    whole = format_operand(msgspec.structs.replace(aggregate, within=None))
+    shared = _SHARED.get(form(aggregate), aggregate.kind) + whole[len(aggregate.kind) : -1]
     if aggregate.within is None:
-        return intern(format_operand(aggregate))
-    return intern(format_operand(msgspec.structs.replace(aggregate, within=None))[:-1] + ", rolling)")
+        return intern(shared + ")")
+    if not isinstance(aggregate.within, Since | FromTo):
+        return intern(shared + ", rolling)")
+    start, end = fixed_ends(aggregate.within)
+    return intern(f"{shared}, since {format_time(start)}{'' if end == NEVER else f' to {format_time(end)}'})")
+
+
+_SHARED: dict[Form, str] = {"sums": "sum", "figures": "figures", "values": "values"}
+"""What the name of a state begins with that several kinds of aggregates share."""
+
+
+def _span(aggregate: Aggregate) -> Duration:
+    """Return how far back of the newest event the state of a window reaches; 0 where it has no end."""
+    window = frame(aggregate.within)
+    return 0 if window is None else window.span
 
 
 def merge(into: dict[str, State], other: dict[str, State], *, keep: int = KEEP) -> None:
@@ -151,16 +230,13 @@ def merge(into: dict[str, State], other: dict[str, State], *, keep: int = KEEP) 
         into[name] = deepcopy(state) if held is None else merge_states(held, state, keep)
 
 
-def _feeders(kept: Mapping[str, Aggregate], keep: int) -> dict[str, _Feed]:
-    """Write one function for each event name, which asks each filter once and feeds what passes."""
-    groups: dict[str, dict[str, list[tuple[str, Aggregate]]]] = {}
+def _feeder(kept: Mapping[str, Aggregate], meant: frozenset[str], keep: int) -> _Feed:
+    """Write the function that feeds what counts the events meant: each filter is asked once and feeds what passes."""
+    groups: dict[str, list[tuple[str, Aggregate]]] = {}
     for name, aggregate in kept.items():
-        where = format_condition(aggregate.where) if aggregate.where is not None else ""
-        groups.setdefault(aggregate.event, {}).setdefault(where, []).append((name, aggregate))
-    return {event: _feeder(tuple(filtered.values()), keep) for event, filtered in groups.items()}
-
-
-def _feeder(groups: Iterable[list[tuple[str, Aggregate]]], keep: int) -> _Feed:
+        if aggregate.event in meant:
+            filtered = format_condition(aggregate.where) if aggregate.where is not None else ""
+            groups.setdefault(filtered, []).append((name, aggregate))
     source = EventSource()
     source.namespace.update(
         Times=Times,
@@ -168,21 +244,26 @@ def _feeder(groups: Iterable[list[tuple[str, Aggregate]]], keep: int) -> _Feed:
         add_time=add_time,
         add_amount=add_amount,
         add_timed_amount=add_timed_amount,
+        add_total=add_total,
         add_value=add_value,
+        add_first=add_first,
+        add_entry=add_entry,
+        add_seen=add_seen,
+        add_tally=add_tally,
         millionths=to_millionths,
         kept=_kept,
         keep=keep,
         text_max=_TEXT_MAX,
     )
     lines: list[str] = []
-    for group in groups:
+    for group in groups.values():
         where = group[0][1].where
         lines.append("if True:" if where is None else f"if {source.filter(where)}:")
         for rolling in (False, True):
             steps = [
                 line
                 for name, aggregate in group
-                if (aggregate.within is not None) is rolling
+                if (form(aggregate) in _ROLLING) is rolling
                 for line in _steps(source, source.constant(name), aggregate)
             ]
             if steps:
@@ -193,10 +274,21 @@ def _feeder(groups: Iterable[list[tuple[str, Aggregate]]], keep: int) -> _Feed:
 
 def _steps(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
     """Write what feeds one state; `name` is an expression of its key."""
-    within = source.constant(aggregate.within)
-    if aggregate.kind == "count":
-        if aggregate.within is None:
-            return [f"fed[{name}] = add_event(states, {name})"]
+    if not isinstance(aggregate.within, Since | FromTo):
+        return _feeding(source, name, aggregate)
+    start, end = fixed_ends(aggregate.within)
+    before = "" if end == NEVER else f" < {source.constant(end)}"
+    return [
+        f"if {source.constant(start)} <= time{before}:",
+        *(" " + line for line in _feeding(source, name, aggregate)),
+    ]
+
+
+def _feeding(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
+    kept, within = form(aggregate), source.constant(_span(aggregate))
+    if kept == "count":
+        return [f"fed[{name}] = add_event(states, {name})"]
+    if kept == "times":
         # The common case in place: in order, nothing to forget, room left. Anything else is `add_time`'s.
         return [
             f"state, span = get({name}), {within} + delay",
@@ -207,21 +299,31 @@ def _steps(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
             f"elif add_time(states, {name}, time, span, keep): fed[{name}] = states[{name}]",
         ]
     value = source.read(cast("str", aggregate.of))
-    if aggregate.kind == "sum":
-        add = (
-            f"add_amount(states, {name}, amount)"
-            if aggregate.within is None
-            else f"add_timed_amount(states, {name}, time, amount, {within} + delay, keep)"
-        )
+    if kept in _AMOUNTS:
+        add = _AMOUNTS[kept].format(name=name, within=within)
         return [f"if (amount := millionths({value})) is not None and {add}: fed[{name}] = states[{name}]"]
-    span = "0" if aggregate.within is None else "delay"
-    add = f"add_value(states, {name}, (time, event.message_id, value), {span}, keep)"
-    kept = f"{value} if {value}.__class__ is TEXT and len({value}) <= text_max else kept({value})"
-    return [f"if (value := {kept}) is not None and {add}: fed[{name}] = states[{name}]"]
+    add = _VALUES[kept].format(name=name, within=within)
+    checked = f"{value} if {value}.__class__ is TEXT and len({value}) <= text_max else kept({value})"
+    return [f"if (value := {checked}) is not None and {add}: fed[{name}] = states[{name}]"]
+
+
+_AMOUNTS: dict[Form, str] = {
+    "sum": "add_amount(states, {name}, amount)",
+    "sums": "add_timed_amount(states, {name}, time, amount, {within} + delay, keep)",
+    "figures": "add_total(states, {name}, amount)",
+}
+_VALUES: dict[Form, str] = {
+    "last": "add_value(states, {name}, (time, event.message_id, value), 0, keep)",
+    "newest": "add_value(states, {name}, (time, event.message_id, value), delay, keep)",
+    "first": "add_first(states, {name}, (time, event.message_id, value))",
+    "values": "add_entry(states, {name}, (time, event.message_id, value), {within} + delay, keep)",
+    "distinct": "add_seen(states, {name}, value, keep)",
+    "most_frequent": "add_tally(states, {name}, value, time, keep)",
+}
 
 
 def _kept(value: object) -> Kept:
-    """Return what `last` can keep of a value: a string, number or flag, or a list of them; None for anything else."""
+    """Return what can be kept of a value: a string, number or flag, or a list of them; None for anything else."""
     if isinstance(value, str):
         return value if len(value) <= _TEXT_MAX else None
     if isinstance(value, _PLAIN):

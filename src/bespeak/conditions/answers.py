@@ -1,27 +1,47 @@
-"""Answers over time: whether a condition holds, and until when it is sure to stay so without new events."""
+"""Answers over time: whether a condition holds, and until when it is sure to stay so without new events.
+
+Three things move by themselves: events come into windows and leave them, dates are passed, and what fades passes a
+number. Between two instants at which anything moves an answer stands; so it is asked again at each of them, in order,
+until it differs. What nearly all segments ask, whether so many events are in a rolling window, is answered at once.
+"""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from heapq import merge
+from itertools import groupby
+from typing import Protocol, TypeAlias, cast
 
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.aggregates import key
-from bespeak.conditions.source import Source, as_test, matcher
-from bespeak.conditions.states import (
-    MILLIONTHS,
-    State,
-    Sums,
-    Times,
-    count_in,
-    last_in,
-    reached_in,
-    sum_in,
-    values_after,
+from bespeak.conditions.check import walk
+from bespeak.conditions.dates import is_dated, moves
+from bespeak.conditions.fading import Fading
+from bespeak.conditions.nested import turner
+from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, count_in, last_in, reached_in, sum_in
+from bespeak.conditions.source import Source, as_test, matcher, read_on_the_right
+from bespeak.conditions.states import State
+from bespeak.conditions.states_figures import MILLIONTHS, Sums, Times
+from bespeak.conditions.tree import (
+    Aggregate,
+    And,
+    AnyOf,
+    Between,
+    Compare,
+    Condition,
+    In,
+    Kind,
+    Moment,
+    Not,
+    Operand,
+    Or,
+    Path,
+    Test,
+    Within,
 )
-from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Leaf, Not, Or, Path, Test
+from bespeak.conditions.windows import Frame, Rolling, ends_now, frame, is_fixed, is_rolling, zone_read
 
 
 class Visitor(Protocol):
@@ -35,15 +55,64 @@ class Visitor(Protocol):
         """Return the state of a declared aggregate; None where no event has fed it."""
         ...
 
+    def fading(self, path: str, /) -> Fading | None:
+        """Return what fades at a path; None where nothing does."""
+        ...
+
 
 Holds: TypeAlias = Callable[[Visitor, Instant], bool]
 Answer: TypeAlias = tuple[bool, Instant]
 Answers: TypeAlias = Callable[[Visitor, Instant], Answer]
 """Whether it holds at an instant, and the earliest later instant at which that may change by itself."""
-Read: TypeAlias = Callable[[State | None, Duration | None, Instant], object]
+Read: TypeAlias = Callable[[Visitor, Instant], object]
+
+STEPS_MAX = 1_000
+"""Instants at which dates are passed that one answer looks ahead; after so many it says when to ask again."""
+FADING = "interests."
+"""What the paths begin with of values that fade."""
 
 _ORDERED = frozenset({"<", "<=", ">", ">="})
-READS: dict[str, Read] = {"count": count_in, "sum": sum_in, "last": last_in}
+
+READS: dict[str, object] = {
+    "count": count_in,
+    "sum": sum_in,
+    "last": last_in,
+    **{f"{kind}_ever": read for kind, read in EVER.items()},
+    **{f"{kind}_between": read for kind, read in BETWEEN.items()},
+}
+"""What generated functions call to read a state."""
+
+
+def operands(test: Test) -> tuple[Operand, ...]:
+    """Return what a test reads: what it asks, and what that is compared with, where it is no constant."""
+    return (test.operand, *read_on_the_right(test))
+
+
+def read_expression(source: Source, operand: Operand) -> str:
+    """Write what reads an operand, of `get`, `state` and `at`."""
+    if isinstance(operand, Path):
+        return f"get({source.constant(operand.path)})"
+    state, kind = f"state({source.constant(key(operand))})", operand.kind
+    window = frame(operand.within)
+    if window is None:
+        return f"{kind}({state}, None, at)" if kind in READS else f"{kind}_ever({state})"
+    if not isinstance(window, Rolling):
+        return f"{kind}_between({state}, *{source.constant(window.bounds)}(get, at))"
+    within = source.constant(window.span)
+    return f"{kind}({state}, {within}, at)" if kind in READS else f"{kind}_between({state}, at - {within}, at)"
+
+
+def reader(operand: Operand) -> Read:
+    """Build the function that reads an operand of a visitor at an instant."""
+    if isinstance(operand, Path):
+        path = operand.path
+        return lambda visitor, _at: visitor.get(path)
+    name, window = key(operand), frame(operand.within)
+    if window is None:
+        ever = EVER[operand.kind]
+        return lambda visitor, _at: ever(visitor.state(name))
+    between, bounds = BETWEEN[operand.kind], window.bounds
+    return lambda visitor, at: between(visitor.state(name), *bounds(visitor.get, at))
 
 
 def holds_function(condition: Condition) -> Holds:
@@ -51,29 +120,40 @@ def holds_function(condition: Condition) -> Holds:
     source = Source()
     source.namespace.update(READS, reached=reached_in)
     expression = source.expression(condition, lambda leaf: _leaf(source, as_test(leaf)))
-    setup = "    get = visitor.get\n" * ("get(" in expression) + "    state = visitor.state\n" * (
-        "state(" in expression
-    )
+    setup = "    get = visitor.get\n" * ("get" in expression) + "    state = visitor.state\n" * ("state(" in expression)
     return source.function("visitor, at", expression, setup)
 
 
 def _leaf(source: Source, test: Test) -> str:
-    operand = test.operand
-    if isinstance(operand, Path):
-        return source.test(test, f"get({source.constant(operand.path)})")
-    state, within = f"state({source.constant(key(operand))})", source.constant(operand.within)
-    turns = turn(test)
-    if turns is not None:
+    operand, turns = test.operand, turn(test)
+    if (
+        turns is not None
+        and isinstance(operand, Aggregate)
+        and (is_rolling(operand.within) or is_fixed(operand.within))
+    ):
         least, reached = turns
-        return f"({'' if reached else 'not '}reached({state}, {source.constant(least)}, {within}, at))"
-    read = f"{operand.kind}({state}, {within}, at)"
-    if isinstance(test, Compare) and operand.kind != "last":
-        return f"({read} {'==' if test.op == '=' else test.op} {source.constant(test.value)})"
-    return source.test(test, read)
+        state = source.constant(key(operand))
+        within = source.constant(operand.within if is_rolling(operand.within) else None)
+        return f"({'' if reached else 'not '}reached(state({state}), {source.constant(least)}, {within}, at))"
+    return test_expression(source, test, read_expression(source, operand))
+
+
+def test_expression(source: Source, test: Test, value: str) -> str:
+    """Write whether a test passes, given the expression of what it asks; a number that is never missing needs less."""
+    operand = test.operand
+    if (
+        isinstance(test, Compare)
+        and isinstance(operand, Aggregate)
+        and operand.kind in NEVER_MISSING
+        and isinstance(test.value, int | float)
+        and not isinstance(test.value, bool)
+    ):
+        return f"({value} {'==' if test.op == '=' else test.op} {source.constant(test.value)})"
+    return source.test(test, value, [read_expression(source, one) for one in read_on_the_right(test)])
 
 
 def has_window(condition: Condition) -> bool:
-    """Say whether any leaf reads a rolling window, so that the answer can change by itself."""
+    """Say whether any leaf moves by itself: events leave its window, what it reads fades, or it waits for a date."""
     match condition:
         case And():
             return any(map(has_window, condition.all))
@@ -82,8 +162,14 @@ def has_window(condition: Condition) -> bool:
         case Not():
             return has_window(condition.condition)
         case _:
-            operand = as_test(condition).operand
-            return isinstance(operand, Aggregate) and operand.within is not None
+            test = as_test(condition)
+            return any(map(_slides, operands(test))) or moves(test)
+
+
+def _slides(operand: Operand) -> bool:
+    if isinstance(operand, Path):
+        return operand.path.startswith(FADING)
+    return frame(operand.within) is not None
 
 
 def answers_function(condition: Condition) -> Answers:
@@ -98,7 +184,7 @@ def answers_function(condition: Condition) -> Answers:
         case Not():
             return _opposite(answers_function(condition.condition))
         case _:
-            return _windowed(condition)
+            return _moving(as_test(condition))
 
 
 def _parts(parts: tuple[Condition, ...], group: Callable[[tuple[Condition, ...]], Condition]) -> list[Answers]:
@@ -145,27 +231,144 @@ def _any(parts: Iterable[Answers]) -> Answers:
     return _opposite(every_fails)
 
 
-def _windowed(leaf: Leaf) -> Answers:
-    test = as_test(leaf)
+def _moving(test: Test) -> Answers:
+    """Answer a leaf that moves by itself."""
     operand = test.operand
-    if not isinstance(operand, Aggregate) or operand.within is None:
-        raise TypeError("only a window changes by itself")
-    name, within, read, passes = key(operand), operand.within, READS[operand.kind], matcher(test)
+    if isinstance(operand, Path) and moves(test) and len(operands(test)) == 1:
+        return _dated(operand.path, test)
+    if len(operands(test)) > 1 or not isinstance(operand, Aggregate) or is_dated(test):
+        return _piecewise(test)
+    window = cast("Frame", frame(operand.within))
+    windowed = _windowed(operand, window, test)
+    turns = turn(test)
+    if not isinstance(window, Rolling):
+        return (
+            windowed
+            if turns is None or not ends_now(operand.within)
+            else _reached(window, windowed, key(operand), turns)
+        )
+    if turns is not None:
+        return _counted(key(operand), window.span, *turns, otherwise=windowed)
+    if operand.kind == "sum" and isinstance(test, Compare) and test.op in _ORDERED:
+        return _summed(key(operand), window.span, matcher(test), otherwise=windowed)
+    return windowed
+
+
+def _windowed(operand: Aggregate, window: Frame, test: Test) -> Answers:
+    """Answer what one aggregate in a window must be: it slides until what it is passes no more, or at last."""
+    name, kind, between, passes = key(operand), operand.kind, BETWEEN[operand.kind], matcher(test)
 
     def windowed(visitor: Visitor, at: Instant) -> Answer:
         state = visitor.state(name)
-        holds = passes(read(state, within, at))
-        for change, value in values_after(state, within, at):
-            if passes(value) != holds:
+        holds = passes(between(state, *window.bounds(visitor.get, at)))
+        for change, value in changes(kind, state, window, visitor.get, at):
+            if passes(value) is not holds:
                 return holds, change
         return holds, NEVER
 
-    turns = turn(test)
-    if turns is not None:
-        return _counted(name, within, *turns, otherwise=windowed)
-    if operand.kind == "sum" and isinstance(test, Compare) and test.op in _ORDERED:
-        return _summed(name, within, passes, otherwise=windowed)
     return windowed
+
+
+def _dated(path: str, test: Test) -> Answers:
+    """Answer what waits for a date: it is known when it comes."""
+    turns = turner(test)
+
+    def dated(visitor: Visitor, at: Instant) -> Answer:
+        return turns(visitor.get(path), at, zone_read(visitor.get))
+
+    return dated
+
+
+def _piecewise(test: Test) -> Answers:
+    """Answer whatever may move: at each instant at which something it reads moves, it is asked again."""
+    asked, read = holds_function(test), operands(test)
+    counted = [one for one in read if isinstance(one, Aggregate)]
+    framed = [(one, frame(one.within)) for one in counted]
+    windows: list[tuple[str, Kind, Frame]] = [(key(one), one.kind, it) for one, it in framed if it is not None]
+    crossings = _crossings(test)
+
+    def piecewise(visitor: Visitor, at: Instant) -> Answer:
+        holds, moved, steps = asked(visitor, at), at, 0
+        sliding = merge(
+            *(
+                (change for change, _ in changes(kind, visitor.state(name), window, visitor.get, at))
+                for name, kind, window in windows
+            )
+        )
+        for change in (*(one for one, _ in groupby(sliding)), NEVER):
+            while (crossing := min(crossings(visitor, moved), default=NEVER)) < change:
+                steps += 1
+                if steps > STEPS_MAX or asked(Later(visitor, crossing), crossing) is not holds:
+                    return holds, crossing
+                moved = crossing
+            if change != NEVER and asked(Later(visitor, change), change) is not holds:
+                return holds, change
+            moved = change
+        return holds, NEVER
+
+    return piecewise
+
+
+class Later:
+    """A visitor as they will be at a later instant, if nothing happens: what fades has faded."""
+
+    def __init__(self, visitor: Visitor, at: Instant) -> None:
+        self._visitor = visitor
+        self._at = at
+        self.state = visitor.state
+
+    def fading(self, path: str, /) -> Fading | None:
+        """Return what fades at a path."""
+        return self._visitor.fading(path)
+
+    def get(self, path: str, /) -> object:
+        """Return the value at a path at that instant."""
+        fading = self.fading(path) if path.startswith(FADING) else None
+        return self._visitor.get(path) if fading is None else fading.worth(self._at)
+
+
+def _crossings(test: Test) -> Callable[[Visitor, Instant], Iterator[Instant]]:
+    """Build what yields when, after an instant, what fades passes a number, or a date is passed."""
+    faded = [one.path for one in operands(test) if isinstance(one, Path) and one.path.startswith(FADING)]
+    turns, read = turner(test) if moves(test) else None, reader(test.operand)
+
+    def crossings(visitor: Visitor, at: Instant) -> Iterator[Instant]:
+        for path in faded:
+            fading = visitor.fading(path)
+            if fading is not None:
+                for bound in _bounds(test, path, visitor, at):
+                    yield fading.falls_to(bound, at)
+                    yield fading.falls_below(bound, at)
+        if turns is not None:
+            yield turns(read(Later(visitor, at), at), at, zone_read(visitor.get))[1]
+
+    return crossings
+
+
+def _bounds(test: Test, path: str, visitor: Visitor, at: Instant) -> Iterator[float]:
+    """Yield the numbers that the value at a path is compared with."""
+    sides: tuple[object, ...]
+    match test:
+        case Compare(operand, _, value):
+            sides = (operand, value)
+        case Between(operand, low, high):
+            sides = (operand, low, high)
+        case In(_, values):
+            sides = values
+        case _:
+            sides = ()
+    for side in sides:
+        found: object = side
+        if isinstance(side, Path | Aggregate):
+            found = reader(side)(Later(visitor, at), at) if side != Path(path) else None
+        yield from _numbers(found)
+
+
+def _numbers(found: object) -> Iterator[float]:
+    """Yield the numbers of a value, or of the elements of a list."""
+    for one in cast("Iterable[object]", found) if isinstance(found, list | tuple) else (found,):
+        if isinstance(one, int | float) and not isinstance(one, bool):
+            yield one
 
 
 def _counted(name: str, within: Duration, least: int, reached: bool, *, otherwise: Answers) -> Answers:  # noqa: FBT001
@@ -184,6 +387,24 @@ def _counted(name: str, within: Duration, least: int, reached: bool, *, otherwis
             if leaves > at:
                 return reached, leaves
         return stays
+
+    return counted
+
+
+def _reached(window: Frame, otherwise: Answers, name: str, turns: tuple[int, bool]) -> Answers:
+    """Answer a count that turns at one number, in a window that reaches up to now: as `_counted`."""
+    least, reached = turns
+
+    def counted(visitor: Visitor, at: Instant) -> Answer:
+        state = visitor.state(name)
+        if not isinstance(state, Times):
+            return not reached, NEVER
+        times = state.times
+        if times[-1] > at:
+            return otherwise(visitor, at)
+        if len(times) < least or times[-least] <= window.bounds(visitor.get, at)[0]:
+            return not reached, NEVER
+        return reached, window.leaves(times[-least], visitor.get)
 
     return counted
 
@@ -219,7 +440,9 @@ def turn(test: Test) -> tuple[int, bool] | None:
     """
     if not isinstance(test, Compare) or not isinstance(test.operand, Aggregate) or test.operand.kind != "count":
         return None
-    if not isinstance(test.value, int | float):
+    if not isinstance(test.value, int | float) or not (
+        is_fixed(test.operand.within) or is_rolling(test.operand.within)
+    ):
         return None
     match test.op:
         case ">=" | "<":
@@ -231,3 +454,16 @@ def turn(test: Test) -> tuple[int, bool] | None:
         case _:
             return None
     return (least, test.op in {">", ">=", "!="}) if least >= 1 else None
+
+
+def reads_zone(test: Test) -> bool:
+    """Say whether the answer of a test depends on the person's time zone, whatever its windows are."""
+    match test:
+        case Compare(_, op, value):
+            return op == "on" or isinstance(value, Moment | Path | Aggregate)
+        case Between(_, low, high):
+            return isinstance(low, Moment | Path | Aggregate) or isinstance(high, Moment | Path | Aggregate)
+        case AnyOf():
+            return any(reads_zone(as_test(one)) for one in walk(test.where) if not isinstance(one, And | Or | Not))
+        case _:
+            return isinstance(test, Within)

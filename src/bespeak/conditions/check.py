@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from typing import assert_never, cast
+from typing import Literal, TypeAlias, assert_never, cast
 
 from bespeak.clock import MILLISECOND, Duration
+from bespeak.conditions.moments import NoMoment, read_instant, read_moment
+from bespeak.conditions.patterns import SYNTAX, NoPattern, full_match
 from bespeak.conditions.tree import (
     MAX_DEPTH,
     MAX_NAME,
@@ -20,31 +22,67 @@ from bespeak.conditions.tree import (
     MAX_WITHIN,
     Aggregate,
     And,
+    AnyOf,
+    Between,
+    Calendar,
     Compare,
     Condition,
     Exists,
+    FromTo,
+    HasAll,
     In,
     InSegment,
+    Kind,
     Leaf,
+    Matches,
+    Moment,
     Not,
     Operand,
     Or,
     Path,
     Performed,
+    Right,
+    Since,
+    Text,
+    ThisSession,
     Value,
+    Version,
+    Window,
+    Within,
 )
+from bespeak.conditions.versions import version_key
 from bespeak.errors import ConditionError, Problem
 
 KEYWORDS = frozenset(
     {
-        "and", "or", "not", "in", "is", "exists", "missing", "where", "of", "last", "count", "sum", "performed",
-        "in_segment", "true", "false", "null",
+        "and", "or", "not", "in", "is", "exists", "missing", "where", "of", "performed", "in_segment",
+        "count", "sum", "avg", "min", "max", "distinct", "first", "last", "most_frequent",
+        "any", "all", "has", "contains", "starts", "ends", "with", "matches", "between", "within", "on", "exactly",
+        "date", "version", "ago", "since", "from", "to", "today", "yesterday", "this",
+        "true", "false", "null",
     }
 )  # fmt: skip
 """Words of the text form; none of them can be the first part of a path."""
 
+HEADS = frozenset(
+    {
+        "traits", "context", "sessions", "interests", "segments", "consent", "user_id", "known", "stage", "zone",
+        "local", "place", "device", "first_seen", "scores", "computed", "rfm", "predictions",
+        "item", "candidate", "properties", "type", "it",
+    }
+)  # fmt: skip
+"""First parts that a path on the right of a comparison may have; other words there are strings without their quotes."""
+
+FIGURES: frozenset[Kind] = frozenset({"count", "sum", "avg", "min", "max", "distinct"})
+"""Aggregates that are numbers, whatever the events hold."""
+
+Where: TypeAlias = Literal["person", "event", "element"]
+"""What a condition is about: a person (or a request, or an item), an event in a filter, an element in `any of`."""
+
 _ROOT = re.compile(r"[^\W\d][\w$-]*")
 _EVENT_ROOTS = ("properties.", "context.")
+_OF_EVENT = "properties.NAME, context.NAME or type"
+_OF_ELEMENT = "it.NAME"
 _MAX_INTEGER = 2**63
 
 
@@ -58,7 +96,7 @@ def check(condition: Condition) -> Condition:
         a value that nothing can equal.
     """
     _check_size(condition)
-    return _normal(condition, in_where=False)
+    return _normal(condition, "person")
 
 
 def check_aggregate(aggregate: Aggregate) -> Aggregate:
@@ -72,15 +110,15 @@ def check_aggregate(aggregate: Aggregate) -> Aggregate:
     return cast("Aggregate", cast("Exists", check(Exists(aggregate))).operand)
 
 
-def check_leaf(leaf: Leaf, *, of_event: bool) -> None:
-    """Refuse a leaf that has no meaning; `of_event` when it filters events, so that only the event is known.
+def check_leaf(leaf: Leaf, where: Where) -> Leaf:
+    """Return a leaf in its normal form; refuse one that has no meaning.
 
     Raises
     ------
     Misfit
         As `check`, but for depth and size.
     """
-    _normal(leaf, in_where=of_event)
+    return cast("Leaf", _normal(leaf, where))
 
 
 class Misfit(ConditionError):
@@ -106,13 +144,22 @@ def children(condition: Condition) -> tuple[Condition, ...]:
             return (condition.condition,)
         case Performed():
             return () if condition.where is None else (condition.where,)
-        case Compare() | In() | Exists():
-            operand = condition.operand
-            return (operand.where,) if isinstance(operand, Aggregate) and operand.where is not None else ()
+        case AnyOf():
+            return (condition.where,)
+        case Compare():
+            return _filters(condition.operand, condition.value)
+        case Between():
+            return _filters(condition.operand, condition.low, condition.high)
+        case In() | HasAll() | Text() | Matches() | Within() | Exists():
+            return _filters(condition.operand)
         case InSegment():
             return ()
         case _:
             assert_never(condition)
+
+
+def _filters(*sides: Right) -> tuple[Condition, ...]:
+    return tuple(side.where for side in sides if isinstance(side, Aggregate) and side.where is not None)
 
 
 def walk(condition: Condition) -> Iterator[Condition]:
@@ -137,71 +184,127 @@ def _check_size(condition: Condition) -> None:
         stack.extend((child, depth + 1) for child in children(node))
 
 
-def _normal(condition: Condition, *, in_where: bool) -> Condition:
+def _normal(condition: Condition, where: Where) -> Condition:
     match condition:
         case And():
-            parts = tuple(_normal(part, in_where=in_where) for part in condition.all)
+            parts = tuple(_normal(part, where) for part in condition.all)
             return parts[0] if len(parts) == 1 else And(parts)
         case Or():
-            parts = tuple(_normal(part, in_where=in_where) for part in condition.any)
+            parts = tuple(_normal(part, where) for part in condition.any)
             return parts[0] if len(parts) == 1 else Or(parts)
         case Not():
-            return Not(_normal(condition.condition, in_where=in_where))
-        case Compare():
-            _check_comparison(condition)
-            return Compare(_normal_operand(condition.operand, in_where=in_where), condition.op, condition.value)
-        case In():
-            _check_list(condition)
-            return In(_normal_operand(condition.operand, in_where=in_where), condition.values)
-        case Exists():
-            return Exists(_normal_operand(condition.operand, in_where=in_where))
+            return Not(_normal(condition.condition, where))
         case Performed():
-            _refuse_nested(in_where, "performed(...)")
-            where = _normal_event(condition.event, condition.where, condition.within)
-            return Performed(condition.event, where, condition.within)
+            _refuse_nested(where, "performed(...)")
+            within = condition.within
+            return Performed(condition.event, _normal_event(condition.event, condition.where, within), within)
         case InSegment():
-            _refuse_nested(in_where, "in_segment(...)")
+            _refuse_nested(where, "in_segment(...)")
             _check_name("in_segment", condition.segment)
             return condition
         case _:
-            assert_never(condition)
+            return _normal_test(condition, where)
 
 
-def _normal_operand(operand: Operand, *, in_where: bool) -> Operand:
+def _normal_test(
+    test: Compare | In | HasAll | Text | Matches | Between | Within | AnyOf | Exists, where: Where
+) -> Condition:
+    match test:
+        case Compare():
+            _check_comparison(test)
+            exact = test.exact and test.op in {"=", "!="} and isinstance(test.value, str | Path | Aggregate)
+            return Compare(_normal_operand(test.operand, where), test.op, _normal_right(test.value, where), exact)
+        case Between():
+            _check_between(test)
+            low, high = _normal_right(test.low, where), _normal_right(test.high, where)
+            return Between(_normal_operand(test.operand, where), low, high)
+        case In():
+            _check_list("in", test.values)
+            return In(_normal_operand(test.operand, where), test.values, test.exact and _has_text(test.values))
+        case HasAll():
+            _check_list("has all", test.values)
+            _refuse_figure(test.operand, "has all")
+            return HasAll(_normal_operand(test.operand, where), test.values, test.exact and _has_text(test.values))
+        case Text():
+            _check_texts(test)
+            return Text(_normal_operand(test.operand, where), test.how, test.values, test.exact)
+        case Matches():
+            _check_pattern(test.pattern)
+            _refuse_figure(test.operand, "matches")
+            return Matches(_normal_operand(test.operand, where), test.pattern)
+        case Within():
+            _refuse_nested(where, "within last ...")
+            check_within(test.within)
+            return Within(cast("Path", _normal_operand(test.operand, where)), test.within)
+        case AnyOf():
+            _check_path(test.path, where)
+            return AnyOf(test.path, _normal(test.where, "element"))
+        case Exists():
+            return Exists(_normal_operand(test.operand, where))
+        case _:
+            assert_never(test)
+
+
+def _normal_operand(operand: Operand, where: Where) -> Operand:
     match operand:
         case Path():
-            check_path(operand.path, of_event=in_where)
+            _check_path(operand.path, where)
             return operand
         case Aggregate():
-            _refuse_nested(in_where, f"{operand.kind}(...)")
+            _refuse_nested(where, f"{operand.kind}(...)")
             _check_of(operand)
-            where = _normal_event(operand.event, operand.where, operand.within)
-            return Aggregate(operand.kind, operand.event, operand.of, where, operand.within)
+            inner = _normal_event(operand.event, operand.where, operand.within)
+            return Aggregate(operand.kind, operand.event, operand.of, inner, operand.within)
         case _:
             assert_never(operand)
 
 
-def _normal_event(event: str, where: Condition | None, within: Duration | None) -> Condition | None:
+def _normal_right(value: Right, where: Where) -> Right:
+    match value:
+        case Path():
+            _check_path(value.path, where)
+            head = value.path.partition(".")[0]
+            if head not in HEADS:
+                expected = "a value, or a path such as traits.country"
+                raise Misfit("path on the right", expected, repr(value.path)[:80], f"it may begin with {_heads()}")
+            return value
+        case Aggregate():
+            return _normal_operand(value, where)
+        case Moment():
+            _check_moment(value.expr)
+            return value
+        case Version():
+            _check_version(value.text)
+            return value
+        case _:
+            _check_value(value)
+            return value
+
+
+def _heads() -> str:
+    return ", ".join(sorted(HEADS))
+
+
+def _normal_event(event: str, where: Condition | None, within: Window | None) -> Condition | None:
     _check_name("event name", event)
     if within is not None:
-        check_within(within)
-    return None if where is None else _normal(where, in_where=True)
+        _check_window(within)
+    return None if where is None else _normal(where, "event")
 
 
-def check_path(path: str, *, of_event: bool = False) -> None:
-    """Refuse a path that has no text form, or, where only the event is known, reads something else.
-
-    Raises
-    ------
-    ConditionError
-        Names the path and what it may be.
-    """
+def _check_path(path: str, where: Where) -> None:
+    """Refuse a path that has no text form, or, where only an event or an element is known, reads something else."""
     root, *parts = path.split(".")
     if not _ROOT.fullmatch(root) or root in KEYWORDS or not all(parts) or len(path) > MAX_NAME:
         raise Misfit("path", f"a dotted path of at most {MAX_NAME} characters such as traits.country", repr(path)[:80])
     _check_text("path", path)
-    if of_event and path != "type" and not path.startswith(_EVENT_ROOTS):
-        raise Misfit("filter on an event", "properties.NAME, context.NAME or type", repr(path)[:80])
+    shown = repr(path)[:80]
+    if where == "event" and path != "type" and not path.startswith(_EVENT_ROOTS):
+        raise Misfit("filter on an event", _OF_EVENT, shown)
+    if where == "element" and (root != "it" or not parts):
+        raise Misfit("any of", _OF_ELEMENT, shown, "`any of` reads the element only")
+    if where == "person" and root == "it":
+        raise Misfit("path", "a path such as traits.country", shown, "`it` has a meaning inside `any of` only")
 
 
 def check_within(within: Duration) -> None:
@@ -216,6 +319,51 @@ def check_within(within: Duration) -> None:
         raise Misfit("window", "whole milliseconds, from 1 millisecond to 3,660 days", f"{within} microseconds")
 
 
+def _check_window(window: Window) -> None:
+    match window:
+        case int():
+            check_within(window)
+        case Calendar():
+            if window.back not in {0, 1}:
+                raise Misfit("window", "back 0 (this one) or 1 (the last one)", str(window.back))
+        case Since():
+            _check_instant(window.date)
+        case FromTo():
+            if not _check_instant(window.start) < _check_instant(window.end):
+                raise Misfit("window", "an end after its start", f"{window.start} to {window.end}")
+        case ThisSession():
+            pass
+        case _:
+            assert_never(window)
+
+
+def _check_instant(text: str) -> int:
+    try:
+        return read_instant(text)
+    except NoMoment as error:
+        raise Misfit("date", error.expected, error.found, error.remedy) from None
+
+
+def _check_moment(expr: str) -> None:
+    try:
+        read_moment(expr)
+    except NoMoment as error:
+        where = f"date, character {error.offset + 1}"
+        raise Misfit(where, error.expected, error.found, error.remedy) from None
+
+
+def _check_version(text: str) -> None:
+    if version_key(text) is None:
+        raise Misfit("version", "a version such as 2.10.0 or 1.0.0-rc.1", repr(text)[:80])
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        full_match(pattern)
+    except NoPattern as error:
+        raise Misfit(f"pattern, character {error.offset + 1}", SYNTAX, error.found, error.problem) from None
+
+
 def _check_of(aggregate: Aggregate) -> None:
     if aggregate.kind == "count":
         if aggregate.of is not None:
@@ -223,24 +371,81 @@ def _check_of(aggregate: Aggregate) -> None:
     elif aggregate.of is None:
         raise Misfit(aggregate.kind, "a property such as properties.revenue", "none")
     else:
-        check_path(aggregate.of, of_event=True)
+        _check_path(aggregate.of, "event")
 
 
 def _check_comparison(leaf: Compare) -> None:
-    _check_value(leaf.value)
-    if leaf.op not in {"=", "!="} and isinstance(leaf.value, bool):
-        raise Misfit(
-            f"after {leaf.op}", "a number or a string", format(leaf.value).lower(), "true and false have no order"
-        )
-    if isinstance(leaf.operand, Aggregate) and leaf.operand.kind != "last" and not _is_number(leaf.value):
-        raise Misfit(leaf.operand.kind, "a number to compare with", repr(leaf.value)[:80])
-
-
-def _check_list(leaf: In) -> None:
-    if not 1 <= len(leaf.values) <= MAX_VALUES:
-        raise Misfit("in", f"1 to {MAX_VALUES:,} values", str(len(leaf.values)))
-    for value in leaf.values:
+    value = leaf.value
+    if not isinstance(value, Moment | Version | Path | Aggregate):
         _check_value(value)
+    if leaf.op not in {"=", "!=", "on"} and isinstance(value, bool):
+        raise _unordered(leaf.op, value)
+    if leaf.op == "on" and not isinstance(value, Moment | Path | Aggregate):
+        found = value.text if isinstance(value, Version) else repr(value)
+        raise Misfit("after on", 'a day such as date "2026-01-31"', found[:80])
+    _check_figure(leaf.operand, value)
+    if leaf.op == "on":
+        _refuse_figure(leaf.operand, "on")
+
+
+def _unordered(after: str, value: bool) -> Misfit:  # noqa: FBT001
+    return Misfit(f"after {after}", "a number or a string", format(value).lower(), "true and false have no order")
+
+
+def _check_between(leaf: Between) -> None:
+    kinds: set[str] = set()
+    for end in (leaf.low, leaf.high):
+        if isinstance(end, bool):
+            raise _unordered("between", end)
+        if not isinstance(end, Moment | Version | Path | Aggregate):
+            _check_value(end)
+        _check_figure(leaf.operand, end)
+        kinds.add(_kind_of(end))
+    dated = kinds & {"a date", "a version"}
+    if len(kinds - {"a path"}) > 1 or (dated and "a path" in kinds):
+        raise Misfit("between", "two ends of one kind", " and ".join(sorted(kinds)))
+
+
+def _kind_of(value: Right) -> str:
+    match value:
+        case Moment():
+            return "a date"
+        case Version():
+            return "a version"
+        case Path() | Aggregate():
+            return "a path"
+        case str():
+            return "a string"
+        case _:
+            return "a number"
+
+
+def _check_figure(operand: Operand, value: Right) -> None:
+    """Refuse to compare an aggregate that is a number with what is none."""
+    if not isinstance(operand, Aggregate) or operand.kind not in FIGURES or isinstance(value, Path | Aggregate):
+        return
+    if not _is_number(value):
+        raise Misfit(operand.kind, "a number to compare with", repr(value)[:80])
+
+
+def _refuse_figure(operand: Operand, test: str) -> None:
+    if isinstance(operand, Aggregate) and operand.kind in FIGURES:
+        raise Misfit(operand.kind, "a comparison such as >= 5", f"`{test}`", f"{operand.kind} is a number")
+
+
+def _check_list(what: str, values: tuple[Value, ...]) -> None:
+    if not 1 <= len(values) <= MAX_VALUES:
+        raise Misfit(what, f"1 to {MAX_VALUES:,} values", str(len(values)))
+    for value in values:
+        _check_value(value)
+
+
+def _check_texts(leaf: Text) -> None:
+    words = {"contains": "contains", "starts": "starts with", "ends": "ends with"}[leaf.how]
+    _check_list(words, leaf.values)
+    _refuse_figure(leaf.operand, words)
+    if not all(leaf.values):
+        raise Misfit(words, "a string of at least one character", '""', "write `exists` to ask for any value")
 
 
 def _check_value(value: Value) -> None:
@@ -267,10 +472,16 @@ def _check_text(what: str, text: str) -> None:
         raise Misfit(what, "text that UTF-8 can hold", ascii(text)[:80]) from None
 
 
-def _refuse_nested(in_where: bool, what: str) -> None:  # noqa: FBT001 - one flag, private
-    if in_where:
-        raise Misfit("filter on an event", "properties.NAME, context.NAME or type", what)
+def _refuse_nested(where: Where, what: str) -> None:
+    if where == "event":
+        raise Misfit("filter on an event", _OF_EVENT, what)
+    if where == "element":
+        raise Misfit("any of", _OF_ELEMENT, what)
 
 
-def _is_number(value: Value) -> bool:
+def _has_text(values: tuple[Value, ...]) -> bool:
+    return any(isinstance(value, str) for value in values)
+
+
+def _is_number(value: Right) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

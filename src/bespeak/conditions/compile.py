@@ -7,12 +7,23 @@ from functools import cached_property
 import msgspec
 
 from bespeak.clock import Instant
-from bespeak.conditions.answers import Answer, Answers, Holds, Visitor, answers_function, holds_function
+from bespeak.conditions.answers import (
+    Answer,
+    Answers,
+    Holds,
+    Visitor,
+    answers_function,
+    has_window,
+    holds_function,
+    operands,
+    reads_zone,
+)
 from bespeak.conditions.check import check
 from bespeak.conditions.explain import Explain, Explanation, Sentence, explain_function, sentence_function
 from bespeak.conditions.printer import format_operand
 from bespeak.conditions.source import as_test
 from bespeak.conditions.tree import Aggregate, And, Condition, InSegment, Not, Or, Path
+from bespeak.conditions.windows import frame
 
 
 class Depends(msgspec.Struct, frozen=True):
@@ -21,9 +32,9 @@ class Depends(msgspec.Struct, frozen=True):
     Parameters
     ----------
     events
-        Names of the events that its aggregates count.
+        The events that its aggregates count, as they are meant: names, or what names begin with (`Product*`).
     paths
-        Paths that it reads, membership of segments left out.
+        Paths that it reads, membership of segments left out; where days count, `zone` is one.
     segments
         Segments that it asks for membership.
     aggregates
@@ -56,7 +67,7 @@ class Compiled:
     def __init__(self, condition: Condition) -> None:
         self.condition = check(condition)
         self.depends = depends_on(self.condition)
-        self.windowed = any(aggregate.within is not None for aggregate in self.depends.aggregates)
+        self.windowed = has_window(self.condition)
         self.holds = holds_function(self.condition)
 
     def answer(self, visitor: Visitor, at: Instant) -> Answer:
@@ -116,10 +127,16 @@ def depends_on(condition: Condition) -> Depends:
             case InSegment(segment):
                 segments.add(segment)
             case leaf:
-                operand = as_test(leaf).operand
-                if isinstance(operand, Path):
-                    paths.add(operand.path)
-                else:
+                test = as_test(leaf)
+                if reads_zone(test):
+                    paths.add("zone")
+                for operand in operands(test):
+                    if isinstance(operand, Path):
+                        paths.add(operand.path)
+                        continue
                     aggregates[format_operand(operand)] = operand
+                    window = frame(operand.within)
+                    if window is not None:
+                        paths.update(window.paths)
     events = frozenset(aggregate.event for aggregate in aggregates.values())
     return Depends(events, frozenset(paths), frozenset(segments), tuple(aggregates.values()))

@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import msgspec
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
-from bespeak.conditions.answers import READS, Answers, Visitor, answers_function, holds_function
+from bespeak.conditions.answers import Answers, Later, Visitor, answers_function, holds_function, operands, reader
 from bespeak.conditions.families import Turning, turning
 from bespeak.conditions.printer import format_condition, format_expected, format_operand
+from bespeak.conditions.reads import count_in, times_inside
 from bespeak.conditions.source import as_test
-from bespeak.conditions.states import count_in, is_approximate
+from bespeak.conditions.states import State, is_approximate
+from bespeak.conditions.states_values import First, Last
 from bespeak.conditions.tree import (
     Aggregate,
     And,
-    Compare,
     Condition,
-    Exists,
-    In,
-    InSegment,
     Leaf,
     Not,
+    Operand,
     Or,
     Path,
-    Performed,
 )
+from bespeak.conditions.windows import frame, is_rolling
 
 SENTENCE_MAX = 500
 """Characters of a sentence; longer ones end in an ellipsis."""
+EVENTS_MAX = 10
+"""Events behind a leaf that an explanation names: the newest."""
+TURNS_MAX = 1_000
+"""Instants at which a group is asked, to find the one at which its answer turns."""
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,10 +48,19 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         Whether it holds.
     operand, value, expected
         What a leaf reads, what it found there (None: nothing), and what it asks of it (`>= 5`); of a group None.
+    against
+        What the value is compared with, where that is read as well: what was found there, from left to right.
     next_change
-        The instant at which `holds` may change without any new event; None when it will not by itself.
+        The instant at which `holds` changes without any new event; None when it will not by itself. Where it takes
+        more than a thousand steps to find, the last of them: it changes at none before.
     approximate
-        Whether more events were in the window than are kept, so that `value` is a lower bound.
+        Whether more events were in the window than are kept, so that `value` is a bound or an estimate.
+    decides
+        Whether this part made the answer what it is: all parts of an `and` that holds, those of one that does not
+        which do not hold either; of an `or` the other way round. True at the top.
+    events
+        When the newest events happened that stand behind the value of a leaf, newest first, at most ten; of what is
+        only counted without a window no times are kept.
     children
         The parts of a group, in order.
     """
@@ -58,8 +70,11 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     operand: str | None = None
     value: object = None
     expected: str | None = None
+    against: tuple[object, ...] = ()
     next_change: Instant | None = None
     approximate: bool = False
+    decides: bool = True
+    events: tuple[Instant, ...] = ()
     group: str | None = None
     children: tuple[Explanation, ...] = ()
 
@@ -96,41 +111,83 @@ def _group(condition: Condition, parts: tuple[Condition, ...], group: str) -> Ex
     explainers = tuple(map(explain_function, parts))
 
     def explain(visitor: Visitor, at: Instant) -> Explanation:
-        holds, until = answers(visitor, at)
-        children = tuple(part(visitor, at) for part in explainers)
+        holds, until = next_turn(answers, visitor, at)
+        found = tuple(part(visitor, at) for part in explainers)
+        all_decide = group == "not" or holds == (group == "and")
+        children = tuple(child if all_decide or child.holds == holds else _undecided(child) for child in found)
         return Explanation(text=text, holds=holds, next_change=_instant(until), group=group, children=children)
 
     return explain
 
 
+def _undecided(explanation: Explanation) -> Explanation:
+    children = tuple(map(_undecided, explanation.children))
+    return msgspec.structs.replace(explanation, decides=False, children=children)
+
+
+def next_turn(answers: Answers, visitor: Visitor, at: Instant) -> tuple[bool, Instant]:
+    """Return the answer, and the instant at which it truly turns if nothing happens: `answers` may say one before."""
+    holds, until = answers(visitor, at)
+    for _ in range(TURNS_MAX):
+        if until >= NEVER:
+            break
+        later, then = answers(Later(visitor, until), until)
+        if later is not holds:
+            break
+        until = then
+    return holds, until
+
+
 def _leaf(leaf: Leaf) -> Explain:
     test = as_test(leaf)
     text, operand, expected = format_condition(leaf), test.operand, format_expected(test)
-    shown = format_operand(operand)
-    answers: Answers = answers_function(leaf)
-
-    def explain_path(visitor: Visitor, at: Instant) -> Explanation:
-        value = visitor.get(cast("Path", operand).path)
-        return Explanation(text=text, holds=answers(visitor, at)[0], operand=shown, value=value, expected=expected)
-
-    if isinstance(operand, Path):
-        return explain_path
-    name, within, read = key(operand), operand.within, READS[operand.kind]
+    shown, answers = format_operand(operand), answers_function(leaf)
+    read, *others = (reader(one) for one in operands(test))
+    behind = _events_behind(operand)
 
     def explain(visitor: Visitor, at: Instant) -> Explanation:
-        holds, until = answers(visitor, at)
-        state = visitor.state(name)
+        holds, until = next_turn(answers, visitor, at)
+        events, approximate = behind(visitor, at)
         return Explanation(
             text=text,
             holds=holds,
             operand=shown,
-            value=read(state, within, at),
+            value=read(visitor, at),
             expected=expected,
+            against=tuple(other(visitor, at) for other in others),
             next_change=_instant(until),
-            approximate=is_approximate(state, within, at),
+            approximate=approximate,
+            events=events,
         )
 
     return explain
+
+
+def _events_behind(operand: Operand) -> Callable[[Visitor, Instant], tuple[tuple[Instant, ...], bool]]:
+    """Build what finds the times of the newest events behind an operand, and whether not all of them are known."""
+    if isinstance(operand, Path):
+        return lambda _visitor, _at: ((), False)
+    name, window = key(operand), frame(operand.within)
+    line = {"first": slice(0, 1), "last": slice(-1, None)}.get(operand.kind, slice(-EVENTS_MAX, None))
+
+    def behind(visitor: Visitor, at: Instant) -> tuple[tuple[Instant, ...], bool]:
+        state = visitor.state(name)
+        if window is None:
+            return _kept_times(state), is_approximate(state, None)
+        after, until = window.bounds(visitor.get, at)
+        return tuple(reversed(times_inside(state, after, until)[line])), is_approximate(state, after)
+
+    return behind
+
+
+def _kept_times(state: State | None) -> tuple[Instant, ...]:
+    match state:
+        case First(entry):
+            return (entry[0],)
+        case Last(_, entries):
+            return (entries[-1][0],)
+        case _:
+            return ()
 
 
 def _instant(until: Instant) -> Instant | None:
@@ -138,19 +195,15 @@ def _instant(until: Instant) -> Instant | None:
 
 
 def _deciding(explanation: Explanation) -> list[Explanation]:
-    """Return the leaves that made the answer: all of a held `and`, the failing of a failed one; `or` the other way."""
+    """Return the leaves that made the answer."""
     if explanation.group is None:
-        return [explanation]
-    children = explanation.children
-    if explanation.group != "not":
-        all_count = explanation.holds == (explanation.group == "and")
-        children = children if all_count else tuple(child for child in children if child.holds == explanation.holds)
-    return [leaf for child in children for leaf in _deciding(child)]
+        return [explanation] if explanation.decides else []
+    return [leaf for child in explanation.children for leaf in _deciding(child)]
 
 
 def sentence_function(condition: Condition) -> Sentence:
     """Build the function that says in one line why a (checked) condition holds or not; its answer is known already."""
-    if isinstance(condition, Compare | In | Exists | Performed | InSegment):
+    if not isinstance(condition, And | Or | Not):
         finding = _finding(condition)
         operand = as_test(condition).operand
         if isinstance(operand, Aggregate) and operand.kind == "count" and len(format_operand(operand)) < _SURELY_SHORT:
@@ -168,7 +221,13 @@ def sentence_function(condition: Condition) -> Sentence:
 def _counts_sentence(counts: Iterable[Turning], *, decided_by_all: bool) -> Sentence:
     """Build the sentence of an `and` or an `or` of different counts: what people abandon, and what they do not do."""
     asked = tuple(
-        (f"{format_operand(one.aggregate)} is ", key(one.aggregate), one.aggregate.within, one.least, one.reached)
+        (
+            f"{format_operand(one.aggregate)} is ",
+            key(one.aggregate),
+            one.aggregate.within if is_rolling(one.aggregate.within) else None,
+            one.least,
+            one.reached,
+        )
         for one in counts
     )
 
@@ -219,14 +278,12 @@ def _findings_of(parts: tuple[Condition, ...], *, decided_by_all: bool) -> _Find
 
 def _finding(leaf: Leaf) -> Callable[[Visitor, Instant], str]:
     operand = as_test(leaf).operand
-    shown = format_operand(operand)
-    if isinstance(operand, Path):
-        path = operand.path
-        return lambda visitor, _at: _found(shown, visitor.get(path))
-    name, within, read = key(operand), operand.within, READS[operand.kind]
-    if operand.kind == "count":
-        return lambda visitor, at: f"{shown} is {read(visitor.state(name), within, at)}"
-    return lambda visitor, at: _found(shown, read(visitor.state(name), within, at))
+    shown, read = format_operand(operand), reader(operand)
+    if isinstance(operand, Aggregate) and operand.kind == "count":
+        name, within = key(operand), operand.within
+        if is_rolling(within) or within is None:
+            return lambda visitor, at: f"{shown} is {count_in(visitor.state(name), within, at)}"
+    return lambda visitor, at: _found(shown, read(visitor, at))
 
 
 def _sentence(found: list[str], *, holds: bool) -> str:

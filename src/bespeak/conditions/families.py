@@ -17,9 +17,11 @@ import msgspec
 
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.answers import Holds, Visitor, turn
+from bespeak.conditions.folding import fold
 from bespeak.conditions.source import as_test
-from bespeak.conditions.states import MILLIONTHS
+from bespeak.conditions.states_figures import MILLIONTHS
 from bespeak.conditions.tree import Aggregate, And, Compare, Condition, In, Leaf, Not, Or, Test
+from bespeak.conditions.windows import is_fixed, is_rolling
 
 Move: TypeAlias = tuple[str, bool, str | None]
 """Name of a condition, whether it holds now, and the sentence that says why, where it is known already."""
@@ -55,16 +57,18 @@ def turning(condition: Condition) -> Turning | None:
 
 
 def turning_leaf(leaf: Leaf) -> Turning | None:
-    """Return a leaf as a figure that turns at one number; None where it is something else."""
+    """Return a leaf as a figure, ever or in a rolling window, that turns at one number; None where it is another."""
     test = as_test(leaf)
-    if not isinstance(test.operand, Aggregate):
+    if not isinstance(test.operand, Aggregate) or not (
+        is_rolling(test.operand.within) or is_fixed(test.operand.within)
+    ):
         return None
     turns = turn(test) if test.operand.kind == "count" else _turn_of_sum(test, test.operand)
     return None if turns is None else Turning(test.operand, *turns)
 
 
 def _turn_of_sum(test: Test, total: Aggregate) -> tuple[int, bool] | None:
-    if not isinstance(test, Compare) or total.kind != "sum" or total.within is None:
+    if not isinstance(test, Compare) or total.kind != "sum" or not is_rolling(total.within):
         return None
     value = test.value
     if test.op in {"=", "!="} or isinstance(value, bool) or not isinstance(value, int | float):
@@ -183,33 +187,33 @@ def reached_by_sums(
 
 
 def choosing(condition: Condition) -> tuple[Aggregate, frozenset[str]] | None:
-    """Return the last value that a (checked) condition stands on, and the texts of which it must be one; else None.
+    """Return the last value that a (checked) condition stands on, and the texts, folded, of which it must be one.
 
-    The value has no window: it changes by events only.
+    None where it stands on none. The value has no window: it changes by events only.
     """
     for part in condition.all if isinstance(condition, And) else (condition,):
         if not isinstance(part, Compare | In) or not isinstance(part.operand, Aggregate):
             continue
         values = part.values if isinstance(part, In) else (part.value,) if part.op == "=" else ()
-        texts = frozenset(value for value in values if isinstance(value, str))
-        if part.operand.kind == "last" and part.operand.within is None and texts and len(texts) == len(values):
-            return part.operand, texts
+        texts = [fold(value) for value in values if isinstance(value, str)]
+        if part.operand.kind == "last" and is_fixed(part.operand.within) and texts and len(texts) == len(values):
+            return part.operand, frozenset(texts)
     return None
 
 
 def chosen_by_value(members: Iterable[tuple[str, frozenset[str], Holds]]) -> AskValue:
     """Build what asks conditions that choose by one value: the name of each, its texts, and whether it holds.
 
-    Those of another value do not hold.
+    Those of another value do not hold. Texts that are alike but for case and accents are looked up as one.
     """
     by_text: dict[str, list[tuple[str, Holds]]] = {}
     for name, texts, holds in members:
-        for text in texts:
+        for text in {fold(text) for text in texts}:
             by_text.setdefault(text, []).append((name, holds))
     names = frozenset(name for group in by_text.values() for name, _ in group)
 
     def ask(value: object, visitor: Visitor, at: Instant, held: Mapping[str, object], moved: list[Move]) -> None:
-        chosen = by_text.get(value, ()) if isinstance(value, str) else _of_any(by_text, value)
+        chosen = by_text.get(fold(value), ()) if isinstance(value, str) else _of_any(by_text, value)
         for name, holds in chosen:
             if (now := holds(visitor, at)) is not (name in held):
                 moved.append((name, now, None))
@@ -223,5 +227,5 @@ def chosen_by_value(members: Iterable[tuple[str, frozenset[str], Holds]]) -> Ask
 def _of_any(by_text: Mapping[str, list[tuple[str, Holds]]], value: object) -> Iterable[tuple[str, Holds]]:
     """Return those that a list chooses, by any of its elements, each once."""
     elements = cast("Iterable[object]", value) if isinstance(value, list | tuple) else ()
-    texts = [element for element in elements if isinstance(element, str)]
+    texts = [fold(element) for element in elements if isinstance(element, str)]
     return {name: (name, holds) for text in texts for name, holds in by_text.get(text, ())}.values()

@@ -6,17 +6,36 @@ false); `mask` evaluates that over columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bespeak.clock import Instant
-from bespeak.conditions.answers import Visitor, holds_function
+from bespeak.conditions.answers import Visitor, holds_function, operands, reader
+from bespeak.conditions.binding import filled, settled
 from bespeak.conditions.check import check
-from bespeak.conditions.source import Source, as_test
-from bespeak.conditions.tree import And, Compare, Condition, Exists, In, Leaf, Not, Operator, Or, Path, Test, Value
+from bespeak.conditions.dates import moves
+from bespeak.conditions.source import LoneSource, as_test, read_on_the_right
+from bespeak.conditions.tree import (
+    And,
+    Between,
+    Compare,
+    Condition,
+    Exists,
+    In,
+    Leaf,
+    Moment,
+    Not,
+    Operand,
+    Operator,
+    Or,
+    Path,
+    Test,
+    Value,
+    Version,
+)
 
 Flags: TypeAlias = NDArray[np.bool_]
 Bound: TypeAlias = "Condition | bool"
@@ -91,7 +110,7 @@ def mask(condition: Condition, columns: Mapping[str, NDArray[np.generic]], n: in
     Raises
     ------
     TypeError
-        The condition reads an aggregate.
+        The condition reads an aggregate, or a date that moves with time.
     """
     match condition:
         case And():
@@ -121,7 +140,7 @@ def _binder(condition: Condition, prefix: str) -> Binder:
         case Not():
             return _bind_not(condition, prefix)
         case _:
-            return lambda _visitor, _at: condition
+            return _bind_test(as_test(condition), prefix)
 
 
 def _reads(condition: Condition, prefix: str) -> bool:
@@ -133,8 +152,7 @@ def _reads(condition: Condition, prefix: str) -> bool:
         case Not():
             return _reads(condition.condition, prefix)
         case _:
-            operand = as_test(condition).operand
-            return isinstance(operand, Path) and operand.path.startswith(prefix)
+            return any(_is_of(one, prefix) for one in operands(as_test(condition)))
 
 
 def _bind_group(whole: And | Or, parts: tuple[Condition, ...], prefix: str, *, absorbing: bool) -> Binder:
@@ -172,10 +190,54 @@ def _bind_not(condition: Not, prefix: str) -> Binder:
     return bound
 
 
+def _bind_test(test: Test, prefix: str) -> Binder:
+    """Bind a test that reads the item: dates become those of the instant, and what the person holds a constant."""
+    if moves(test):
+        return lambda visitor, at: settled(test, at, visitor.get("zone"))
+    sides = operands(test)
+    if all(_is_of(side, prefix) for side in sides):
+        return lambda _visitor, _at: test
+    reads = {side: reader(side) for side in sides if not _is_of(side, prefix)}
+
+    def bound(visitor: Visitor, at: Instant) -> Bound:
+        known = {side: read(visitor, at) for side, read in reads.items()}
+        return _constant(check(filled(cast("Compare | Between", test), known, visitor.get("zone"))))
+
+    return bound
+
+
+def _constant(condition: Condition) -> Bound:
+    """Return what always or never holds as true or false; anything else as it is."""
+    match condition:
+        case And(parts) | Or(parts):
+            absorbing = isinstance(condition, Or)
+            found = [_constant(part) for part in parts]
+            if any(one is absorbing for one in found):
+                return absorbing
+            left = tuple(one for one in found if not isinstance(one, bool))
+            if len(left) > 1:
+                return type(condition)(left)
+            return left[0] if left else not absorbing
+        case Not(part):
+            inner = _constant(part)
+            return not inner if isinstance(inner, bool) else Not(inner)
+        case _:
+            return condition
+
+
+def _is_of(operand: Operand, prefix: str) -> bool:
+    return isinstance(operand, Path) and operand.path.startswith(prefix)
+
+
 def _mask_leaf(leaf: Leaf, columns: Mapping[str, NDArray[np.generic]], n: int) -> Flags:
     test = as_test(leaf)
     if not isinstance(test.operand, Path):
         raise TypeError("columns hold no events: settle aggregates with `bind` first")
+    if moves(test):
+        raise TypeError("columns know no time: settle dates with `bind` first")
+    rights = read_on_the_right(test)
+    if rights:
+        return _mask_pairs(test, [test.operand, *rights], columns, n)
     column = columns.get(test.operand.path)
     if column is None:
         return np.full(n, isinstance(test, Compare) and test.op == "!=", np.bool_)
@@ -190,23 +252,50 @@ def _mask_leaf(leaf: Leaf, columns: Mapping[str, NDArray[np.generic]], n: int) -
     return _mask_list(cast("In", test), column)
 
 
+def _mask_pairs(test: Test, sides: Sequence[Operand], columns: Mapping[str, NDArray[np.generic]], n: int) -> Flags:
+    """Ask each row in turn whether its values pass against each other."""
+    if not all(isinstance(side, Path) for side in sides):
+        raise TypeError("columns hold no events: settle aggregates with `bind` first")
+    source = LoneSource()
+    names = [f"x{number}" for number in range(len(sides))]
+    passes = source.function(", ".join(names), source.test(test, names[0], names[1:]))
+    read = [_objects(columns.get(cast("Path", side).path), n) for side in sides]
+    return np.fromiter(map(passes, *read), np.bool_, n)
+
+
+def _objects(column: NDArray[np.generic] | None, n: int) -> list[object]:
+    """Return the values of a column, missing ones as None."""
+    if column is None:
+        return [None] * n
+    values = cast("list[object]", column.tolist())
+    return [None if value != value else value for value in values] if column.dtype.kind == "f" else values  # noqa: PLR0124
+
+
 def _is_exact(test: Test, column: NDArray[np.generic]) -> bool:
     """Say whether numpy compares as Python does: float64 would round what is beyond 2**53."""
-    values = () if isinstance(test, Exists) else test.values if isinstance(test, In) else (test.value,)
+    match test:
+        case Exists():
+            values: tuple[object, ...] = ()
+        case In():
+            values = test.values
+        case Compare(op=op, value=value) if op != "on" and not isinstance(value, Moment | Version):
+            values = (value,)
+        case _:
+            return False
     small = all(not _is_number(value) or abs(cast("float", value)) <= _EXACT for value in values)
     return small and column.dtype.kind in "bf"
 
 
 def _mask_objects(test: Test, column: NDArray[np.generic]) -> Flags:
     """Ask each value in turn, in one generated loop."""
-    source = Source()
+    source = LoneSource()
     missing_nan = "x if x == x else None" if column.dtype.kind == "f" else "x"
     return np.array(source.loop("x", source.test(test, missing_nan))(column.tolist()), np.bool_)
 
 
 def _mask_comparison(test: Compare, column: NDArray[np.generic]) -> Flags:
     """Compare float64 or booleans with a value; across types only `!=` holds."""
-    value = test.value
+    value = cast("Value", test.value)
     if not _is_alike(value, column):
         return np.full(len(column), test.op == "!=", np.bool_)
     return cast("Flags", _UFUNCS[test.op](column, value))
@@ -221,5 +310,5 @@ def _is_alike(value: Value, column: NDArray[np.generic]) -> bool:
     return isinstance(value, bool) if column.dtype.kind == "b" else _is_number(value)
 
 
-def _is_number(value: Value) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

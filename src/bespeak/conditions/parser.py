@@ -3,54 +3,79 @@
 condition   := conjunction ("or" conjunction)*
 conjunction := negation ("and" negation)*
 negation    := "not" negation | "(" condition ")" | "true" | "false" | leaf
-leaf        := "performed" "(" event ")" | "in_segment" "(" STRING ")" | operand test
-operand     := PATH | "count" "(" event ")" | ("sum" | "last") "(" PATH "of" event ")"
-event       := STRING ["where" condition] ["," "last" NUMBER UNIT]
-test        := ("=" | "!=" | "<" | "<=" | ">" | ">=") value | ["not"] "in" "[" value ("," value)* "]"
+leaf        := "performed" "(" event ")" | "in_segment" "(" STRING ")" | operand ["not"] test
+             | "any" "of" PATH "where" "(" condition ")"
+operand     := PATH | "count" "(" event ")" | KIND "(" PATH "of" event ")"
+event       := STRING ["where" condition] ["," window]
+window      := "last" NUMBER UNIT | "today" | "yesterday" | ("this" | "last") PERIOD | "this" "session"
+             | "since" date | "from" date "to" date
+test        := ("=" | "!=") ["exactly"] right | ("<" | "<=" | ">" | ">=" | "on") right
+             | ("in" | "has" "all") ["exactly"] list
+             | ("contains" | "starts" "with" | "ends" "with") ["exactly"] (STRING | "any" list)
+             | "matches" STRING | "between" right "and" right | "within" "last" NUMBER UNIT
              | "exists" | "is" "missing"
+list        := "[" value ("," value)* "]"
+right       := value | date | NUMBER UNIT "ago" | "version" STRING | operand
+date        := "date" STRING
+value       := STRING | NUMBER | "true" | "false"
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import TypeVar, cast
-
-import msgspec
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeVar, cast, get_args
 
 from bespeak.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK, Duration
-from bespeak.conditions.check import KEYWORDS, Misfit, check, check_leaf
-from bespeak.conditions.tokens import Token, TokenKind, error_at, split_path, tokenize
+from bespeak.conditions.check import HEADS, Misfit, Where, check, check_leaf
+from bespeak.conditions.cursor import Cursor, keyword_advice, quote_advice
+from bespeak.conditions.moments import NoMoment, read_instant, read_moment
+from bespeak.conditions.patterns import SYNTAX, NoPattern, full_match
+from bespeak.conditions.tokens import Token, error_at
 from bespeak.conditions.tree import (
-    MAX_DEPTH,
     MAX_NODES,
     Aggregate,
     And,
+    AnyOf,
+    Between,
+    Calendar,
     Compare,
     Condition,
     Exists,
+    FromTo,
+    HasAll,
     In,
     InSegment,
     Kind,
     Leaf,
+    Matches,
+    Moment,
     Not,
     Operand,
     Operator,
     Or,
     Path,
     Performed,
+    Right,
+    Since,
+    Test,
+    Text,
+    ThisSession,
+    Unit,
     Value,
+    Version,
+    Window,
+    Within,
 )
+from bespeak.conditions.versions import version_key
 from bespeak.errors import ConditionError
 
 T = TypeVar("T")
 
-_MAX_NESTING = 2 * MAX_DEPTH
-"""Brackets and `not`s inside one another: brackets that change nothing may double the depth of the tree."""
 _OPERATORS = frozenset({"=", "!=", "<", "<=", ">", ">="})
-_KINDS: dict[str, Kind] = {"count": "count", "sum": "sum", "last": "last"}
+_KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
+_PERIODS: dict[str, Unit] = {unit: unit for unit in get_args(Unit)}
 _LITERALS: dict[str, Value] = {"true": True, "false": False}
+_HOWS: dict[str, Literal["starts", "ends"]] = {"starts": "starts", "ends": "ends"}
 _UNITS: dict[str, Duration] = {
     "millisecond": MILLISECOND,
     "second": SECOND,
@@ -59,7 +84,16 @@ _UNITS: dict[str, Duration] = {
     "day": DAY,
     "week": WEEK,
 }
-_MAX_DIGITS = 400
+_AGO = {"second": "s", "minute": "m", "hour": "h", "day": "d", "week": "w", "month": "M", "year": "y"}
+AN_EVENT = "the name of an event in double quotes"
+A_SEGMENT = "the id of a segment in double quotes"
+A_PROPERTY = "a property such as properties.revenue"
+A_CONDITION = 'a condition such as traits.country = "DE"'
+A_VALUE = 'a value such as "DE", 5 or true'
+A_TEST = "=, !=, <, <=, >, >=, in, contains, between, exists or is missing"
+A_WINDOW = "a window such as last 30 days, this month or since date"
+A_UNIT = "weeks, days, hours, minutes, seconds or milliseconds"
+A_PERIOD = "week, month, quarter, year or session, or a number of days"
 
 
 def parse(text: str) -> Condition:
@@ -73,29 +107,70 @@ def parse(text: str) -> Condition:
     Examples
     --------
     >>> parse('traits.country in ["DE", "FR"]')
-    In(operand=Path(path='traits.country'), values=('DE', 'FR'))
+    In(operand=Path(path='traits.country'), values=('DE', 'FR'), exact=False)
     """
     return check(_Parser(text).whole())
 
 
+class Expected(NamedTuple):
+    """What may follow a text that is the beginning of a condition.
+
+    Parameters
+    ----------
+    words
+        Words and signs that the grammar looked for.
+    kind
+        What else may stand there: the beginning of a condition, a test, a window, a string of some kind, ...
+    where
+        What the condition is about at that place.
+    event
+        The name of the event whose filter it is in, or whose property is named.
+    """
+
+    words: tuple[str, ...]
+    kind: str
+    where: Where
+    event: str | None
+
+
+def expected_after(text: str) -> Expected | None:
+    """Return what may follow a text; None where it is wrong before its end.
+
+    Examples
+    --------
+    >>> expected_after("traits.age >= 18 ").words
+    ('or', 'and')
+    """
+    try:
+        parser = _Parser(text)
+    except ConditionError:
+        return None
+    return parser.expected()
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = tokenize(text)
-        self._place = 0
-        self._nesting = 0
+        self._at = Cursor(text)
         self._leaves = 0
-        self._in_where = False
+        self._where: Where = "person"
+        self._event_name: str | None = None
 
     def whole(self) -> Condition:
         condition = self._condition()
-        if self._next.kind != "end":
-            raise self._error("`and`, `or` or the end")
+        if self._at.next.kind != "end":
+            raise self._at.error("`and`, `or` or the end")
         return condition
 
-    @property
-    def _next(self) -> Token:
-        return self._tokens[self._place]
+    def expected(self) -> Expected | None:
+        """Return what may follow the whole text."""
+        kind = ""
+        try:
+            self.whole()
+        except ConditionError as error:
+            kind = error.problems[0].expected
+            if self._at.next.kind != "end":
+                return None
+        return Expected(tuple(reversed(self._at.wanted)), kind, self._where, self._event_name)
 
     def _condition(self) -> Condition:
         parts = self._list(self._conjunction, "or")
@@ -107,213 +182,283 @@ class _Parser:
 
     def _list(self, part: Callable[[], T], separator: str) -> list[T]:
         parts = [part()]
-        while self._takes(separator):
+        while self._at.takes(separator):
             parts.append(part())
         return parts
 
     def _negation(self) -> Condition:
-        if self._next.text == "not":
-            with self._deeper():
-                self._advance()
+        at = self._at
+        if at.next.text == "not":
+            with at.deeper():
+                at.advance()
                 return Not(self._negation())
-        if self._next.text == "(":
-            with self._deeper():
-                self._advance()
+        if at.next.text == "(":
+            with at.deeper():
+                at.advance()
                 condition = self._condition()
-                self._expect(")", "`and`, `or` or `)`")
+                at.expect(")", "`and`, `or` or `)`")
                 return condition
         return self._leaf()
 
     def _leaf(self) -> Condition:
         self._leaves += 1
         if self._leaves > MAX_NODES:
-            raise self._error(f"at most {MAX_NODES} parts", "split it into segments")
-        if self._takes("true"):
+            raise self._at.error(f"at most {MAX_NODES} parts", "split it into segments")
+        if self._at.takes("true"):
             return And(())
-        if self._takes("false"):
+        if self._at.takes("false"):
             return Or(())
-        first = self._next
+        first = self._at.next
         negated, leaf = self._plain_leaf()
-        try:
-            check_leaf(leaf, of_event=self._in_where)
-        except Misfit as misfit:
-            length = self._tokens[self._place - 1].at + len(self._tokens[self._place - 1].text) - first.at
-            raise error_at(self._text, first.at, misfit.expected, misfit.found, misfit.remedy, length=length) from None
+        leaf = self._checked(leaf, first)
         return Not(leaf) if negated else leaf
 
-    def _plain_leaf(self) -> tuple[bool, Leaf]:
-        if self._takes("performed"):
-            return False, Performed(*self._bracketed(self._event))
-        if self._takes("in_segment"):
-            return False, InSegment(self._bracketed(lambda: self._string("the id of a segment in double quotes")))
-        first = self._next
-        return self._test(self._operand(), first)
+    def _checked(self, leaf: Leaf, first: Token) -> Leaf:
+        try:
+            return check_leaf(leaf, self._where)
+        except Misfit as misfit:
+            length = self._at.end - first.at
+            expected, found, remedy = misfit.expected, misfit.found, misfit.remedy
+            raise error_at(self._at.text, first.at, expected, found, remedy, length=length) from None
 
-    def _operand(self) -> Operand:
-        kind = _KINDS.get(self._next.text)
+    def _plain_leaf(self) -> tuple[bool, Leaf]:
+        at = self._at
+        if at.takes("performed"):
+            return False, Performed(*at.bracketed(self._event))
+        if at.takes("in_segment"):
+            return False, InSegment(at.bracketed(lambda: at.string(A_SEGMENT)))
+        if at.takes("any"):
+            return False, self._any_of()
+        first = at.next
+        operand = self._operand(A_CONDITION)
+        if not at.takes("not"):
+            return self._test(operand, first)
+        test = self._word_test(operand)
+        if test is None:
+            raise at.error("in, contains, starts with, ends with, matches, between, has all, on or within")
+        return True, test
+
+    def _any_of(self) -> AnyOf:
+        self._at.expect("of", "`of` and a list", 'write any of traits.addresses where (it.city = "Wien")')
+        path = self._at.path("a list such as traits.addresses")
+        self._at.expect("where", "`where` and a condition on `it` in brackets")
+        return AnyOf(path, self._within_where("element", lambda: self._at.bracketed(self._condition, "`(`")))
+
+    def _operand(self, expected: str) -> Operand:
+        kind = _KINDS.get(self._at.next.text)
         if kind is None:
-            return Path(self._path('a condition such as traits.country = "DE"'))
-        self._advance()
-        return self._bracketed(lambda: self._aggregate(kind))
+            return Path(self._at.path(expected))
+        self._at.advance()
+        return self._at.bracketed(lambda: self._aggregate(kind))
 
     def _aggregate(self, kind: Kind) -> Aggregate:
         of = None
         if kind != "count":
-            of = self._path("a property such as properties.revenue", f'write {kind}(properties.NAME of "EVENT")')
-            self._expect("of", "`of` and the name of an event")
+            of = self._at.path(A_PROPERTY, f'write {kind}(properties.NAME of "EVENT")')
+            self._at.expect("of", "`of` and the name of an event")
         event, where, within = self._event()
         return Aggregate(kind, event, of, where, within)
 
-    def _event(self) -> tuple[str, Condition | None, Duration | None]:
-        event = self._string("the name of an event in double quotes")
-        where = self._where() if self._takes("where") else None
-        if self._next.text == "last":
-            raise self._error("`,` before the window", "write a comma before `last`")
-        within = self._window() if self._takes(",") else None
+    def _event(self) -> tuple[str, Condition | None, Window | None]:
+        at = self._at
+        event = self._event_name = at.string(AN_EVENT)
+        where = self._within_where("event", self._condition) if at.takes("where") else None
+        if at.next.text in {"last", "today", "yesterday", "this", "since", "from"}:
+            raise at.error("`,` before the window", f"write a comma before `{at.next.text}`")
+        within = self._window() if at.takes(",") else None
         return event, where, within
 
-    def _where(self) -> Condition:
-        outer, self._in_where = self._in_where, True
-        condition = self._condition()
-        self._in_where = outer
+    def _within_where(self, where: Where, inside: Callable[[], Condition]) -> Condition:
+        outer, self._where = self._where, where
+        condition = inside()
+        self._where = outer
         return condition
 
-    def _window(self) -> Duration:
-        self._expect("last", "`last` and a duration such as 30 days")
-        number, token = self._number("a whole number of days, hours, minutes or seconds")
+    def _window(self) -> Window:
+        at = self._at
+        if at.takes("today"):
+            return Calendar("day")
+        if at.takes("yesterday"):
+            return Calendar("day", 1)
+        if at.takes("this"):
+            return ThisSession() if at.takes("session") else Calendar(self._period("today"))
+        if at.takes("since"):
+            return Since(self._instant())
+        if at.takes("from"):
+            start = self._instant()
+            at.expect("to", '`to` and a date, as in to date "2026-02-01"')
+            return FromTo(start, self._instant())
+        at.expect("last", A_WINDOW, "write `last` before the number" if at.next.kind == "number" else "")
+        if at.next.kind == "name":
+            return Calendar(self._period("yesterday, or last 1 day"), 1)
+        return self._duration()
+
+    def _period(self, day: str) -> Unit:
+        token = self._at.next
+        unit = _PERIODS.get(token.text)
+        if unit is None:
+            raise self._at.error(A_PERIOD)
+        if unit == "day":
+            raise self._at.error("week, month, quarter or year", f"write {day}")
+        self._at.advance()
+        return unit
+
+    def _duration(self) -> Duration:
+        number, token = self._at.number("a whole number of days, hours, minutes or seconds")
         if not isinstance(number, int) or number <= 0:
-            raise self._error("a whole number above zero", at=token)
-        unit = self._next.text.removesuffix("s")
+            raise self._at.error("a whole number above zero", at=token)
+        unit = self._at.next.text.removesuffix("s")
         if unit not in _UNITS:
-            raise self._error("days, hours, minutes, seconds or milliseconds")
-        self._advance()
+            remedy = f"write this {unit} or last {unit}, or a number of days" if unit in _PERIODS else ""
+            raise self._at.error(A_UNIT, remedy)
+        self._at.advance()
         return number * _UNITS[unit]
 
-    def _test(self, operand: Operand, first: Token) -> tuple[bool, Leaf]:
+    def _instant(self) -> str:
+        self._at.expect("date", 'a date such as date "2026-01-31"')
+        return self._at.read_string("a date in double quotes", read_instant, _place_of_date)
+
+    def _test(self, operand: Operand, first: Token) -> tuple[bool, Test]:
         """Return the test that follows an operand, and whether it is negated."""
-        token = self._next
+        at, token = self._at, self._at.next
         if token.text in _OPERATORS and token.kind == "sign":
-            self._advance()
-            return False, Compare(operand, cast("Operator", token.text), self._value())
-        if self._takes("not"):
-            self._expect("in", "`in` and a list")
-            return True, In(operand, self._values())
-        if self._takes("in"):
-            return False, In(operand, self._values())
-        if self._takes("exists"):
+            at.advance()
+            op = cast("Operator", token.text)
+            exact = op in {"=", "!="} and at.takes("exactly")
+            return False, Compare(operand, op, self._right(), exact)
+        if at.takes("exists"):
             return False, Exists(operand)
-        if self._takes("is"):
-            self._expect("missing", "`missing`", "write `is missing` or `exists`")
+        if at.takes("is"):
+            at.expect("missing", "`missing`", "write `is missing` or `exists`, or `=` and a value")
             return True, Exists(operand)
-        advice = _keyword_advice(first)
+        test = self._word_test(operand)
+        if test is not None:
+            return False, test
+        advice = keyword_advice(first)
         if advice:
-            raise self._error("a condition", advice, at=first)
-        raise self._error("=, !=, <, <=, >, >=, in, exists or is missing", _flag_advice(operand))
+            raise at.error("a condition", advice, at=first)
+        raise at.error(A_TEST, _flag_advice(operand))
+
+    def _word_test(self, operand: Operand) -> Test | None:
+        """Return the test that begins with a word, if one does."""
+        at, word = self._at, self._at.next.text
+        match word:
+            case "in":
+                at.advance()
+                return In(operand, exact=at.takes("exactly"), values=self._values())
+            case "has":
+                at.advance()
+                at.expect("all", "`all` and a list", "write `=` or `in` to ask for one of them")
+                return HasAll(operand, exact=at.takes("exactly"), values=self._values())
+            case "contains":
+                at.advance()
+                return self._text(operand, "contains")
+            case "starts" | "ends":
+                at.advance()
+                at.expect("with", "`with` and a string")
+                return self._text(operand, _HOWS[word])
+            case "matches":
+                at.advance()
+                return Matches(operand, at.read_string("a pattern in double quotes", full_match, _place_of_pattern))
+            case "between":
+                at.advance()
+                low = self._right()
+                at.expect("and", "`and` and the upper end")
+                return Between(operand, low, self._right())
+            case "on":
+                at.advance()
+                return Compare(operand, "on", self._right())
+            case "within":
+                return self._within(operand)
+            case _:
+                return None
+
+    def _text(self, operand: Operand, how: Literal["contains", "starts", "ends"]) -> Text:
+        at = self._at
+        exact = at.takes("exactly")
+        if not at.takes("any"):
+            if at.next.text == "[":
+                raise at.error("a string", "write `any` before a list")
+            return Text(operand, how, (at.string("a string in double quotes"),), exact)
+        values = self._list_of(lambda: at.string("a string in double quotes"))
+        return Text(operand, how, tuple(values), exact)
+
+    def _within(self, operand: Operand) -> Within:
+        if not isinstance(operand, Path):
+            raise self._at.error(
+                A_TEST, "`within` asks of a date on the profile; windows of events stand after a comma"
+            )
+        self._at.advance()
+        self._at.expect("last", "`last` and a duration such as 30 days")
+        return Within(operand, self._duration())
 
     def _values(self) -> tuple[Value, ...]:
-        self._expect("[", 'a list such as ["DE", "FR"]')
-        if self._next.text == "]":
-            raise self._error("at least one value")
-        values = [self._value()]
-        while self._takes(","):
-            values.append(self._value())
-        self._expect("]", "`,` or `]`")
-        return tuple(values)
+        return tuple(self._list_of(self._value))
+
+    def _list_of(self, value: Callable[[], T]) -> list[T]:
+        at = self._at
+        at.expect("[", 'a list such as ["DE", "FR"]')
+        if at.next.text == "]":
+            raise at.error("at least one value")
+        values = self._list(value, ",")
+        at.expect("]", "`,` or `]`")
+        return values
+
+    def _right(self) -> Right:
+        """Return what stands on the right: a value, a date, a version, or a path or an aggregate to compare with."""
+        at, token = self._at, self._at.next
+        if token.kind == "number" and at.after(2).text == "ago":
+            return self._ago()
+        if token.kind != "name" or token.text in _LITERALS or token.text == "null":
+            return self._value()
+        if at.takes("date"):
+            return Moment(at.read_string("a date in double quotes", read_moment, _place_of_date))
+        if at.takes("version"):
+            return Version(at.read_string("a version in double quotes", _read_version, _place_of_version))
+        if token.text == "exactly":
+            raise at.error(A_VALUE, "only `=`, `!=`, `in`, `has all`, `contains`, `starts` and `ends with` fold")
+        if token.text in _KINDS or token.text.partition(".")[0] in HEADS:
+            return self._operand(A_VALUE)
+        raise at.error(A_VALUE, quote_advice(token))
+
+    def _ago(self) -> Moment:
+        number, token = self._at.number("a number of days")
+        unit = self._at.next.text.removesuffix("s")
+        if unit not in _AGO or not isinstance(number, int) or number < 0:
+            raise self._at.error("a whole number of seconds, minutes, hours, days, weeks, months or years", at=token)
+        self._at.advance()
+        self._at.advance()
+        return Moment(f"now-{number}{_AGO[unit]}")
 
     def _value(self) -> Value:
-        token = self._next
+        at, token = self._at, self._at.next
         if token.text in _LITERALS and token.kind == "name":
-            self._advance()
+            at.advance()
             return _LITERALS[token.text]
         if token.kind == "string":
-            return self._string("a string")
+            return at.string("a string")
         if token.text == "null":
-            raise self._error("a string, a number, true or false", "write `is missing` or `exists`")
-        return self._number('a value such as "DE", 5 or true', _quote_advice(token))[0]
-
-    def _number(self, expected: str, remedy: str = "") -> tuple[int | float, Token]:
-        token = self._take("number", expected, remedy)
-        if len(token.text) > _MAX_DIGITS:
-            raise self._error(f"a number of at most {_MAX_DIGITS} digits", at=token)
-        return (int(token.text) if token.text.lstrip("-").isdecimal() else float(token.text)), token
-
-    def _string(self, expected: str) -> str:
-        token = self._take("string", expected, _quote_advice(self._next))
-        return self._unquoted(token.text, token)
-
-    def _path(self, expected: str, remedy: str = "") -> str:
-        token = self._next
-        if token.kind == "string" and not remedy:
-            remedy = "the path comes first, and strings on the right"
-        if token.kind == "name" and token.text in KEYWORDS:
-            raise self._error(expected, remedy)
-        token = self._take("name", expected, remedy)
-        parts = [self._unquoted(part, token) if part.startswith('"') else part for part in split_path(token.text)]
-        if any("." in part or not part for part in parts):
-            raise self._error("names without dots in a path", at=token)
-        return ".".join(parts)
-
-    def _unquoted(self, text: str, token: Token) -> str:
-        try:
-            return msgspec.json.decode(text, type=str)
-        except (msgspec.DecodeError, UnicodeEncodeError):
-            raise self._error("a string with JSON's escapes (\\\", \\\\, \\n, \\u00e9)", at=token) from None
-
-    def _bracketed(self, inside: Callable[[], T]) -> T:
-        with self._deeper():
-            self._expect("(", "`(`")
-            value = inside()
-            self._expect(")", "`)`")
-            return value
-
-    @contextmanager
-    def _deeper(self) -> Generator[None]:
-        self._nesting += 1
-        if self._nesting > _MAX_NESTING:
-            raise self._error(f"at most {_MAX_NESTING} levels of brackets", "split it into segments")
-        yield
-        self._nesting -= 1
-
-    def _advance(self) -> None:
-        self._place += 1
-
-    def _takes(self, text: str) -> bool:
-        token = self._next
-        if token.text != text or token.kind not in {"name", "sign"}:
-            return False
-        self._place += 1
-        return True
-
-    def _expect(self, text: str, expected: str, remedy: str = "") -> None:
-        if not self._takes(text):
-            raise self._error(expected, remedy)
-
-    def _take(self, kind: TokenKind, expected: str, remedy: str) -> Token:
-        token = self._next
-        if token.kind != kind:
-            raise self._error(expected, remedy)
-        self._place += 1
-        return token
-
-    def _error(self, expected: str, remedy: str = "", at: Token | None = None) -> ConditionError:
-        token = self._next if at is None else at
-        found = f"`{token.text[:40]}`" if token.kind != "end" else "the end"
-        advice = _keyword_advice(token) or remedy
-        return error_at(self._text, token.at, expected, found, advice, length=len(token.text))
+            raise at.error("a string, a number, true or false", "write `is missing` or `exists`")
+        return at.number(A_VALUE, quote_advice(token))[0]
 
 
-def _keyword_advice(token: Token) -> str:
-    if token.kind != "name" or token.text in KEYWORDS:
-        return ""
-    lowered = token.text.lower()
-    if lowered in KEYWORDS:
-        return f"write `{lowered}` in lower case"
-    close = difflib.get_close_matches(lowered, sorted(KEYWORDS), n=1, cutoff=0.8)
-    return f"did you mean `{close[0]}`?" if close and "." not in lowered else ""
+def _read_version(text: str) -> None:
+    if version_key(text) is None:
+        raise ValueError(text)
 
 
-def _quote_advice(token: Token) -> str:
-    return f'write strings in double quotes: "{token.text[:40]}"' if token.kind == "name" else ""
+def _place_of_version(error: Exception) -> tuple[int, str, str, str]:
+    return 0, "a version such as 2.10.0 or 1.0.0-rc.1", f"`{str(error)[:40]}`", ""
+
+
+def _place_of_date(error: Exception) -> tuple[int, str, str, str]:
+    place = cast("NoMoment", error)
+    return place.offset, place.expected, place.found, place.remedy
+
+
+def _place_of_pattern(error: Exception) -> tuple[int, str, str, str]:
+    place = cast("NoPattern", error)
+    return place.offset, SYNTAX, place.found, place.problem
 
 
 def _flag_advice(operand: Operand) -> str:

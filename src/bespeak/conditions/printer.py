@@ -17,21 +17,37 @@ from bespeak.conditions.check import check
 from bespeak.conditions.tree import (
     Aggregate,
     And,
+    AnyOf,
+    Between,
+    Calendar,
     Compare,
     Condition,
     Exists,
+    FromTo,
+    HasAll,
     In,
     InSegment,
+    Matches,
+    Moment,
     Not,
     Operand,
     Or,
     Path,
     Performed,
+    Right,
+    Since,
+    Test,
+    Text,
+    ThisSession,
     Value,
+    Version,
+    Window,
+    Within,
 )
 
 _PLAIN_PART = re.compile(r"[\w$-]+")
 _UNITS = (("day", DAY), ("hour", HOUR), ("minute", MINUTE), ("second", SECOND), ("millisecond", MILLISECOND))
+_HOW = {"contains": "contains", "starts": "starts with", "ends": "ends with"}
 
 
 def format_condition(condition: Condition) -> str:
@@ -62,30 +78,84 @@ def format_value(value: Value) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def format_right(value: Right) -> str:
+    """Write what stands on the right of a comparison: a literal, a date, a version, a path or an aggregate."""
+    match value:
+        case Moment():
+            return f"date {format_value(value.expr)}"
+        case Version():
+            return f"version {format_value(value.text)}"
+        case Path() | Aggregate():
+            return format_operand(value)
+        case _:
+            return format_value(value)
+
+
 def format_within(within: Duration) -> str:
-    """Write the length of a window in its largest whole unit: `30 days`, `1 hour`, `90 seconds`."""
+    """Write a length of time in its largest whole unit: `30 days`, `1 hour`, `90 seconds`."""
     unit, size = next((unit, size) for unit, size in _UNITS if within % size == 0 or unit == "millisecond")
     amount = within // size
     return f"{amount} {unit}" if amount == 1 else f"{amount} {unit}s"
 
 
-def format_expected(leaf: Compare | In | Exists) -> str:
+def format_window(window: Window) -> str:
+    """Write a window as it stands after the comma: `last 30 days`, `today`, `since date "2026-01-01"`."""
+    match window:
+        case int():
+            return f"last {format_within(window)}"
+        case Calendar(unit="day"):
+            return "yesterday" if window.back else "today"
+        case Calendar():
+            return f"{'last' if window.back else 'this'} {window.unit}"
+        case Since():
+            return f"since date {format_value(window.date)}"
+        case FromTo():
+            return f"from date {format_value(window.start)} to date {format_value(window.end)}"
+        case ThisSession():
+            return "this session"
+        case _:
+            assert_never(window)
+
+
+def format_expected(test: Test) -> str:
     """Write what a leaf asks of its operand, without the operand: `>= 5`, `in ["DE"]`, `exists`."""
-    match leaf:
+    match test:
         case Compare():
-            return f"{leaf.op} {format_value(leaf.value)}"
+            return f"{test.op} {_exactly(exact=test.exact)}{format_right(test.value)}"
         case In():
-            return f"in [{', '.join(map(format_value, leaf.values))}]"
+            return f"in {_exactly(exact=test.exact)}{_format_values(test.values)}"
+        case HasAll():
+            return f"has all {_exactly(exact=test.exact)}{_format_values(test.values)}"
+        case Text():
+            several = len(test.values) > 1
+            found = f"any {_format_values(test.values)}" if several else format_value(test.values[0])
+            return f"{_HOW[test.how]} {_exactly(exact=test.exact)}{found}"
+        case Matches():
+            return f"matches {format_value(test.pattern)}"
+        case Between():
+            return f"between {format_right(test.low)} and {format_right(test.high)}"
+        case Within():
+            return f"within last {format_within(test.within)}"
+        case AnyOf():
+            return f"any where ({_format(test.where)})"
         case Exists():
             return "exists"
         case _:
-            assert_never(leaf)
+            assert_never(test)
+
+
+def _exactly(*, exact: bool) -> str:
+    return "exactly " if exact else ""
+
+
+def _format_values(values: tuple[Value, ...]) -> str:
+    return f"[{', '.join(map(format_value, values))}]"
 
 
 def _format(condition: Condition) -> str:
     match condition:
-        case Compare() | In() | Exists():
-            return f"{format_operand(condition.operand)} {format_expected(condition)}"
+        case AnyOf():
+            return f"any of {_format_path(condition.path)} where ({_format(condition.where)})"
         case Performed():
             return f"performed({_format_event(condition.event, condition.where, condition.within)})"
         case InSegment():
@@ -97,7 +167,7 @@ def _format(condition: Condition) -> str:
         case Not():
             return _format_not(condition.condition)
         case _:
-            assert_never(condition)
+            return f"{format_operand(condition.operand)} {format_expected(condition)}"
 
 
 def _format_not(inner: Condition) -> str:
@@ -106,7 +176,7 @@ def _format_not(inner: Condition) -> str:
             return f"{format_operand(inner.operand)} not {format_expected(inner)}"
         case Exists():
             return f"{format_operand(inner.operand)} is missing"
-        case Performed() | InSegment() | And(all=()) | Or(any=()):
+        case Performed() | InSegment() | AnyOf() | And(all=()) | Or(any=()):
             return f"not {_format(inner)}"
         case _:
             return f"not ({_format(inner)})"
@@ -123,9 +193,9 @@ def _format_part(part: Condition) -> str:
             return _format(part)
 
 
-def _format_event(event: str, where: Condition | None, within: Duration | None) -> str:
+def _format_event(event: str, where: Condition | None, within: Window | None) -> str:
     filtered = f" where {_format(where)}" if where is not None else ""
-    window = f", last {format_within(within)}" if within is not None else ""
+    window = f", {format_window(within)}" if within is not None else ""
     return f"{format_value(event)}{filtered}{window}"
 
 

@@ -15,13 +15,24 @@ from typing import Literal, TypeAlias, cast
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
-from bespeak.conditions.answers import READS, Holds, Visitor, answers_function, has_window
+from bespeak.conditions.answers import (
+    READS,
+    Holds,
+    Visitor,
+    answers_function,
+    has_window,
+    operands,
+    read_expression,
+    test_expression,
+)
 from bespeak.conditions.compile import Compiled
 from bespeak.conditions.families import Move, Turning, choosing, chosen_by_value, turning, turning_leaf
 from bespeak.conditions.flips import Flips
+from bespeak.conditions.names import is_meant
 from bespeak.conditions.source import Source, as_test
-from bespeak.conditions.states import Sums, Times
-from bespeak.conditions.tree import Aggregate, And, Compare, Condition, Leaf, Not, Or, Path
+from bespeak.conditions.states_figures import Sums, Times
+from bespeak.conditions.tree import Aggregate, And, Condition, Leaf, Not, Or, Path
+from bespeak.conditions.windows import is_rolling
 
 Direction: TypeAlias = Literal["in", "out", "both"]
 """Where one more event can lead: only into the condition, only out of it, or either way."""
@@ -44,8 +55,7 @@ def direction(condition: Condition, event: str) -> Direction | None:
 
 
 def _leaf_direction(leaf: Leaf, event: str) -> Direction | None:
-    operand = as_test(leaf).operand
-    if isinstance(operand, Path) or operand.event != event:
+    if not any(isinstance(one, Aggregate) and is_meant(one.event, event) for one in operands(as_test(leaf))):
         return None
     turns = turning_leaf(leaf)
     if turns is None:
@@ -150,7 +160,7 @@ class _Writer:
         holds, until = f"h{number}", f"u{number}"
         turns = turning(condition)
         match condition:
-            case _ if turns is not None and turns.aggregate.within is not None:
+            case _ if turns is not None and is_rolling(turns.aggregate.within):
                 return holds, until, self._turning(holds, until, turns)
             case And(parts):
                 return holds, until, self._group(holds, until, parts, every=True)
@@ -205,12 +215,8 @@ class _Writer:
     def _leaf(self, leaf: Leaf) -> str:
         test = as_test(leaf)
         operand = test.operand
-        if isinstance(operand, Path):
-            return self._source.test(test, self._path(operand.path))
-        value = self._value(operand)
-        if isinstance(test, Compare) and operand.kind != "last":
-            return f"({value} {'==' if test.op == '=' else test.op} {self._source.constant(test.value)})"
-        return self._source.test(test, value)
+        value = self._path(operand.path) if isinstance(operand, Path) else self._value(operand)
+        return test_expression(self._source, test, value)
 
     def _path(self, path: str) -> str:
         """Return what reads a path, or, where several conditions are asked, the name of what was found there."""
@@ -223,11 +229,11 @@ class _Writer:
         return self._read[name]
 
     def _value(self, aggregate: Aggregate) -> str:
-        """Return the name of what an aggregate without a window holds."""
-        name = self._source.shared(key(aggregate))
+        """Return the name of what an aggregate holds whose window never changes by itself."""
+        name = f"{aggregate.kind} {key(aggregate)}"  # several kinds may share a state
         if name not in self._read:
             local = self._read[name] = f"x{len(self._read)}"
-            self._top.append(f"{local} = {aggregate.kind}(state({name}), None, at)")
+            self._top.append(f"{local} = {read_expression(self._source, aggregate)}")
         return self._read[name]
 
     def _times(self, aggregate: Aggregate) -> str:

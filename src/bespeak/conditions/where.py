@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import ClassVar, Protocol, cast
 
 from bespeak.clock import Instant
-from bespeak.conditions.source import Source
+from bespeak.conditions.source import Source, read_on_the_right
 from bespeak.conditions.tree import Condition, InSegment, Leaf, Path, Performed
 
 
@@ -45,7 +45,13 @@ class Happening(Protocol):
 
 
 class EventSource(Source):
-    """Source of a function of one `event`, in which each property is read once, whoever asks for it."""
+    """Source of a function of one `event`, in which each property is read once, whoever asks for it.
+
+    In a filter `now` is the time of the event, and dates without a zone are in UTC: the event alone decides.
+    """
+
+    now: ClassVar[str] = "event.time"
+    zone: ClassVar[str] = "None"
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +74,8 @@ class EventSource(Source):
     def _leaf(self, leaf: Leaf) -> str:
         if isinstance(leaf, Performed | InSegment) or not isinstance(leaf.operand, Path):
             raise TypeError("a filter on an event reads the event only")
-        return self.test(leaf, self.read(leaf.operand.path))
+        rights = [self.read(cast("Path", right).path) for right in read_on_the_right(leaf)]
+        return self.test(leaf, self.read(leaf.operand.path), rights)
 
     def _expression(self, path: str) -> str:
         """Write what reads a path; the roots are our own words, the rest are constants, the same one a value."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from bespeak.clock import Instant, format_time
-from bespeak.profiles import Profile, ProfileSettings, faded
+from bespeak.profiles import Profile, ProfileSettings, View, faded
 
 
 class EventResult(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,6 +47,7 @@ def profile_answer(profile: Profile, at: Instant, settings: ProfileSettings) -> 
         "aliases": profile.aliases,
         "firstSeen": _time(profile.first_seen),
         "lastSeen": _time(profile.last_seen),
+        "timeZone": View(profile, at, settings).get("zone"),
         "traits": {name: trait.value for name, trait in profile.traits.items()},
         "counts": profile.counts,
         "last": {name: format_time(time) for name, time in profile.last.items()},

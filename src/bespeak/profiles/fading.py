@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bespeak.clock import Duration, Instant
+from bespeak.conditions.fading import Fading
 from bespeak.profiles.profile import Faded
 
 
@@ -14,7 +15,7 @@ def faded(value: Faded, at: Instant, halflife: Duration) -> float:
     >>> faded(Faded(4.0, 0), at=7, halflife=7)
     2.0
     """
-    return float(value.value * 2.0 ** ((value.time - at) / halflife))
+    return Fading(value.value, value.time, halflife).worth(at)
 
 
 def add(held: dict[str, Faded], name: str, amount: float, at: Instant, halflife: Duration) -> None:

@@ -15,7 +15,7 @@ from typing import cast
 import msgspec
 
 from bespeak.catalog import Item
-from bespeak.clock import Duration, Instant
+from bespeak.clock import Duration, Instant, zone_named
 from bespeak.conditions.aggregates import Fed, Feeds
 from bespeak.events import Event
 from bespeak.events.vocabulary import (
@@ -29,7 +29,7 @@ from bespeak.events.vocabulary import (
 )
 from bespeak.privacy import Choice, consent_choices
 from bespeak.profiles.fading import add, faded
-from bespeak.profiles.profile import Profile, Recent, Session, Trait
+from bespeak.profiles.profile import Profile, Recent, Session, Trait, Zone
 from bespeak.profiles.settings import ProfileSettings
 
 SILENT = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED})
@@ -46,6 +46,9 @@ NAMES_KEPT = 1_000
 _WEIGHTS = dict(ITEM_WEIGHTS)
 _KEPT_ITEMS = frozenset({ORDER_COMPLETED, ITEM_HIDDEN})
 _SEVERAL = 2
+
+ZONE_MAX = 100
+"""Characters that the name of a time zone may have."""
 
 CONSENTS_MAX = 100
 """Purposes and categories of which one person's choice is kept; beyond it grants make room for denials."""
@@ -90,7 +93,7 @@ class Folding:
 
 
 class Folded(msgspec.Struct, frozen=True, gc=False):
-    """What an event has changed: whether facts (traits, the identity, consent), and which states of aggregates."""
+    """What an event has changed: whether facts (traits, identity, consent, zone), and which states of aggregates."""
 
     facts: bool
     fed: Fed
@@ -114,15 +117,16 @@ def fold(profile: Profile, event: Event, folding: Folding) -> Folded:
         counts[name], known = 1, True
     fed = folding.feeds.update(profile.aggregates, event, newest=newest, delay=folding.delay)
     facts = "consent" in context and _note_consent(profile, event)
-    if time < newest - folding.delay:
-        profile.late += 1
-        return Folded(facts, fed)
-    if name in SILENT:
+    late = time < newest - folding.delay
+    if late or name in SILENT:
+        profile.late += late
         return Folded(facts, fed)
     if known and time > profile.last.get(name, 0):
         profile.last[name] = time
     if event.type in _SAYS_TRAITS or "traits" in context:
         facts = _note_traits(profile, event, folding.settings.traits_max) or facts
+    if "timezone" in context:
+        facts = _note_zone(profile, event, context["timezone"]) or facts
     items = folding.items = item_ids(event)
     if items:
         if name in _KEPT_ITEMS:
@@ -165,6 +169,21 @@ def _note_traits(profile: Profile, event: Event, bound: int) -> bool:
         _set_traits(profile.traits, cast("Mapping[str, object]", traits), event, bound)
         return True
     return event.type in _SAYS_TRAITS
+
+
+def _note_zone(profile: Profile, event: Event, name: object) -> bool:
+    """Take the time zone of the device, where it is one and the newest; says whether it is another than before."""
+    held, time = profile.zone, event.time
+    if held is not None:
+        if time < held.time or (time == held.time and event.message_id <= held.message_id):
+            return False
+        if name == held.name:
+            held.time, held.message_id = time, event.message_id
+            return False
+    if not isinstance(name, str) or len(name) > ZONE_MAX or zone_named(name) is None:
+        return False
+    profile.zone = Zone(intern(name), time, event.message_id)
+    return True
 
 
 def _set_traits(traits: dict[str, Trait], given: Mapping[str, object], event: Event, bound: int) -> None:

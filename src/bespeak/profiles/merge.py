@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from bespeak.clock import NEVER
 from bespeak.conditions.aggregates import merge as merge_aggregates
 from bespeak.profiles.fading import add
 from bespeak.profiles.fold import count_sessions, drop_weakest, keep_newest, newest_session
-from bespeak.profiles.profile import Profile, Recent
+from bespeak.profiles.profile import Profile, Recent, Trait, Zone
 from bespeak.profiles.settings import ProfileSettings
 
 
@@ -39,8 +41,10 @@ def _merge_newest(into: Profile, other: Profile, settings: ProfileSettings) -> N
         held = into.traits.get(name)
         if held is None and len(into.traits) >= settings.traits_max:
             continue
-        if held is None or (trait.time, trait.message_id) > (held.time, held.message_id):
+        if held is None or _newer(trait, held):
             into.traits[name] = trait
+    if other.zone is not None and (into.zone is None or _newer(other.zone, into.zone)):
+        into.zone = msgspec.structs.replace(other.zone)  # the other may go on living
     for purpose, choice in other.consent.items():
         known = into.consent.get(purpose)
         if known is None or (choice.time, choice.message_id) > (known.time, known.message_id):
@@ -49,6 +53,10 @@ def _merge_newest(into: Profile, other: Profile, settings: ProfileSettings) -> N
         into.last[name] = max(time, into.last.get(name, 0))
     keep_newest(into.bought, other.bought, settings.items_max)
     keep_newest(into.hidden, other.hidden, settings.items_max)
+
+
+def _newer(one: Trait | Zone, other: Trait | Zone) -> bool:
+    return (one.time, one.message_id) > (other.time, other.message_id)
 
 
 def _merge_recent(into: Profile, other: Profile, settings: ProfileSettings) -> None:

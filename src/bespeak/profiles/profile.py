@@ -36,6 +36,14 @@ class Faded(msgspec.Struct, array_like=True, gc=False):
     time: Instant
 
 
+class Zone(msgspec.Struct, array_like=True, gc=False):
+    """The time zone that a device named; of two messages the newer (time, message_id) wins. Changed in place."""
+
+    name: str
+    time: Instant
+    message_id: str
+
+
 class Recent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One recent event, as far as sessions and recommenders need it. Ordered by its place."""
 
@@ -83,6 +91,8 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
         Oldest and newest event time; 0 when there was none.
     counts, last
         Events by name since ever, and the newest time of each.
+    zone
+        The newest time zone that a device named, in `context.timezone`; a name of the tz database.
     interests
         Faded weight by `category:NAME` and `tag:NAME`.
     recent
@@ -115,6 +125,7 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
     traits: dict[str, Trait] = {}
     counts: dict[str, int] = {}
     last: dict[str, Instant] = {}
+    zone: Zone | None = None
     interests: dict[str, Faded] = {}
     recent: list[Recent] = []
     sessions: int = 0

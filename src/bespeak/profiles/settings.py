@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from bespeak.clock import DAY, HOUR, MINUTE, Duration
+from bespeak.clock import DAY, HOUR, MINUTE, Duration, zone_named
 
 
 class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +50,9 @@ class ProfileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         A pause this long ends a session.
     late_hours
         The allowed delay, judged against the profile's newest event: later ones count in 'ever' aggregates only.
+    time_zone
+        The time zone of people of whom neither a device (`context.timezone`) nor a trait (`traits.timezone`) names one:
+        their days, weeks and months begin there. A name of the tz database, such as `Europe/Vienna`.
     live_max
         Profiles kept in RAM (100 or more); the others rest in the store.
     """
@@ -62,6 +65,7 @@ class ProfileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     interest_halflife_days: float = 14.0
     session_gap_minutes: float = 30.0
     late_hours: float = 24.0
+    time_zone: str = "UTC"
     live_max: int = 50_000
 
     def __post_init__(self) -> None:
@@ -79,6 +83,8 @@ class ProfileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"profiles.{name} must be {low:,} to {high:,}, got {value}")
+        if zone_named(self.time_zone) is None:
+            raise ValueError(f"profiles.time_zone must be a name such as Europe/Vienna, got {self.time_zone!r}")
 
     @property
     def session_gap(self) -> Duration:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from sys import intern
 from typing import TypeAlias, TypeVar
 
-from bespeak.conditions.aggregates import Last, State, Sums, Times
+from bespeak.conditions.states import State
+from bespeak.conditions.states_figures import Sums, Times
+from bespeak.conditions.states_values import Entries, Entry, First, Last, Tally
 from bespeak.profiles.profile import Membership, Profile, Recent
 
 T = TypeVar("T")
@@ -34,6 +36,10 @@ def share(profile: Profile) -> None:
     ]
     profile.counts = _named(profile.counts)
     profile.last = {intern(name): time(at, at) for name, at in profile.last.items()}
+    if profile.zone is not None:
+        zone = profile.zone
+        zone.name, zone.time = intern(zone.name), time(zone.time, zone.time)
+        zone.message_id = message(zone.message_id, zone.message_id)
     profile.interests = _named(profile.interests)
     for value in profile.interests.values():
         value.time = time(value.time, value.time)
@@ -52,10 +58,15 @@ def _named(held: dict[str, T]) -> dict[str, T]:
 
 
 def _share_state(state: State, time: _One[int], message: _One[str]) -> None:
+    def shared(entry: Entry) -> Entry:
+        at, name, value = entry
+        return time(at, at), message(name, name), intern(value) if isinstance(value, str) else value
+
     if isinstance(state, Times | Sums):
         state.times = [time(at, at) for at in state.times]
-    elif isinstance(state, Last):
-        state.entries = [
-            (time(at, at), message(name, name), intern(value) if isinstance(value, str) else value)
-            for at, name, value in state.entries
-        ]
+    elif isinstance(state, Last | Entries):
+        state.entries = [shared(entry) for entry in state.entries]
+    elif isinstance(state, First):
+        state.entry = shared(state.entry)
+    elif isinstance(state, Tally):
+        state.values = _named(state.values)

@@ -1,7 +1,7 @@
 """What conditions and templates may read of a profile, by dotted path, at one instant.
 
-`traits.NAME`, `user_id`, `known`, `sessions.count`, `sessions.minutes`, `sessions.events`, `interests.category.NAME`,
-`interests.tag.NAME`, `segments.ID`, `consent.PURPOSE`, `stage`, and `context.*` of the request.
+`traits.NAME`, `user_id`, `known`, `zone`, `sessions.count`, `sessions.started`, `sessions.minutes`, `sessions.events`,
+`interests.category.NAME`, `interests.tag.NAME`, `segments.ID`, `consent.PURPOSE`, and `context.*` of the request.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, cast
 
-from bespeak.clock import MINUTE, Instant
+from bespeak.clock import MINUTE, Instant, format_time, zone_named
 from bespeak.conditions.aggregates import State
-from bespeak.profiles.fading import faded
+from bespeak.conditions.fading import Fading
 from bespeak.profiles.profile import Profile
 from bespeak.profiles.settings import ProfileSettings
 
@@ -46,7 +46,7 @@ class View:
     def get(self, path: str) -> object:
         """Return the value at a dotted path; None when there is none."""
         head, _, rest = path.partition(".")
-        read = self._readers.get(head)
+        read = self.readers.get(head)
         return None if read is None else read(self, rest)
 
     def _trait(self, rest: str) -> object:
@@ -66,12 +66,28 @@ class View:
             return self.profile.sessions
         if session is None:
             return None
+        if rest == "started":
+            return format_time(session.started)
         return {"minutes": (session.ended - session.started) / MINUTE, "events": session.events}.get(rest)
 
-    def _interest(self, rest: str) -> object:
+    def fading(self, path: str) -> Fading | None:
+        """Return the interest at a path such as `interests.category.shoes`; None when there is none."""
+        _, _, rest = path.partition(".")
         kind, _, name = rest.partition(".")
         value = self.profile.interests.get(f"{kind}:{name}")
-        return None if value is None else faded(value, self.at, self.settings.interest_halflife)
+        return None if value is None else Fading(value.value, value.time, self.settings.interest_halflife)
+
+    def _interest(self, rest: str) -> object:
+        fading = self.fading("interests." + rest)
+        return None if fading is None else fading.worth(self.at)
+
+    def _zone(self, _rest: str) -> object:
+        if self.profile.zone is not None:
+            return self.profile.zone.name
+        trait = self.profile.traits.get("timezone")
+        if trait is not None and isinstance(trait.value, str) and zone_named(trait.value) is not None:
+            return trait.value
+        return self.settings.time_zone
 
     def _segment(self, rest: str) -> object:
         return rest in self.profile.segments
@@ -86,7 +102,7 @@ class View:
     def _known(self, _rest: str) -> object:
         return self.profile.user_id is not None
 
-    _readers: ClassVar[dict[str, Callable[[View, str], object]]] = {
+    readers: ClassVar[dict[str, Callable[[View, str], object]]] = {
         "traits": _trait,
         "context": _context,
         "sessions": _sessions,
@@ -95,10 +111,11 @@ class View:
         "consent": _consent,
         "user_id": _user_id,
         "known": _known,
+        "zone": _zone,
     }
 
 
-PATHS: tuple[str, ...] = ("traits", "context", "sessions", "interests", "segments", "consent", "user_id", "known")
+PATHS: tuple[str, ...] = tuple(View.readers)
 """The heads of the paths that a profile answers."""
 
 

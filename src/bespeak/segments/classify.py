@@ -22,7 +22,9 @@ from bespeak.conditions import (
     together,
     turning,
 )
-from bespeak.conditions.aggregates import Times
+from bespeak.conditions.names import is_meant, name_of, prefix_of
+from bespeak.conditions.states_figures import Times
+from bespeak.conditions.windows import is_rolling
 from bespeak.errors import ConditionError, DefinitionError
 from bespeak.events import Event
 from bespeak.ids import ProfileId
@@ -33,11 +35,11 @@ from bespeak.segments.segment import MAX_SEGMENTS, Segment
 FLIPS_MAX = 100_000
 """Flips of one profile worked through in one go: beyond it something counts in circles."""
 
-FACTS = frozenset({"traits", "user_id", "known", "consent"})
-"""Heads of paths that change only when the fold says so."""
+NAMES_KEPT = 10_000
+"""Names of events of which is remembered what is asked after them, where names that begin alike are counted."""
 
-_OTHER = ""
-"""Stands for every event that no segment counts; no event is called so."""
+FACTS = frozenset({"traits", "user_id", "known", "consent", "zone"})
+"""Heads of paths that change only when the fold says so."""
 
 _FORBIDDEN = ("context", "item", "segments")
 
@@ -109,12 +111,12 @@ class Segments:
         live = tuple(self._all.values())
         self._volatile = frozenset(entry.id for entry in live if _heads(entry) - FACTS)
         self._by_facts = frozenset(entry.id for entry in live if _heads(entry) & FACTS)
-        self._events = frozenset(name for entry in live for name in entry.compiled.depends.events)
-        self._counted = {
-            name: frozenset(entry.id for entry in live if name in entry.compiled.depends.events)
-            for name in self._events
-        }
+        events = sorted({event for entry in live for event in entry.compiled.depends.events})
+        self._prefixes = tuple(event for event in events if prefix_of(event) is not None)
+        self._names = {name_of(event): event for event in events if prefix_of(event) is None}
         self._after: dict[tuple[str, bool], AfterEvent] = {}
+        self._after_meant: dict[tuple[tuple[str, ...], bool], AfterEvent] = {}
+        self._counted: dict[tuple[str, ...], frozenset[str]] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -163,7 +165,7 @@ class Segments:
             else:
                 del held[segment_id]
         profile.next_flip_at = profile.flips.next
-        counted = self._counted.get(event.name, frozenset())
+        counted = self._counting(self._meant(event.name))
         moved = [(one, True, None if one in counted else why) for one, why in held.items()]
         return tuple(self._moved(moved, view))
 
@@ -227,15 +229,31 @@ class Segments:
         """Build what is asked after an event of a name: first when there is one, since few names are ever seen.
 
         Asked are the segments that count the event; and, whatever it is, those that read what any event may change,
-        and, after facts have changed, those that read facts.
+        and, after facts have changed, those that read facts. Names that the same segments count share one.
         """
-        if event_name not in self._events and event_name != _OTHER:
-            return self._after.get((_OTHER, facts)) or self._after_event(_OTHER, facts=facts)
-        always = self._volatile | self._by_facts if facts else self._volatile
-        others = [(entry.id, entry.compiled) for entry in self._all.values() if entry.id not in always]
-        asked = self._with_facts if facts else self._always
-        self._after[event_name, facts] = found = AfterEvent(event_name, others, asked)
+        meant = self._meant(event_name)
+        found = self._after_meant.get((meant, facts))
+        if found is None:
+            always = self._volatile | self._by_facts if facts else self._volatile
+            others = [(entry.id, entry.compiled) for entry in self._all.values() if entry.id not in always]
+            asked = self._with_facts if facts else self._always
+            found = self._after_meant[meant, facts] = AfterEvent(event_name, others, asked)
+        if len(self._after) < NAMES_KEPT:
+            self._after[event_name, facts] = found
         return found
+
+    def _meant(self, name: str) -> tuple[str, ...]:
+        """Return what the segments count of which an event of a name is one."""
+        found = tuple(event for event in self._prefixes if is_meant(event, name))
+        return (self._names[name], *found) if name in self._names else found
+
+    def _counting(self, meant: tuple[str, ...]) -> frozenset[str]:
+        """Return the segments that count any of these."""
+        if meant not in self._counted:
+            live = self._all.values()
+            counted = frozenset(entry.id for entry in live if not entry.compiled.depends.events.isdisjoint(meant))
+            self._counted[meant] = counted
+        return self._counted[meant]
 
     @cached_property
     def _always(self) -> Pass | None:
@@ -266,7 +284,7 @@ class Segments:
 
 def _count_of(condition: Condition) -> tuple[str, int, Duration, bool, str] | None:
     found = turning(condition)
-    if found is None or found.aggregate.kind != "count" or found.aggregate.within is None:
+    if found is None or found.aggregate.kind != "count" or not is_rolling(found.aggregate.within):
         return None
     why = counted_sentence(found.aggregate, found.least - 1)
     return key(found.aggregate), found.least, found.aggregate.within, found.reached, why

@@ -5,7 +5,7 @@ Bodies and answers are msgspec as everywhere else; FastAPI brings paths, paramet
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -268,10 +268,13 @@ def _dated(value: object) -> object:
     match value:
         case dict():
             fields = cast("dict[str, object]", value)
-            return {
+            shown = {
                 name: format_time(inner) if name in _INSTANTS and isinstance(inner, int) else _dated(inner)
                 for name, inner in fields.items()
             }
+            if "holds" in fields and "text" in fields:  # the times of the events behind a part
+                shown["events"] = list(map(format_time, cast("Iterable[Instant]", fields.get("events", ()))))
+            return shown
         case list():
             return [_dated(inner) for inner in cast("list[object]", value)]
         case _:

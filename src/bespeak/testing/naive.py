@@ -14,22 +14,15 @@ False
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
-from typing import Any, Literal, Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
 
-from bespeak.clock import Duration, Instant
-from bespeak.conditions import Aggregate, And, Compare, Condition, Exists, In, InSegment, Not, Or, Path, Performed
+from bespeak.clock import Instant
+from bespeak.conditions import Aggregate, And, Condition, InSegment, Not, Or, Path, Performed
+from bespeak.conditions.tree import FromTo, Since, Window
 from bespeak.events import Event
-
-_ORDERED: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_TYPES: dict[type, Literal["flag", "number", "text"]] = {bool: "flag", int: "number", float: "number", str: "text"}
+from bespeak.testing.naive_counts import figure, is_inside, is_meant
+from bespeak.testing.naive_values import passes
 
 
 class Known(Protocol):
@@ -40,6 +33,17 @@ class Known(Protocol):
         ...
 
 
+class _Read:
+    """An element of a list, read by path, in the time zone of whom it is about."""
+
+    def __init__(self, get: Callable[[str], object], zone: object) -> None:
+        self._get = get
+        self._zone = zone
+
+    def get(self, path: str, /) -> object:
+        return self._zone if path == "zone" else self._get(path)
+
+
 class _Fields:
     """One event, as a filter sees it."""
 
@@ -47,7 +51,7 @@ class _Fields:
         self._event = event
 
     def get(self, path: str, /) -> object:
-        return of_event(self._event, path)
+        return None if path == "zone" else of_event(self._event, path)
 
 
 def holds(
@@ -65,14 +69,17 @@ def holds(
     events
         Every event of the person, in any order.
     timely
-        Those of them that came within the allowed delay: only they are in windows. None: all did.
+        Those of them that came within the allowed delay: only they are in windows that move. None: all did.
     """
 
     def asked(one: Condition) -> bool:
         return holds(one, person, events, at, timely=timely)
 
-    def listed(operand: Path | Aggregate) -> list[object]:
-        return _listed(worth(operand, person, events, at, timely=timely))
+    def read(operand: Path | Aggregate) -> object:
+        return worth(operand, person, events, at, timely=timely)
+
+    def of_element(one: Condition, get: Callable[[str], object]) -> bool:
+        return holds(one, _Read(get, person.get("zone")), (), at)
 
     match condition:
         case And(parts):
@@ -82,17 +89,11 @@ def holds(
         case Not(part):
             return not asked(part)
         case Performed(event, where, within):
-            return len(_chosen(event, where, within, _seen(within, events, timely), at)) > 0
+            return len(_chosen(event, where, within, _seen(within, events, timely), at, person)) > 0
         case InSegment(segment):
             return person.get("segments." + segment) is True
-        case Compare(operand, "!=", value):
-            return not asked(Compare(operand, "=", value))
-        case Compare(operand, op, value):
-            return any(_compares(one, op, value) for one in listed(operand))
-        case In(operand, values):
-            return any(_compares(one, "=", value) for one in listed(operand) for value in values)
-        case Exists(operand):
-            return worth(operand, person, events, at, timely=timely) not in (None, [], ())
+        case _:
+            return passes(condition, read, at, person.get("zone"), of_element)
 
 
 def worth(
@@ -107,19 +108,9 @@ def worth(
     if isinstance(operand, Path):
         return person.get(operand.path)
     within = operand.within
-    found = _chosen(operand.event, operand.where, within, _seen(within, events, timely), at)
-    if operand.kind == "count":
-        return len(found)
-    values = [(event.time, event.message_id, of_event(event, operand.of or "")) for event in found]
-    if operand.kind == "sum":
-        return float(sum(Decimal(repr(value)) for _, _, value in values if type_of(value) == "number"))
-    kept = [entry for entry in values if any(type_of(one) != "other" for one in _listed(entry[2]))]
-    return max(kept, key=lambda entry: entry[:2])[2] if kept else None
-
-
-def type_of(value: object) -> Literal["flag", "number", "text", "other"]:
-    """Return what kind of value it is: only values of one kind compare."""
-    return _TYPES.get(type(value), "other")
+    found = _chosen(operand.event, operand.where, within, _seen(within, events, timely), at, person)
+    read = operand.of or "type"
+    return figure(operand.kind, [(event.time, event.message_id, of_event(event, read)) for event in found])
 
 
 def of_event(event: Event, path: str) -> object:
@@ -131,29 +122,17 @@ def of_event(event: Event, path: str) -> object:
     return value
 
 
-def _compares(one: object, op: str, value: object) -> bool:
-    if one is None or type_of(one) != type_of(value):
-        return False
-    if op == "=":
-        return one == value
-    return type_of(one) in {"number", "text"} and _ORDERED[op](one, value)
-
-
-def _listed(value: object) -> list[object]:
-    return list(cast("Iterable[object]", value)) if isinstance(value, list | tuple) else [value]
-
-
-def _seen(within: Duration | None, events: Sequence[Event], timely: Sequence[Event] | None) -> Sequence[Event]:
-    return events if within is None or timely is None else timely
+def _seen(within: Window | None, events: Sequence[Event], timely: Sequence[Event] | None) -> Sequence[Event]:
+    return events if timely is None or within is None or isinstance(within, Since | FromTo) else timely
 
 
 def _chosen(
-    name: str, where: Condition | None, within: Duration | None, events: Sequence[Event], at: Instant
+    name: str, where: Condition | None, within: Window | None, events: Sequence[Event], at: Instant, person: Known
 ) -> list[Event]:
     return [
         event
         for event in events
-        if event.name == name
-        and (within is None or at - within < event.time <= at)
-        and (where is None or holds(where, _Fields(event), (), at))
+        if is_meant(name, event.name)
+        and is_inside(within, event.time, at, person.get)
+        and (where is None or holds(where, _Fields(event), (), event.time))
     ]

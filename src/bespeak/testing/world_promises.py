@@ -17,7 +17,7 @@ from bespeak.engine.quarantine import subject_in
 from bespeak.engine.vault import STORE
 from bespeak.ids import ProfileId
 from bespeak.privacy import Key
-from bespeak.profiles import Profile, faded
+from bespeak.profiles import Profile, View, faded
 from bespeak.settings import Settings
 from bespeak.testing.world_traces import found_in
 from bespeak.testing.world_truth import Truth, facts, members
@@ -134,6 +134,7 @@ def _plain(profile: Profile, settings: Settings, at: Instant) -> dict[str, Any]:
         "counts": profile.counts,
         "last": profile.last,
         "traits": {name: trait.value for name, trait in profile.traits.items()},
+        "zone": View(profile, at, settings.profiles).get("zone"),
         "consent": {name: choice.granted for name, choice in profile.consent.items()},
         "recent": [row.place() for row in profile.recent],
         "sessions": profile.sessions,

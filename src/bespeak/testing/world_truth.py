@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 
 from bespeak.catalog import Item
-from bespeak.clock import Instant
+from bespeak.clock import Instant, format_time
 from bespeak.conditions import Condition, load
 from bespeak.engine.records import (
     DefinitionRecord,
@@ -39,6 +39,7 @@ from bespeak.privacy import consent_choices
 from bespeak.settings import Settings
 from bespeak.stores import LogRow, Store
 from bespeak.testing.naive import holds
+from bespeak.testing.naive_counts import zone_of
 
 _OURS = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED})
 """Events that are not something that the person did: they are counted and no more."""
@@ -202,6 +203,7 @@ def facts(being: Being, settings: Settings, at: Instant) -> dict[str, Any]:
     times = sorted(event.time for event in did)
     breaks = [later for one, later in pairwise(times) if later - one >= settings.profiles.session_gap]
     begins = [*times[:1], *breaks]
+    traits = {name: value for name, (_, value) in _said(_traits(event) for event in did).items()}
     return {
         "user_id": being.id[2:] if being.id.startswith("u:") else None,
         "claimed_user_id": being.claimed,
@@ -211,7 +213,8 @@ def facts(being: Being, settings: Settings, at: Instant) -> dict[str, Any]:
         "late": sum(heard.late for heard in being.heard),
         "counts": dict(Counter(event.name for event in all_of)),
         "last": _newest_of((event.name, event.time) for event in did),
-        "traits": {name: value for name, (_, value) in _said(_traits(event) for event in did).items()},
+        "traits": traits,
+        "zone": zone_of(did, traits.get("timezone"), settings.profiles.time_zone),
         "consent": {name: granted for name, (_, granted) in _said(map(_choices, all_of)).items()},
         "recent": sorted(row for event in did for row in _rows(event)),
         "sessions": len(begins),
@@ -228,6 +231,8 @@ def members(being: Being, known: Mapping[str, Any], segments: Mapping[str, Condi
         "known": known["user_id"] is not None,
         "user_id": known["user_id"],
         "sessions.count": known["sessions"],
+        "sessions.started": known["session"] and format_time(known["session"][0]),
+        "zone": known["zone"],
         **{f"traits.{name}": value for name, value in known["traits"].items()},
         **{f"consent.{name}": granted for name, granted in known["consent"].items()},
     }

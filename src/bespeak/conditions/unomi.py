@@ -1,0 +1,482 @@
+"""Conditions of Apache Unomi, read into ours: what they mean, and what they can only come near to.
+
+References
+----------
+[^1]: Apache Unomi 3, "Conditions": an object of a `type` and its `parameterValues`, of which a value may be
+   `parameter::NAME`, which is that of the condition around it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias, cast
+
+import msgspec
+
+from bespeak.clock import DAY, format_time
+from bespeak.conditions.check import Misfit, check
+from bespeak.conditions.tree import (
+    MAX_DEPTH,
+    Aggregate,
+    And,
+    AnyOf,
+    Between,
+    Compare,
+    Condition,
+    Exists,
+    FromTo,
+    HasAll,
+    In,
+    InSegment,
+    Matches,
+    Moment,
+    Not,
+    Operand,
+    Operator,
+    Or,
+    Path,
+    Performed,
+    Right,
+    Since,
+    Text,
+    Value,
+    Window,
+)
+
+EVENTS: Mapping[str, str] = {"view": "Page Viewed", "identify": "Identified"}
+"""What Unomi's types of events are called here; others keep their names."""
+
+_SHORTCUTS = {
+    "profileUpdatedEventCondition": "profileUpdated",
+    "sessionCreatedEventCondition": "sessionCreated",
+    "updatePropertiesEventCondition": "updateProperties",
+    "cdpSessionEventCondition": "cdpSession",
+    "updateListsEventCondition": "updateLists",
+    "updateConsentEventCondition": "updateConsent",
+}
+_REFUSED = {
+    "idsCondition": "ids of profiles differ; ask for `user_id in [...]`",
+    "goalMatchCondition": "write the goal's event: performed(...)",
+    "profileUserListCondition": "make the list a trait: traits.lists = ...",
+    "newVisitorCondition": "write sessions.count = 1",
+    "returningVisitorCondition": "write sessions.count > 1",
+    "geoLocationByPointSessionCondition": "there are no distances; compare the country or city",
+    "profileAliasesPropertyCondition": "aliases are followed by themselves",
+    "topicPropertyCondition": "topics are interests: interests.category.NAME > 1",
+    "userListPropertyCondition": "make the list a trait: traits.lists = ...",
+}
+_COMPARED: dict[str, Operator] = {
+    "equals": "=",
+    "notEquals": "!=",
+    "lessThan": "<",
+    "lessThanOrEqualTo": "<=",
+    "greaterThan": ">",
+    "greaterThanOrEqualTo": ">=",
+}
+_HOWS: dict[str, Literal["contains", "starts", "ends"]] = {
+    "contains": "contains",
+    "startsWith": "starts",
+    "endsWith": "ends",
+}
+_KINDS = ("", "Integer", "Double", "Date", "DateExpr")
+
+_Parameters: TypeAlias = Mapping[str, object]
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """A condition that was read, and in which points it is not quite what it was."""
+
+    condition: Condition
+    notes: tuple[str, ...]
+
+
+def from_unomi(value: Mapping[str, object], *, events: Mapping[str, str] = EVENTS) -> Imported:
+    """Read a condition of Unomi, as JSON was read into.
+
+    Parameters
+    ----------
+    events
+        What types of events are called here.
+
+    Raises
+    ------
+    ConditionError
+        It has a type or a parameter that has no counterpart; the message names the place, and what would do.
+
+    Examples
+    --------
+    >>> from bespeak.conditions.printer import format_condition
+    >>> old = {"type": "pastEventCondition", "parameterValues": {"numberOfDays": 30, "minimumEventCount": 3,
+    ...        "eventCondition": {"type": "eventTypeCondition", "parameterValues": {"eventTypeId": "view"}}}}
+    >>> format_condition(from_unomi(old).condition)
+    'count("Page Viewed", last 30 days) >= 3'
+    """
+    reader = _Reader(events)
+    condition = reader.read(value, {}, "top", depth=1)
+    return Imported(check(condition), tuple(dict.fromkeys(reader.notes)))
+
+
+class _Reader:
+    def __init__(self, events: Mapping[str, str]) -> None:
+        self._events = events
+        self._path: Callable[[str, str], str] = _profile_path
+        self.notes: list[str] = []
+        self._readers: dict[str, Callable[[_Parameters, str, int], Condition]] = {
+            "booleanCondition": self._boolean,
+            "notCondition": lambda given, at, depth: Not(self._inner(given, "subCondition", at, depth)),
+            "matchAllCondition": lambda _given, _at, _depth: And(()),
+            "nestedCondition": self._nested,
+            "profilePropertyCondition": lambda given, at, _depth: self._property(given, at, _profile_path),
+            "sessionPropertyCondition": lambda given, at, _depth: self._property(given, at, self._session_path),
+            "eventPropertyCondition": self._lone_event_property,
+            "profileSegmentCondition": self._segments,
+            "scoringCondition": self._score,
+            "pastEventCondition": self._past_event,
+            "sessionDurationCondition": self._session_duration,
+            "geoLocationSessionCondition": self._location,
+        }
+
+    def read(self, value: object, outer: _Parameters, at: str, *, depth: int) -> Condition:
+        if depth > MAX_DEPTH:
+            raise Misfit(at, f"at most {MAX_DEPTH} levels", "more")
+        kind, given = _parts(value, outer, at)
+        reader = self._readers.get(kind)
+        if reader is not None:
+            return reader(given, f"{at} ({kind})", depth)
+        if kind in _REFUSED:
+            raise Misfit(at, "a condition that has a counterpart here", f"`{kind}`", _REFUSED[kind])
+        event = self._event(kind, given, at)
+        if event is not None:
+            return Performed(*event)
+        close = difflib.get_close_matches(kind, [*self._readers, *_EVENT_KINDS, *_SHORTCUTS], n=1, cutoff=0.7)
+        advice = f"did you mean `{close[0]}`?" if close else "only the types that Unomi ships are known"
+        raise Misfit(at, "a type of condition", f"`{kind[:80]}`", advice)
+
+    def _inner(self, given: _Parameters, name: str, at: str, depth: int) -> Condition:
+        return self.read(given.get(name), given, f"{at}.{name}", depth=depth + 1)
+
+    def _boolean(self, given: _Parameters, at: str, depth: int) -> Condition:
+        parts = given.get("subConditions", [])
+        if not isinstance(parts, list):
+            raise Misfit(f"{at}.subConditions", "a list", repr(parts)[:80])
+        read = tuple(
+            self.read(part, given, f"{at}.subConditions[{place}]", depth=depth + 1)
+            for place, part in enumerate(cast("list[object]", parts))
+        )
+        operator = str(given.get("operator", "and")).lower()
+        if operator not in {"and", "or"}:
+            raise Misfit(f"{at}.operator", "and or or", repr(operator)[:80])
+        return And(read) if operator == "and" else Or(read)
+
+    def _nested(self, given: _Parameters, at: str, depth: int) -> Condition:
+        named = _text(given, "path", at)
+        path, outer = self._path(named, at), self._path
+
+        def of_element(name: str, _at: str) -> str:
+            return f"it.{name.removeprefix(named + '.').removeprefix('properties.')}"
+
+        self._path = of_element
+        where = self._inner(given, "subCondition", at, depth)
+        self._path = outer
+        return AnyOf(path, where)
+
+    def _property(self, given: _Parameters, at: str, path: Callable[[str, str], str]) -> Condition:
+        named = _text(given, "propertyName", at)
+        use = path if self._path is _profile_path else self._path
+        return _tested(Path(use(named, f"{at}.propertyName")), given, at)
+
+    def _session_path(self, name: str, _at: str) -> str:
+        if name == "size":
+            return "sessions.events"
+        self.notes.append(f"session property {name}: asked of the request, as context; segments do not know it")
+        return f"context.{name.removeprefix('properties.')}"
+
+    def _lone_event_property(self, given: _Parameters, at: str, _depth: int) -> Condition:
+        if self._path is _profile_path:
+            raise Misfit(at, "an event around it", "a property of an event", "put it into a pastEventCondition")
+        return self._property(given, at, _event_path)
+
+    def _segments(self, given: _Parameters, at: str, _depth: int) -> Condition:
+        parts = tuple(InSegment(str(one)) for one in _list(given, "segments", at))
+        match given.get("matchType", "in"):
+            case "in":
+                return Or(parts)
+            case "notIn":
+                return Not(Or(parts))
+            case "all":
+                return And(parts)
+            case other:
+                raise Misfit(f"{at}.matchType", "in, notIn or all", repr(other)[:80])
+
+    def _score(self, given: _Parameters, at: str, _depth: int) -> Condition:
+        operator = str(given.get("comparisonOperator", "greaterThanOrEqualTo"))
+        if operator not in _COMPARED:
+            raise Misfit(f"{at}.comparisonOperator", ", ".join(_COMPARED), repr(operator)[:80])
+        plan = Path(f"scores.{_text(given, 'scoringPlanId', at)}")
+        return Compare(plan, _COMPARED[operator], _number(given, "scoreValue", at))
+
+    def _session_duration(self, given: _Parameters, at: str, _depth: int) -> Condition:
+        bounds: list[Condition] = []
+        for name, op in (("minimumDuration", ">="), ("maximumDuration", "<=")):
+            if given.get(name) is not None:
+                minutes = _number(given, name, at) / 60
+                bounds.append(Compare(Path("sessions.minutes"), cast("Operator", op), minutes))
+        return And(tuple(bounds))
+
+    def _location(self, given: _Parameters, _at: str, _depth: int) -> Condition:
+        self.notes.append("location: asked of the request, as context.location; segments do not know it")
+        names = {"country": "country", "admin1": "region", "admin2": "district", "city": "city"}
+        return And(
+            tuple(
+                Compare(Path(f"context.location.{ours}"), "=", cast("Value", given[name]))
+                for name, ours in names.items()
+                if given.get(name) is not None
+            )
+        )
+
+    # Events.
+
+    def _past_event(self, given: _Parameters, at: str, _depth: int) -> Condition:
+        kind, inner = _parts(given.get("eventCondition"), given, f"{at}.eventCondition")
+        found = self._event(kind, inner, f"{at}.eventCondition")
+        if found is None:
+            raise Misfit(f"{at}.eventCondition", "a condition on events of one type", f"`{kind[:80]}`")
+        event, where = found
+        within = self._window(given, at)
+        if given.get("operator") == "eventsNotOccurred":
+            return Not(Performed(event, where, within))
+        least = max(1, int(_number(given, "minimumEventCount", at))) if given.get("minimumEventCount") else 1
+        count = Aggregate("count", event, None, where, within)
+        if given.get("maximumEventCount") is not None:
+            return Between(count, least, int(_number(given, "maximumEventCount", at)))
+        return Compare(count, ">=", least)
+
+    def _window(self, given: _Parameters, at: str) -> Window | None:
+        if given.get("numberOfDays") is not None:
+            return int(_number(given, "numberOfDays", at)) * DAY
+        start, end = (_date_text(given.get(name)) for name in ("fromDate", "toDate"))
+        if start is None and end is None:
+            return None
+        if start is not None and end is None:
+            return Since(start)
+        if end is not None:
+            self.notes.append("toDate: the instant itself is out")
+        return FromTo(start or "0001-01-01", cast("str", end))
+
+    def _event(self, kind: str, given: _Parameters, at: str) -> tuple[str, Condition | None] | None:
+        """Return the name and the filter of a condition on events of one type; None where it is none."""
+        if kind == "eventTypeCondition":
+            return self._named(_text(given, "eventTypeId", at)), None
+        if kind in _SHORTCUTS:
+            return self._named(_SHORTCUTS[kind]), None
+        if kind in _EVENT_KINDS:
+            named, fields = _EVENT_KINDS[kind]
+            parts = tuple(
+                Compare(Path(path), "=", str(given[name]))
+                for name, path in fields.items()
+                if given.get(name) is not None
+            )
+            return self._named(named), And(parts) if parts else None
+        if kind == "booleanCondition" and str(given.get("operator", "and")).lower() == "and":
+            return self._bound(given, at)
+        return None
+
+    def _bound(self, given: _Parameters, at: str) -> tuple[str, Condition | None] | None:
+        """Return an `and` of a type and of filters as one event."""
+        names: list[str] = []
+        filters: list[Condition] = []
+        outer, self._path = self._path, _event_path
+        for place, part in enumerate(_list(given, "subConditions", at)):
+            kind, inner = _parts(part, given, f"{at}.subConditions[{place}]")
+            found = self._event(kind, inner, at)
+            if found is None:
+                filters.append(self.read(part, given, f"{at}.subConditions[{place}]", depth=2))
+            else:
+                names.append(found[0])
+                filters += [found[1]] if found[1] is not None else []
+        self._path = outer
+        if len(set(names)) != 1:
+            return None
+        return names[0], And(tuple(filters)) if filters else None
+
+    def _named(self, kind: str) -> str:
+        return self._events.get(kind, kind)
+
+
+_EVENT_KINDS: dict[str, tuple[str, dict[str, str]]] = {
+    "formEventCondition": (
+        "form",
+        {"formId": "properties.target.itemId", "pagePath": "properties.source.properties.pageInfo.pagePath"},
+    ),
+    "videoViewEventCondition": (
+        "video",
+        {"videoId": "properties.target.itemId", "pagePath": "properties.source.properties.pageInfo.pagePath"},
+    ),
+    "hoverEventCondition": (
+        "hover",
+        {"targetId": "properties.target.itemId", "targetPath": "properties.target.properties.pageInfo.pagePath"},
+    ),
+    "modifyConsentEventCondition": (
+        "modifyConsent",
+        {"consentTypeId": "properties.consent.typeIdentifier", "consentStatus": "properties.consent.status"},
+    ),
+    "modifyAnyConsentEventCondition": ("modifyConsent", {}),
+}
+"""Conditions on events of one type: what it is, and the paths of what they ask for."""
+
+
+def _parts(value: object, outer: _Parameters, at: str) -> tuple[str, _Parameters]:
+    """Return the type of a condition and its parameters, those taken from outside filled in."""
+    if not isinstance(value, Mapping):
+        raise Misfit(at, 'a condition such as {"type": ..., "parameterValues": {...}}', repr(value)[:80])
+    held = cast("Mapping[str, object]", value)
+    kind = held.get("type")
+    given: object = held.get("parameterValues")
+    if given is None:
+        given = dict[str, object]()
+    if not isinstance(kind, str) or not isinstance(given, Mapping):
+        raise Misfit(at, "`type` and `parameterValues`", repr(value)[:80])
+    filled: dict[str, object] = {}
+    for name, one in cast("Mapping[str, object]", given).items():
+        if isinstance(one, str) and one.startswith("script::"):
+            raise Misfit(f"{at}.{name}", "a value", "a script", "conditions are data; write the test itself")
+        taken = isinstance(one, str) and one.startswith("parameter::")
+        filled[name] = outer.get(str(one).removeprefix("parameter::")) if taken else one
+    return kind, filled
+
+
+def _profile_path(name: str, at: str) -> str:
+    known = {"properties.nbOfVisits": "sessions.count", "properties.pageViewCount": "traits.pageViewCount"}
+    if name in known:
+        return known[name]
+    head, _, rest = name.partition(".")
+    if head == "scores" and rest:
+        return f"scores.{rest}"
+    if head != "properties" or not rest:
+        raise Misfit(at, "properties.NAME or scores.NAME", f"`{name[:80]}`", "inner fields of Unomi are not kept here")
+    return f"traits.{rest}"
+
+
+def _event_path(name: str, _at: str) -> str:
+    for head in ("properties.", "flattenedProperties."):
+        if name.startswith(head):
+            return f"properties.{name.removeprefix(head)}"
+    return f"properties.{name}"
+
+
+def _tested(operand: Operand, given: _Parameters, at: str) -> Condition:
+    """Return the test that a property condition makes."""
+    operator = str(given.get("comparisonOperator", "equals"))
+    match operator:
+        case "exists":
+            return Exists(operand)
+        case "missing":
+            return Not(Exists(operand))
+        case "distance":
+            raise Misfit(f"{at}.comparisonOperator", "an operator other than distance", "`distance`")
+        case "equals" | "notEquals" | "lessThan" | "lessThanOrEqualTo" | "greaterThan" | "greaterThanOrEqualTo":
+            return Compare(operand, _COMPARED[operator], _value(given, at))
+        case "isDay":
+            return Compare(operand, "on", _value(given, at, dated=True))
+        case "isNotDay":
+            return And((Exists(operand), Not(Compare(operand, "on", _value(given, at, dated=True)))))
+        case "between":
+            ends = _values(given, at)
+            if len(ends) != 2:
+                raise Misfit(f"{at}.propertyValues", "two values", str(len(ends)))
+            return Between(operand, ends[0], ends[1])
+        case "contains" | "startsWith" | "endsWith":
+            return Text(operand, _HOWS[operator], (_string(given, at),))
+        case "matchesRegex":
+            return Matches(operand, _string(given, at))
+        case _:
+            return _tested_for_many(operand, operator, given, at)
+
+
+def _tested_for_many(operand: Operand, operator: str, given: _Parameters, at: str) -> Condition:
+    match operator:
+        case "notContains":
+            return And((Exists(operand), Not(Text(operand, "contains", (_string(given, at),)))))
+        case "in" | "hasSomeOf":
+            return _one_of(operand, _values(given, at))
+        case "notIn" | "hasNoneOf":
+            return Not(_one_of(operand, _values(given, at)))
+        case "all":
+            values = _values(given, at)
+            return HasAll(operand, cast("tuple[Value, ...]", values))
+        case "inContains":
+            return Text(operand, "contains", tuple(map(_shown, _values(given, at))))
+        case _:
+            raise Misfit(f"{at}.comparisonOperator", "an operator of Unomi", repr(operator)[:80])
+
+
+def _one_of(operand: Operand, values: tuple[Right, ...]) -> Condition:
+    dates = [value for value in values if isinstance(value, Moment)]
+    if dates:
+        return Or(tuple(Compare(operand, "=", date) for date in dates))
+    return In(operand, cast("tuple[Value, ...]", values))
+
+
+def _value(given: _Parameters, at: str, *, dated: bool = False) -> Right:
+    for kind in _KINDS:
+        if given.get(f"propertyValue{kind}") is not None:
+            return _typed(given[f"propertyValue{kind}"], "Date" if dated and not kind else kind, at)
+    raise Misfit(at, "a propertyValue", "none")
+
+
+def _string(given: _Parameters, at: str) -> str:
+    return _shown(_value(given, at))
+
+
+def _shown(value: Right) -> str:
+    return value.expr if isinstance(value, Moment) else str(value)
+
+
+def _values(given: _Parameters, at: str) -> tuple[Right, ...]:
+    for kind in _KINDS:
+        found = given.get(f"propertyValues{kind}")
+        if isinstance(found, list):
+            return tuple(_typed(one, kind, at) for one in cast("list[object]", found))
+    return (_value(given, at),)
+
+
+def _typed(value: object, kind: str, at: str) -> Right:
+    if kind in {"Date", "DateExpr"}:
+        text = _date_text(value)
+        if text is None:
+            raise Misfit(at, "a date", repr(value)[:80])
+        return Moment(text)
+    if not isinstance(value, str | int | float | bool):
+        raise Misfit(at, "a string, a number, true or false", repr(value)[:80])
+    if kind == "Integer" and isinstance(value, str) and value.lstrip("-").isdecimal():
+        return int(value)
+    return value
+
+
+def _date_text(value: object) -> str | None:
+    """Return a date as ISO 8601 or date math; of a number, which counts milliseconds since 1970, its date."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return format_time(int(value) * 1_000)
+    return value if isinstance(value, str) and value else None
+
+
+def _text(given: _Parameters, name: str, at: str) -> str:
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise Misfit(f"{at}.{name}", "a string", repr(value)[:80])
+    return value
+
+
+def _number(given: _Parameters, name: str, at: str) -> float | int:
+    value = given.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Misfit(f"{at}.{name}", "a number", repr(value)[:80])
+    return value
+
+
+def _list(given: _Parameters, name: str, at: str) -> list[object]:
+    value = given.get(name)
+    if not isinstance(value, list):
+        raise Misfit(f"{at}.{name}", "a list", repr(value)[:80])
+    return cast("list[object]", value)
