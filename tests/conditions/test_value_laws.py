@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bespeak.clock import DAY, HOUR, MINUTE, NEVER, parse_time
-from bespeak.conditions import Aggregate, Feeds, bind, check, compile_condition, mask
+from bespeak.conditions import Aggregate, Feeds, bind, check, compile_condition, mask, parse
 from bespeak.conditions.dates import asked_in
 from bespeak.conditions.folding import fold
 from bespeak.conditions.source import read_on_the_right
@@ -270,3 +270,22 @@ def test_a_law_has_cases_to_decide():
     look()
     assert {"Compareon", "Compare<", "Compare=", "HasAll", "Textcontains"} <= seen
     assert {kind.__name__ for kind in (AnyOf, Between, Matches, Within)} <= seen
+
+
+def test_any_of_turns_when_the_element_that_counts_does():
+    orders = [{"at": "2026-01-31", "kind": "a"}, {"at": "2026-01-28", "kind": "b"}, {"at": "2026-02-10", "kind": "b"}]
+    recent = compile_condition(
+        parse('any of traits.orders where (it.at > date "now-7d" and it.at <= date "now" and it.kind = "b")')
+    )
+    person = Person({"traits.orders": orders})
+    turns = []
+    at = NOW
+    while at != NEVER:
+        holds, until = recent.answer(person, at)
+        turns.append((holds, until))
+        at = until
+    days = ("2026-02-04", "2026-02-10", "2026-02-17")
+    assert turns == [
+        *zip((True, False, True), map(parse_time, days), strict=True),
+        (False, NEVER),
+    ]
