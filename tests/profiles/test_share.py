@@ -7,7 +7,9 @@ from copy import deepcopy
 import msgspec
 
 from bespeak.conditions.aggregates import Last, Sums, Times
-from bespeak.profiles import Faded, Membership, Profile, Recent, share
+from bespeak.conditions.states_figures import Total
+from bespeak.conditions.states_values import Entries, First, Seen, Tally
+from bespeak.profiles import Faded, Membership, Profile, Recent, Zone, share
 
 VIEWS = 'count("Product Viewed" where properties.price > 100, rolling)'
 """A name that is too long for the few that the decoder itself remembers."""
@@ -29,7 +31,13 @@ def somebody(profile_id: str) -> Profile:
             VIEWS: Times(90, [10, 1_000_000_000_020]),
             "sum": Sums(90, [1_000_000_000_020], [5]),
             "last": Last(0, [(1_000_000_000_020, "m2", "shoes"), (1_000_000_000_030, "m3", ["a", "b"])]),
+            "first": First((1_000_000_000_020, "m2", "shoes")),
+            "values": Entries(90, [(1_000_000_000_020, "m2", "shoes")], 5),
+            "distinct": Seen([5, 2**64 - 1], more=True),
+            "most": Tally({"tshoes": (2, 1_000_000_000_020)}),
+            "figures": Total(2, 7, 500_000, 2_500_000, 5_000_000),
         },
+        zone=Zone("Europe/Berlin", 1_000_000_000_020, "m2"),
         segments={"keen": Membership(1_000_000_000_020, 1, "2 views")},
     )
     profile.flips.note("keen", 1_000_000_000_110)
@@ -72,3 +80,8 @@ def test_the_time_of_an_event_is_one_object_wherever_a_profile_keeps_it() -> Non
     kept = (profile.recent[-1].time, times.times[-1], sums.times[0], last.entries[0][0], profile.segments["keen"].since)
     assert all(time is newest for time in kept)
     assert last.entries[0][1] is profile.recent[-1].message_id
+    first, zone = profile.aggregates["first"], profile.zone
+    assert isinstance(first, First)
+    assert zone is not None
+    assert first.entry[0] is zone.time is newest
+    assert first.entry[1] is zone.message_id is last.entries[0][1]

@@ -14,7 +14,7 @@ from bespeak.profiles.identity import (
     within_bounds,
 )
 from bespeak.profiles.merge import merge
-from bespeak.profiles.profile import Faded, Membership, Profile, Recent, Session, Trait
+from bespeak.profiles.profile import Faded, Membership, Profile, Recent, Session, Trait, Zone
 from bespeak.profiles.settings import IdentitySettings, ProfileSettings
 from bespeak.profiles.share import share
 from bespeak.profiles.view import EMPTY, PATHS, View, dig
@@ -38,6 +38,7 @@ __all__ = [
     "Trait",
     "Unresolved",
     "View",
+    "Zone",
     "add",
     "canonical",
     "dig",
