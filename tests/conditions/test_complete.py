@@ -95,7 +95,7 @@ def test_at_no_place_of_a_condition_does_the_editor_fail(condition):
         ('performed("Product*")', []),
         ('count("Product Viewed" where properties.pric > 5) > 1', ["unknown property 'properties.pric': did you mean 'properties.price'?"]),
         ('sum(properties.totl of "Order Completed") > 1', ["unknown property 'properties.totl': did you mean 'properties.total'?"]),
-        ('traits.contry = "DE" or traits.city = traits.citty', ["unknown trait 'traits.citty': did you mean 'traits.city'?", "unknown trait 'traits.contry': did you mean 'traits.country'?"]),
+        ('traits.countrx = "DE" or traits.city = traits.citty', ["unknown trait 'traits.citty': did you mean 'traits.city'?", "unknown trait 'traits.countrx': did you mean 'traits.country'?"]),
         ("traits.city.deep = 1", []),
         ('in_segment("loial")', ["unknown segment 'loial': did you mean 'loyal'?"]),
         ("not any of traits.cty where (it.x = 1)", ["unknown trait 'traits.cty': did you mean 'traits.city'?"]),

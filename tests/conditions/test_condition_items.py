@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bespeak.clock import parse_time
 from bespeak.conditions import Exists, Path, bind, format_condition, mask, parse
 from bespeak.conditions.items import BINDERS_MAX
 from bespeak.errors import ConditionError
@@ -118,6 +119,66 @@ def test_a_mask_marks_the_rows_that_hold(text, rows):
     flags = mask(parse(text), COLUMNS, 4)
     assert flags.dtype == np.bool_
     assert np.flatnonzero(flags).tolist() == rows
+
+
+@pytest.mark.parametrize(
+    "text, rows",
+    [
+        ("item.created within last 30 days", [1, 2]),
+        ('item.created > date "now-1d"', [2, 3]),
+        ('item.created < date "2026-01-01"', [0]),
+        ('item.created on date "2026-01-15"', [1]),
+        ('not item.created on date "2026-01-15"', [0, 2, 3]),
+        ('item.created between date "2026-01-01" and date "now"', [1, 2]),
+        ("item.properties.launch within last 30 days", [1]),
+        ("item.price < traits.budget", [0, 3]),
+        ("traits.budget >= item.price", [0, 3]),
+        ("item.price between 5 and traits.budget", [3]),
+        ("traits.budget between item.price and item.stock", [0]),
+        ("item.brand = traits.brands", [0, 1]),
+        ("item.brand != traits.brands", [2, 3]),
+        ("item.price > item.stock", [3]),
+        ("item.price < traits.nothing", []),
+        ("item.price != traits.nothing", [0, 1, 2, 3]),
+        ('any of item.properties.offers where (it.until > date "now" and it.country = "AT")', [2]),
+    ],
+)
+def test_dates_and_what_the_person_holds_are_filled_in(text, rows):
+    now = parse_time("2026-02-01T12:00:00Z")
+    columns = {
+        "item.created": np.array(
+            [parse_time(at) for at in ("2025-12-31", "2026-01-15", "2026-02-01T00:00:00Z", "2026-03-01")], np.float64
+        ),
+        "item.price": np.array([1.0, np.nan, 30.0, 8.0]),
+        "item.stock": np.array([20.0, 5.0, 40.0, 2.0]),
+        "item.brand": objects("Acme", "ACM\u00c9", None, "Other"),
+        "item.properties.launch": objects(None, "2026-01-20", 5, "2026-03-01"),
+        "item.properties.offers": objects(
+            None,
+            [{"until": "2026-03-01", "country": "DE"}, {"until": "2026-01-01", "country": "AT"}],
+            [{"until": "2026-03-01", "country": "at"}],
+            {},
+        ),
+    }
+
+    class Person:
+        def get(self, path):
+            return {"traits.budget": 10, "traits.brands": ["acme", 5]}.get(path)
+
+        def state(self, key):
+            return None
+
+        def fading(self, path):
+            return None
+
+    left = bind(parse(text), Person(), now)
+    found = np.full(4, left) if isinstance(left, bool) else mask(left, columns, 4)
+    assert np.flatnonzero(found).tolist() == rows
+
+
+def test_columns_know_no_time():
+    with pytest.raises(TypeError, match="settle dates with `bind`"):
+        mask(parse("item.properties.launch within last 30 days"), {}, 4)
 
 
 def test_a_mask_of_no_rows_is_empty():

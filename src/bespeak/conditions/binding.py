@@ -30,6 +30,10 @@ from bespeak.conditions.tree import (
 Known: TypeAlias = Mapping[Operand, object]
 """What is read of the person, by operand; what is not in it is the item's."""
 
+INSTANTS = frozenset({"item.created"})
+"""Paths of items that hold an instant, in microseconds since 1970, and no text."""
+
+_HELD_INSTANTS = frozenset(map(Path, INSTANTS))
 _MIRRORED: dict[Operator, Operator] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -45,9 +49,21 @@ def settled(condition: Condition, at: Instant, zone: object) -> Condition:
         case AnyOf(path, where):
             return AnyOf(path, settled(where, at, zone))
         case Compare(value=Moment()) | Between(low=Moment()) | Within():
-            return settle(condition, at, zone)
+            found = settle(condition, at, zone)
+            return _in_numbers(found) if found.operand in _HELD_INSTANTS else found
         case _:
             return condition
+
+
+def _in_numbers(test: Compare | Between) -> Condition:
+    """Return a settled test about dates for what holds instants as numbers."""
+
+    def number(value: Right) -> int:
+        return instants(cast("Moment", value).expr, None)[0]
+
+    if isinstance(test, Compare):
+        return Compare(test.operand, test.op, number(test.value))
+    return And((Compare(test.operand, ">=", number(test.low)), Compare(test.operand, "<=", number(test.high))))
 
 
 def filled(test: Compare | Between, known: Known, zone: object) -> Condition:

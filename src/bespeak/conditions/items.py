@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from bespeak.clock import Instant
 from bespeak.conditions.answers import Visitor, holds_function, operands, reader
-from bespeak.conditions.binding import filled, settled
+from bespeak.conditions.binding import INSTANTS, filled, settled
 from bespeak.conditions.check import check
-from bespeak.conditions.dates import moves
+from bespeak.conditions.dates import is_dated, moves
 from bespeak.conditions.source import LoneSource, as_test, read_on_the_right
 from bespeak.conditions.tree import (
     And,
@@ -192,7 +192,7 @@ def _bind_not(condition: Not, prefix: str) -> Binder:
 
 def _bind_test(test: Test, prefix: str) -> Binder:
     """Bind a test that reads the item: dates become those of the instant, and what the person holds a constant."""
-    if moves(test):
+    if moves(test) or (is_dated(test) and _holds_instant(test)):
         return lambda visitor, at: settled(test, at, visitor.get("zone"))
     sides = operands(test)
     if all(_is_of(side, prefix) for side in sides):
@@ -223,6 +223,10 @@ def _constant(condition: Condition) -> Bound:
             return not inner if isinstance(inner, bool) else Not(inner)
         case _:
             return condition
+
+
+def _holds_instant(test: Test) -> bool:
+    return isinstance(test.operand, Path) and test.operand.path in INSTANTS
 
 
 def _is_of(operand: Operand, prefix: str) -> bool:

@@ -336,7 +336,7 @@ def _parts(value: object, outer: _Parameters, at: str) -> tuple[str, _Parameters
     if given is None:
         given = dict[str, object]()
     if not isinstance(kind, str) or not isinstance(given, Mapping):
-        raise Misfit(at, "`type` and `parameterValues`", repr(value)[:80])
+        raise Misfit(at, "`type` and `parameterValues`", repr(held)[:80])
     filled: dict[str, object] = {}
     for name, one in cast("Mapping[str, object]", given).items():
         if isinstance(one, str) and one.startswith("script::"):
