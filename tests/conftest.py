@@ -16,6 +16,9 @@ THOROUGH = 500
 QUICK = {"bespeak": 100, "few": 50, "fewest": 15}
 """Examples without it, by profile. A law with dear examples says `@settings.get_profile("few")`, never a number."""
 
+MANY = 3_000
+"""Examples of a test that looks at what the examples themselves come to."""
+
 TOLD = pytest.StashKey[dict[str, list[str]]]()
 
 
@@ -25,6 +28,7 @@ def register(*, thorough: bool) -> None:
     for name, examples in QUICK.items():
         examples = THOROUGH if thorough else examples  # noqa: PLW2901  the same name for the same thing
         settings.register_profile(name, deadline=None, max_examples=examples, print_blob=True, derandomize=True)
+    settings.register_profile("many", deadline=None, max_examples=MANY, derandomize=True, database=None)
     settings.load_profile("bespeak")
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from bespeak.conditions import format_condition, parse
 from bespeak.conditions.complete import Vocabulary, complete, point_at, unknown
@@ -79,7 +79,6 @@ def test_an_option_takes_the_place_of_what_was_begun():
 
 
 @given(conditions)
-@settings(max_examples=100, deadline=None)
 def test_at_no_place_of_a_condition_does_the_editor_fail(condition):
     text = format_condition(condition)[:300]
     for cursor in range(0, len(text) + 1, 3):

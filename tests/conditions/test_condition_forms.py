@@ -14,7 +14,6 @@ from bespeak.testing.condition_trees import conditions
 
 
 @given(conditions)
-@settings(max_examples=300)
 def test_text_reads_back_into_the_same_tree(condition):
     normal = check(condition)
     again = parse(format_condition(condition))
@@ -23,7 +22,6 @@ def test_text_reads_back_into_the_same_tree(condition):
 
 
 @given(conditions)
-@settings(max_examples=300)
 def test_json_reads_back_into_the_same_tree(condition):
     normal = check(condition)
     assert repr(from_json(to_json(condition))) == repr(normal)
@@ -34,7 +32,7 @@ def test_every_node_operator_and_kind_is_made_up():
     seen = set()
 
     @given(conditions)
-    @settings(max_examples=300, derandomize=True, database=None)
+    @settings.get_profile("many")
     def look(condition):
         for one in walk(condition):
             seen.update({type(one), getattr(one, "op", None), getattr(getattr(one, "operand", None), "kind", None)})

@@ -121,7 +121,6 @@ class Person:
 
 
 @given(st.one_of(cases(leaves), cases(leaves), of_people))
-@settings(max_examples=800)
 def test_of_a_person_the_answer_is_that_of_the_second_evaluator(case):
     condition, person = case
     compiled = compile_condition(condition)
@@ -161,7 +160,6 @@ def test_of_two_that_are_read_every_case_is_that_of_the_second_evaluator(op, one
 
 
 @given(of_people)
-@settings(max_examples=200)
 def test_an_answer_stands_until_its_next_flip(case):
     condition, person = case
     compiled = compile_condition(condition)
@@ -173,7 +171,6 @@ def test_an_answer_stands_until_its_next_flip(case):
 
 
 @given(cases(leaves.filter(lambda leaf: not isinstance(leaf, AnyOf))))
-@settings(max_examples=200)
 def test_the_next_flip_of_one_leaf_is_a_turn(case):
     leaf, person = case
     lists = [value for value in person.values() if isinstance(value, list) and len(value) > 1]
@@ -187,7 +184,6 @@ def test_the_next_flip_of_one_leaf_is_a_turn(case):
     st.dictionaries(st.sampled_from(["price", "deep", "products"]), st.one_of(found, listed), max_size=3),
     st.sampled_from(["home", "2026-01-31", 5]),
 )
-@settings(max_examples=300)
 def test_of_an_event_the_filter_is_that_of_the_second_evaluator(condition, properties, page):
     feeds = Feeds([Aggregate("count", "E", None, condition)])
     event = Event(
@@ -229,7 +225,6 @@ def of_items(condition):
 
 
 @given(of_people, st.sampled_from(NEAR))
-@settings(max_examples=400)
 def test_of_an_item_what_is_bound_and_masked_is_that_of_the_second_evaluator(case, at):
     condition, person = case
     mixed = check(of_items(condition))
@@ -247,7 +242,6 @@ def test_of_an_item_what_is_bound_and_masked_is_that_of_the_second_evaluator(cas
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=12))
-@settings(max_examples=500)
 def test_folding_is_done_letter_by_letter_and_once(text):
     assert fold(text) == folded(text)
     assert fold(fold(text)) == fold(text)
@@ -260,7 +254,7 @@ def test_a_law_has_cases_to_decide():
     seen = set()
 
     @given(cases(leaves))
-    @settings(max_examples=1_000, derandomize=True, database=None)
+    @settings.get_profile("many")
     def look(case):
         leaf, person = case
         kind = type(leaf).__name__ + (getattr(leaf, "op", "") or getattr(leaf, "how", ""))
