@@ -21,6 +21,7 @@ class Thing:
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
+    gc.unfreeze()
     yield
     gc.unfreeze()
 
