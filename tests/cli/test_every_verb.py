@@ -195,6 +195,13 @@ def segments_explain(project: Any, _place: Path) -> None:
     assert project.json("segments", "explain", "interested", visitor)["member"] is False
 
 
+def segments_unomi(project: Any, place: Path) -> None:
+    file = place / "exported.json"
+    file.write_text('{"metadata": {"id": "Vip"}, "condition": {"type": "matchAllCondition", "parameterValues": {}}}')
+    (found,) = project.json("segments", "unomi", str(file))
+    assert (found["id"], found["condition"]) == ("vip", "true")
+
+
 def segments_count(project: Any, _place: Path) -> None:
     assert project.json("segments", "count", "interested")["count"] >= 0
 
@@ -269,6 +276,7 @@ CASES: dict[str, Case] = {
     "segments list": segments_list,
     "segments explain": segments_explain,
     "segments count": segments_count,
+    "segments unomi": segments_unomi,
 }
 
 

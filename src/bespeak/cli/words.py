@@ -107,6 +107,10 @@ def _nothing(_parser: ArgumentParser) -> None:
     """Take no option of its own."""
 
 
+def _unomi(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="JSON: a segment, a condition, or a list of them")
+
+
 def _init(parser: ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", nargs="?", default=".", help="folder to make (default: here)")
 
@@ -416,7 +420,7 @@ GROUPS = (
     ),
     Group(
         "segments",
-        "list, explain and count segments",
+        "list, explain, count and convert segments",
         "asking:segments",
         (
             Verb("list", "list the segments with their sizes", "bespeak segments list", "asking:segments", _nothing),
@@ -433,6 +437,13 @@ GROUPS = (
                 "bespeak segments count big-spenders --at 2026-01-31",
                 "asking:count",
                 _count,
+            ),
+            Verb(
+                "unomi",
+                "write segments of Apache Unomi as definitions of ours",
+                "bespeak segments unomi exported.json > segments/unomi.yaml",
+                "unomi:unomi",
+                _unomi,
             ),
         ),
     ),
