@@ -6,7 +6,7 @@ import re
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 import yaml
@@ -30,7 +30,7 @@ def unomi(arguments: Namespace) -> int:
     return 0
 
 
-def _listed(file: Path) -> Iterator[Mapping[str, Any]]:
+def _listed(file: Path) -> Iterator[Mapping[str, object]]:
     try:
         if file.stat().st_size > FILE_BYTES_MAX:
             raise InvalidInput(f"{file}: larger than {FILE_BYTES_MAX:,} bytes")
@@ -39,21 +39,25 @@ def _listed(file: Path) -> Iterator[Mapping[str, Any]]:
         raise InvalidInput(f"{file}: {error.strerror}") from error
     except msgspec.DecodeError as error:
         raise InvalidInput(f"{file}: not JSON: {error}") from error
-    if isinstance(found, Mapping) and isinstance(cast("Mapping[str, object]", found).get("list"), list):
-        found = cast("Mapping[str, object]", found)["list"]  # a page, as `/cxs/segments` gives it
-    for one in cast("list[object]", found) if isinstance(found, list) else [found]:
+    for one in _several(found):
         if not isinstance(one, Mapping):
             raise InvalidInput(
                 f"{file}: expected a segment or a condition of Unomi, or a list of them, got {one!r:.80}"
             )
-        yield cast("Mapping[str, Any]", one)
+        yield cast("Mapping[str, object]", one)
 
 
-def _segment(raw: Mapping[str, Any], file: Path) -> tuple[dict[str, str], tuple[str, ...]]:
+def _several(found: object) -> list[object]:
+    """Return the elements of a list, or of a page as `/cxs/segments` gives it; anything else stands alone."""
+    listed: object = cast("Mapping[str, object]", found).get("list") if isinstance(found, Mapping) else found
+    return cast("list[object]", listed) if isinstance(listed, list) else [found]
+
+
+def _segment(raw: Mapping[str, object], file: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     metadata: object = raw.get("metadata")
-    about = cast("Mapping[str, object]", metadata) if isinstance(metadata, Mapping) else {}
+    about: Mapping[str, object] = cast("Mapping[str, object]", metadata) if isinstance(metadata, Mapping) else {}
     name = str(about.get("id") or raw.get("itemId") or file.stem)
-    condition: object = raw.get("condition", raw)
+    condition = raw.get("condition", raw)
     if not isinstance(condition, Mapping):
         raise DefinitionError(f"{file}: segment {name!r}: condition must be an object, got {condition!r:.80}")
     try:
