@@ -441,7 +441,7 @@ GROUPS = (
             Verb(
                 "unomi",
                 "write segments of Apache Unomi as definitions of ours",
-                "bespeak segments unomi exported.json > segments/unomi.yaml",
+                "bespeak segments unomi exported.json",
                 "unomi:unomi",
                 _unomi,
             ),
