@@ -33,6 +33,15 @@ pytestmark = [pytest.mark.crash, pytest.mark.server]
 
 PEOPLE = 40
 SENDERS = 4
+PROGRAM = """
+import sys
+from bespeak.cli import main
+from bespeak.engine import committing
+committing.PART_ROWS = 5
+sys.exit(main(sys.argv[1:]))
+"""
+"""`bespeak`, with checkpoints in many parts."""
+
 SEGMENT = {"id": "keen", "condition": 'count("Product Viewed") >= 5'}
 
 
@@ -87,7 +96,7 @@ def _serve(folder: Path) -> subprocess.Popen[bytes]:
     before = read_owner(folder)
     assert before is None, "the lock of a killed server is free"
     process = subprocess.Popen(
-        [sys.executable, "-m", "bespeak", "serve", "--data", str(folder), "--port", "0"],
+        [sys.executable, "-c", PROGRAM, "serve", "--data", str(folder), "--port", "0"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "BESPEAK__ENGINE__CHECKPOINT_SECONDS": "0.3", "BESPEAK__ENGINE__MODELS_SECONDS": "1"},

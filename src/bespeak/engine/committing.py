@@ -20,10 +20,13 @@ from bespeak.engine.vault import Vault
 from bespeak.engine.writer import Entry, Writer
 from bespeak.errors import StoreError, Unavailable
 from bespeak.ids import ProfileId
-from bespeak.stores import LogRow, Rejected, Store, WrappedKey
+from bespeak.stores import LogRow, Part, Rejected, Store, WrappedKey
 
 CUT_AT_ONCE = 30
 """Profiles whose rows of a checkpoint are made before others have their turn: some two milliseconds."""
+
+PART_ROWS = 250
+"""Rows of a checkpoint that are written by one commit: whoever waits for the disk waits some ten milliseconds more."""
 
 
 class Committing(Shown):
@@ -38,6 +41,7 @@ class Committing(Shown):
     _items: dict[str, Item | None]
     _pending: dict[asyncio.Future[None], frozenset[ProfileId]]
     _cutting: Cutting | None
+    _cuts: int
     _held: asyncio.Future[None] | None
     _last: asyncio.Future[None] | None
     _asking: asyncio.Task[None] | None
@@ -123,7 +127,7 @@ class Committing(Shown):
         cut = msgspec.structs.replace(cut, documents=documents)
         future = asyncio.get_running_loop().create_future()
         self._pending[future] = cut.changing
-        self._cutting = cutting = Cutting(self._writer, future, cut)
+        self._cutting = cutting = self._new_cutting(self._writer, future, cut)
         self._cut_some(cutting)
         shielded = asyncio.shield(future)
         shielded.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen: nobody need wait for it
@@ -135,9 +139,13 @@ class Committing(Shown):
         with _whole(writer):
             cut = self._cut(models=True, forgotten=forgotten)
             self.sequencer.live.cut()
-        cutting = Cutting(writer, asyncio.get_running_loop().create_future(), cut)
+        cutting = self._new_cutting(writer, asyncio.get_running_loop().create_future(), cut)
         self._pending[cutting.future] = cut.changing
         return cutting
+
+    def _new_cutting(self, writer: Writer, future: asyncio.Future[None], cut: Cut) -> Cutting:
+        self._cuts += 1
+        return Cutting(writer, future, cut, self._cuts)
 
     def _cut(self, *, models: bool, forgotten: Iterable[ProfileId] = ()) -> Cut:
         """Begin a cut as of now; where it falls into the asking about new definitions, it says how far that is."""
@@ -155,17 +163,27 @@ class Committing(Shown):
         return cut
 
     def _cut_some(self, cutting: Cutting, *, whole: bool = False) -> None:
-        """Make some rows of a checkpoint; the rest a turn of the loop later, and in the end the checkpoint itself."""
+        """Make some rows of a checkpoint; the rest a turn of the loop later, and in the end the checkpoint itself.
+
+        As soon as there are enough of them they are written: the checkpoint lets them count.
+        """
         if self._cutting is not cutting:
             return  # it came to its end, or was undone
         with _whole(cutting.writer):
             more = self.sequencer.live.cut(None if whole else CUT_AT_ONCE)
+        self._put_parts(cutting)
         if more:
             asyncio.get_running_loop().call_soon(self._cut_some, cutting)
             return
         self._cutting = None
-        rows = cutting.cut.with_rows(self.sequencer.live.rows())
+        rows = cutting.cut.with_rows(self.sequencer.live.rows(), cut=cutting.number, parts=cutting.parts)
         self._put_cut(cutting, Entry(cutting.future, documents=cutting.cut.documents, checkpoint=rows))
+
+    def _put_parts(self, cutting: Cutting) -> None:
+        while rows := self.sequencer.live.rows(PART_ROWS):
+            cutting.parts += 1
+            part = Part(cutting.number, cutting.parts, rows)
+            self._put(cutting.writer, Entry(asyncio.get_running_loop().create_future(), part=part))
 
     def _end_cut(self) -> None:
         """Bring the checkpoint that is being made to its end."""

@@ -111,6 +111,7 @@ class Ledger(Asking):
         self._import_turn = asyncio.Lock()
         self._pending: dict[asyncio.Future[None], frozenset[ProfileId]] = {}
         self._cutting: Cutting | None = None
+        self._cuts = 0
         self._changing = asyncio.Lock()
         self._undoing = False
         self._readings = 0

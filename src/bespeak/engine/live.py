@@ -182,9 +182,13 @@ class LiveTable:
             self._cut_one(self._profiles[profile_id])
         return bool(self._uncut)
 
-    def rows(self) -> tuple[ProfileRow, ...]:
-        """Return the rows of a cut that has come to its end."""
-        rows, self._rows = tuple(self._rows), []
+    def rows(self, most: int | None = None) -> tuple[ProfileRow, ...]:
+        """Return rows that a cut has made, each once: so many, or none where they are fewer. None: all of them."""
+        if most is None:
+            most = len(self._rows)
+        elif len(self._rows) < most:
+            return ()
+        rows, self._rows = tuple(self._rows[:most]), self._rows[most:]
         return rows
 
     def _cut_one(self, profile: Profile) -> None:

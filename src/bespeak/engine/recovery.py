@@ -69,17 +69,27 @@ class Cut(msgspec.Struct, frozen=True):
     changed: bool
     aliases: int
 
-    def with_rows(self, rows: tuple[ProfileRow, ...]) -> Checkpoint:
-        """Return the whole checkpoint."""
-        return msgspec.structs.replace(self.checkpoint, profiles=rows)
+    def with_rows(self, rows: tuple[ProfileRow, ...], *, cut: int = 0, parts: int = 0) -> Checkpoint:
+        """Return the checkpoint with its last rows; `parts` of this `cut` are those before them."""
+        return msgspec.structs.replace(self.checkpoint, profiles=rows, cut=cut, parts=parts)
 
 
-class Cutting(msgspec.Struct, frozen=True, eq=False):
-    """A checkpoint that is being made, who writes it, and what waits for it."""
+class Cutting(msgspec.Struct, eq=False):
+    """A checkpoint that is being made, who writes it, and what waits for it.
+
+    Parameters
+    ----------
+    number
+        Tells it from others that this process makes.
+    parts
+        How many parts of it have been handed to the writer.
+    """
 
     writer: Writer
     future: asyncio.Future[None]
     cut: Cut
+    number: int
+    parts: int = 0
 
 
 def checkpoint(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from bespeak.errors import Overloaded, StoreError, Unavailable
-from bespeak.stores import Checkpoint, Commit, Document, Forget, LogRow, Rejected, Store, WrappedKey
+from bespeak.stores import Checkpoint, Commit, Document, Forget, LogRow, Part, Rejected, Store, WrappedKey
 
 log = logging.getLogger("bespeak.engine")
 
@@ -17,7 +17,7 @@ log = logging.getLogger("bespeak.engine")
 class Entry:
     """One thing to write, and the future that its sender waits for."""
 
-    __slots__ = ("checkpoint", "documents", "failure", "forget", "future", "keys", "rejected", "row", "seen")
+    __slots__ = ("checkpoint", "documents", "failure", "forget", "future", "keys", "part", "rejected", "row", "seen")
 
     def __init__(  # noqa: PLR0913  as many as a transaction has parts
         self,
@@ -28,6 +28,7 @@ class Entry:
         documents: tuple[Document, ...] = (),
         rejected: tuple[Rejected, ...] = (),
         checkpoint: Checkpoint | None = None,
+        part: Part | None = None,
         keys: tuple[WrappedKey, ...] = (),
         forget: Forget | None = None,
         failure: StoreError | None = None,
@@ -38,6 +39,7 @@ class Entry:
         self.documents = documents
         self.rejected = rejected
         self.checkpoint = checkpoint
+        self.part = part
         self.keys = keys
         self.forget = forget
         self.failure = failure
@@ -196,7 +198,7 @@ class Writer:
 
 
 def _groups(entries: list[Entry]) -> list[list[Entry]]:
-    """Cut the entries after each checkpoint and each erasure, since one transaction carries at most one of either.
+    """Cut the entries after each checkpoint, each part of one and each erasure: a transaction carries at most one.
 
     A failure stands alone.
     """
@@ -205,7 +207,7 @@ def _groups(entries: list[Entry]) -> list[list[Entry]]:
         if entry.failure is not None:
             groups.append([])
         groups[-1].append(entry)
-        if entry.checkpoint is not None or entry.forget is not None or entry.failure is not None:
+        if any(one is not None for one in (entry.checkpoint, entry.part, entry.forget, entry.failure)):
             groups.append([])
     return [group for group in groups if group]
 
@@ -217,6 +219,7 @@ def _commit(group: list[Entry]) -> Commit:
         documents=tuple(document for entry in group for document in entry.documents),
         rejected=tuple(one for entry in group for one in entry.rejected),
         checkpoint=group[-1].checkpoint,
+        part=group[-1].part,
         keys=tuple(key for entry in group for key in entry.keys),
         forget=group[-1].forget,
     )

@@ -27,7 +27,17 @@ from bespeak.stores.store import (
     Snapshot,
     WrappedKey,
 )
-from bespeak.stores.verify import AGELESS, SUBJECT_BYTES, droppable, follows, split_digests, verify
+from bespeak.stores.verify import (
+    AGELESS,
+    NO_PARTS,
+    SUBJECT_BYTES,
+    droppable,
+    follows,
+    leaves_parts,
+    parts_held,
+    split_digests,
+    verify,
+)
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -62,6 +72,8 @@ class MemoryStore:
         self._dropped = 0
         self._kept: list[_Kept] = []
         self._profiles: dict[ProfileId, ProfileRow] = {}
+        self._waiting: dict[ProfileId, ProfileRow] = {}
+        self._parts = NO_PARTS
         self._aliases: dict[ProfileId, ProfileId] = {}
         self._products: dict[str, Product] = {}
         self._hours: dict[int, set[bytes]] = {}
@@ -76,7 +88,7 @@ class MemoryStore:
         """Keep all of it, or nothing of it. Raises `StoreError`; the store stays usable."""
         with self._lock:
             self._check_open()
-            last = verify(commit, last=self._last, checkpoint=self._offset)
+            last = verify(commit, last=self._last, checkpoint=self._offset, parts=self._parts)
             self._check_versions(commit.documents)
             self._rows.extend(commit.rows)
             self._last = last
@@ -87,6 +99,11 @@ class MemoryStore:
             self._rejected.extend(commit.rejected)
             for key in commit.keys:
                 self._put_key(key)
+            if leaves_parts(commit):
+                self._waiting.clear()
+            if commit.part is not None:
+                self._waiting.update({row.id: row for row in commit.part.profiles})
+            self._parts = parts_held(commit, self._parts)
             if commit.checkpoint is not None:
                 self._cut(commit.checkpoint)
             if commit.forget is not None:
@@ -357,8 +374,8 @@ class MemoryStore:
     def _cut(self, checkpoint: Checkpoint) -> None:
         for profile_id in checkpoint.removed:
             self._profiles.pop(profile_id, None)
-        for row in checkpoint.profiles:
-            self._profiles[row.id] = row
+        self._profiles |= self._waiting | {row.id: row for row in checkpoint.profiles}
+        self._waiting.clear()
         for alias in checkpoint.unaliased:
             self._aliases.pop(alias, None)
         self._aliases.update(checkpoint.aliases)

@@ -13,7 +13,7 @@ from pathlib import Path
 from bespeak.clock import Instant
 from bespeak.errors import CorruptLog, StoreError
 from bespeak.ids import ProfileId
-from bespeak.stores import sqlite_kept, sqlite_keys, sqlite_log, sqlite_seen
+from bespeak.stores import sqlite_kept, sqlite_keys, sqlite_log, sqlite_parts, sqlite_seen
 from bespeak.stores.fair import FairLock
 from bespeak.stores.settings import SqliteSettings
 from bespeak.stores.sqlite_file import TROUBLE, connect, connect_reader, open_writer
@@ -31,7 +31,7 @@ from bespeak.stores.store import (
     Snapshot,
     WrappedKey,
 )
-from bespeak.stores.verify import droppable, verify
+from bespeak.stores.verify import NO_PARTS, droppable, leaves_parts, parts_held, verify
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class SqliteStore:
                 raise StoreError(f"cannot read the store {self.path}: {error}") from error
             opened.pop_all()
         self._writer: sqlite3.Connection | None = writer
+        self._parts = NO_PARTS
         self._lookup = sqlite_seen.Lookup()
         self._upkeep = Upkeep(
             self._settings,
@@ -95,20 +96,24 @@ class SqliteStore:
         with self._write_lock:
             self._check_open()
             self._reopen()
-            last = verify(commit, last=self._last, checkpoint=self._offset)
+            last = verify(commit, last=self._last, checkpoint=self._offset, parts=self._parts)
             with self._transaction(secure=commit.forget is not None) as writer:
+                if leaves_parts(commit):
+                    sqlite_parts.undo(writer)
                 sqlite_kept.keep(writer, self._snapshot, commit)
                 crc = sqlite_log.append(writer, commit.rows, self._crc)
                 sqlite_seen.add(writer, commit.seen)
                 put_documents(writer, commit.documents, versions_max=self._settings.versions_max)
                 put_rejected(writer, commit.rejected, rejected_max=self._settings.rejected_max)
                 sqlite_keys.put(writer, commit.keys)
+                if commit.part is not None:
+                    sqlite_parts.put(writer, commit.part.profiles)
                 if commit.checkpoint is not None:
                     put_checkpoint(writer, commit.checkpoint)
                 if commit.forget is not None:
                     _forget(writer, commit.forget)
                     sqlite_kept.forget(writer, commit.forget.names)
-            self._last, self._crc = last, crc
+            self._last, self._crc, self._parts = last, crc, parts_held(commit, self._parts)
             if commit.checkpoint is not None:
                 self._offset = commit.checkpoint.offset
             self._upkeep.note(commit)
@@ -396,6 +401,7 @@ class SqliteStore:
                 try:
                     self._last, self._crc, self._offset = ends(writer, self.path)
                     self._snapshot = sqlite_kept.newest(writer)
+                    self._parts = NO_PARTS
                 except TROUBLE as error:
                     raise StoreError(f"cannot read the store {self.path}: {error}") from error
                 opened.pop_all()

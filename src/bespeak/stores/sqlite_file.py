@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from bespeak.errors import StoreError
-from bespeak.stores import sqlite_format, sqlite_kept, sqlite_keys
+from bespeak.stores import sqlite_format, sqlite_kept, sqlite_keys, sqlite_parts
 from bespeak.stores.settings import SqliteSettings
 
 APPLICATION_ID = 0x62737065
@@ -20,7 +20,7 @@ TROUBLE = (sqlite3.Error, UnicodeError, OverflowError)
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
-INSERT INTO meta VALUES ('format', 3), ('checkpoint', 0);
+INSERT INTO meta VALUES ('format', 4), ('checkpoint', 0);
 
 CREATE TABLE log (
     first INTEGER PRIMARY KEY, count INTEGER NOT NULL, received INTEGER NOT NULL, crc INTEGER NOT NULL,
@@ -46,7 +46,7 @@ CREATE TABLE rejected (
     data BLOB NOT NULL);
 CREATE INDEX rejected_by_source ON rejected (source)
 """
-"""The tables of a new file, but for those of the keys and of snapshots."""
+"""The tables of a new file, but for those of the keys, of snapshots and of checkpoints in parts."""
 
 
 def connect(path: Path, settings: SqliteSettings, *, cache_kib: int) -> sqlite3.Connection:
@@ -72,7 +72,12 @@ def connect(path: Path, settings: SqliteSettings, *, cache_kib: int) -> sqlite3.
 def connect_reader(path: Path, settings: SqliteSettings) -> sqlite3.Connection:
     """Open one more connection that can only read."""
     connection = connect(path, settings, cache_kib=max(1, settings.cache_kib // 4))
-    connection.execute("PRAGMA query_only=1")
+    try:
+        sqlite_parts.see_through(connection)
+        connection.execute("PRAGMA query_only=1")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -138,7 +143,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def _create(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in f"{SCHEMA};{sqlite_keys.SCHEMA};{sqlite_kept.SCHEMA}".split(";"):
+        for statement in f"{SCHEMA};{sqlite_keys.SCHEMA};{sqlite_kept.SCHEMA};{sqlite_parts.SCHEMA}".split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute("COMMIT")

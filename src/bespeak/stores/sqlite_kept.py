@@ -44,6 +44,9 @@ _DOCUMENT = (
     " SELECT ?1, ?2, ?3, version, data FROM (SELECT 1) LEFT JOIN"
     " (SELECT version, data FROM documents WHERE kind = ?2 AND id = ?3 ORDER BY version DESC LIMIT 1)"
 )
+_UNDONE = "INSERT INTO kept_profiles (snapshot, id, next_flip_at, data) SELECT ?, id, next_flip_at, data FROM undone"
+"""What parts of the next checkpoint have written over already."""
+
 _SINCE = "(SELECT number FROM snapshots WHERE number >= ?1)"
 _EARLIER = "(SELECT number FROM snapshots WHERE number >= ?1 AND number < kept.snapshot)"
 
@@ -93,6 +96,7 @@ def take(writer: sqlite3.Connection, offset: int, at: Instant, names: Sequence[s
     products = tuple(Product(name, *row) for name, row in found if row is not None)
     data = msgspec.msgpack.encode(products)
     writer.execute("INSERT INTO snapshots (number, at, gone, data) VALUES (?, ?, 0, ?)", (offset, at, data))
+    writer.execute(_UNDONE, (offset,))
     return Snapshot(offset, at, products)
 
 
@@ -102,11 +106,12 @@ def keep(writer: sqlite3.Connection, snapshot: int, commit: Commit) -> None:
         return
     erased = frozenset(commit.forget.names if commit.forget is not None else ())
     writer.executemany(_DOCUMENT, ((snapshot, one.kind, one.id) for one in commit.documents))
-    cut = commit.checkpoint
-    if cut is None:
-        return
-    profiles = {*cut.removed, *(row.id for row in cut.profiles)} - erased
-    aliases = {*cut.unaliased, *cut.aliases} - erased
+    cut, part = commit.checkpoint, commit.part
+    profiles = frozenset(() if part is None else (row.id for row in part.profiles)) - erased
+    aliases = frozenset[ProfileId]()
+    if cut is not None:
+        profiles |= {*cut.removed, *(row.id for row in cut.profiles)} - erased
+        aliases |= {*cut.unaliased, *cut.aliases} - erased
     sqlite_many.each(writer, _PROFILE.replace("{snapshot}", str(snapshot)), sorted(profiles))
     sqlite_many.each(writer, _ALIAS.replace("{snapshot}", str(snapshot)), sorted(aliases))
 

@@ -137,6 +137,8 @@ def _wal_bytes(commit: Commit) -> int:
     rows = 2 + len(commit.documents) + len(commit.rejected)
     if commit.checkpoint is not None:
         rows += len(commit.checkpoint.profiles) + len(commit.checkpoint.aliases)
+    if commit.part is not None:
+        rows += 2 * len(commit.part.profiles)
     return (
         rows * PAGE_SIZE
         + sum(len(row.payload) for row in commit.rows)

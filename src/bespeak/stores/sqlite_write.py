@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from bespeak.stores import sqlite_many
+from bespeak.stores import sqlite_many, sqlite_parts
 from bespeak.stores.store import Checkpoint, Document, Rejected
 from bespeak.stores.verify import follows
 
@@ -40,14 +40,10 @@ def put_rejected(writer: sqlite3.Connection, rejected: Sequence[Rejected], *, re
 
 
 def put_checkpoint(writer: sqlite3.Connection, checkpoint: Checkpoint) -> None:
-    """Write a consistent cut: rows, aliases, products and the offset that they include."""
-    sqlite_many.each(writer, "DELETE FROM profiles WHERE id IN ({values})", checkpoint.removed)
-    sqlite_many.put(
-        writer,
-        "INSERT INTO profiles (id, next_flip_at, data)",
-        ((row.id, row.next_flip_at, row.data) for row in checkpoint.profiles),
-        "ON CONFLICT (id) DO UPDATE SET next_flip_at = excluded.next_flip_at, data = excluded.data",
-    )
+    """Write a consistent cut: rows, with those of its parts, aliases, products and the offset that they include."""
+    sqlite_parts.remove(writer, checkpoint.removed)
+    sqlite_parts.put_rows(writer, checkpoint.profiles)
+    sqlite_parts.end(writer)
     sqlite_many.each(writer, "DELETE FROM aliases WHERE alias IN ({values})", checkpoint.unaliased)
     sqlite_many.put(
         writer,

@@ -50,14 +50,36 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     `profiles` replaces the rows of the same id, `removed` deletes rows (merged away; done first), `aliases` maps ids
     to the profile that they resolve to, `unaliased` deletes such ids (done first); what is not named stays as it is.
     `offset` is in the log (with this commit's rows) and not before the checkpoint's present one.
+
+    Rows that were committed before in parts belong to it: `parts` of them, those of `cut`.
     """
 
     offset: int
+    cut: int = 0
+    parts: int = 0
     profiles: tuple[ProfileRow, ...] = ()
     removed: tuple[ProfileId, ...] = ()
     aliases: Mapping[ProfileId, ProfileId] = {}
     unaliased: tuple[ProfileId, ...] = ()
     products: tuple[Product, ...] = ()
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Some rows of a checkpoint that comes later, so that no transaction is long; nobody reads them before it does.
+
+    Parameters
+    ----------
+    cut
+        Tells the parts of one checkpoint from those of others.
+    number
+        The first part is 1, and drops the parts of a checkpoint that never came. Each other one follows the one before.
+    profiles
+        Rows of ids that no other part of the same cut has.
+    """
+
+    cut: int
+    number: int
+    profiles: tuple[ProfileRow, ...]
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -154,6 +176,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
         New keys, or known ones wrapped anew; a key that was destroyed stays destroyed.
     forget
         What is erased.
+    part
+        Rows of a later checkpoint, or of the one of this commit.
     """
 
     rows: tuple[LogRow, ...] = ()
@@ -163,6 +187,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Checkpoint | None = None
     keys: tuple[WrappedKey, ...] = ()
     forget: Forget | None = None
+    part: Part | None = None
 
 
 class Store(Protocol):

@@ -9,7 +9,7 @@ from random import Random
 import msgspec
 
 from bespeak.ids import ProfileId
-from bespeak.stores import Checkpoint, Commit, Document, LogRow, Product, ProfileRow, Rejected, Store
+from bespeak.stores import Checkpoint, Commit, Document, LogRow, Part, Product, ProfileRow, Rejected, Store
 
 _IDS = tuple(f"{prefix}:{number}" for prefix in "ua" for number in range(6))
 _PAGES_MAX = 10_000
@@ -101,6 +101,8 @@ class Model:
         self.offset = 0
         self.rows: list[LogRow] = []
         self.profiles: dict[ProfileId, ProfileRow] = {}
+        self.waiting: dict[ProfileId, ProfileRow] = {}
+        self.parts = (0, 0)
         self.aliases: dict[ProfileId, ProfileId] = {}
         self.products: dict[str, Product] = {}
         self.documents: dict[tuple[str, str], list[Document]] = {}
@@ -111,6 +113,7 @@ class Model:
         """Make up a commit that the present state allows."""
         rows = log_rows(self.last + 1, [rng.randint(1, 30) for _ in range(rng.randint(0, 4))])
         last = rows[-1].first + rows[-1].count - 1 if rows else self.last
+        part = self._next_part(rng) if rng.random() < 0.5 else None
         return Commit(
             rows=rows,
             seen=tuple((digest(rng.randint(0, 300)), rng.choice(_HOURS)) for _ in range(rng.randint(0, 60))),
@@ -119,7 +122,8 @@ class Model:
                 Rejected(rng.choice("ab"), str(place), "why", rng.randint(0, 9), rng.randbytes(3))
                 for place in range(rng.randint(0, 3))
             ),
-            checkpoint=self._next_checkpoint(rng, last) if rng.random() < 0.7 else None,
+            checkpoint=self._next_checkpoint(rng, last, part) if rng.random() < 0.5 else None,
+            part=part,
         )
 
     def apply(self, commit: Commit) -> None:
@@ -131,8 +135,17 @@ class Model:
         for document in commit.documents:
             self.documents.setdefault((document.kind, document.id), []).append(document)
         self.rejected.extend(commit.rejected)
+        if commit.part is not None:
+            if commit.part.number == 1:
+                self.drop_parts()
+            self.waiting.update({row.id: row for row in commit.part.profiles})
+            self.parts = (commit.part.cut, commit.part.number)
         if commit.checkpoint is not None:
             self._cut(commit.checkpoint)
+
+    def drop_parts(self) -> None:
+        """Forget the parts of a checkpoint that does not come any more."""
+        self.waiting, self.parts = {}, (0, 0)
 
     def digests(self) -> tuple[bytes, ...]:
         """Return all digests that a commit may have brought."""
@@ -167,14 +180,21 @@ class Model:
             documents.append(Document(kind, each, version, rng.choice((None, b"", rng.randbytes(5)))))
         return tuple(documents)
 
-    def _next_checkpoint(self, rng: Random, last: int) -> Checkpoint:
-        rows = tuple(
-            ProfileRow(each, rng.randbytes(4), rng.choice((None, rng.randint(-5, 50))))
-            for each in rng.sample(_IDS, rng.randint(0, 6))
-        )
+    def _next_part(self, rng: Random) -> Part:
+        cut, number = self.parts
+        if not number or rng.random() < 0.2:
+            return Part(rng.randint(1, 9), 1, _next_rows(rng, _IDS))
+        return Part(cut, number + 1, _next_rows(rng, [each for each in _IDS if each not in self.waiting]))
+
+    def _next_checkpoint(self, rng: Random, last: int, part: Part | None) -> Checkpoint:
+        cut, parts = self.parts if part is None else (part.cut, part.number)
+        if part is None and rng.random() < 0.3:
+            cut, parts = 0, 0
         return Checkpoint(
             offset=rng.randint(self.offset, last),
-            profiles=rows,
+            cut=cut,
+            parts=parts,
+            profiles=_next_rows(rng, _IDS),
             removed=tuple(rng.sample(_IDS, rng.randint(0, 2))),
             aliases={rng.choice(_IDS): rng.choice(_IDS) for _ in range(rng.randint(0, 3))},
             products=tuple(
@@ -185,7 +205,15 @@ class Model:
     def _cut(self, checkpoint: Checkpoint) -> None:
         for each in checkpoint.removed:
             self.profiles.pop(each, None)
+        if checkpoint.parts:
+            self.profiles.update(self.waiting)
+        self.drop_parts()
         self.profiles.update({row.id: row for row in checkpoint.profiles})
         self.aliases.update(checkpoint.aliases)
         self.products.update({product.name: product for product in checkpoint.products})
         self.offset = checkpoint.offset
+
+
+def _next_rows(rng: Random, ids: Sequence[ProfileId]) -> tuple[ProfileRow, ...]:
+    some = rng.sample(ids, rng.randint(0, min(6, len(ids))))
+    return tuple(ProfileRow(each, rng.randbytes(4), rng.choice((None, rng.randint(-5, 50)))) for each in some)

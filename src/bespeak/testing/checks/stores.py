@@ -30,6 +30,13 @@ from bespeak.testing.checks.store_keys import (
 )
 from bespeak.testing.checks.store_makers import DurableStoreMaker, StoreMaker, denied, made
 from bespeak.testing.checks.store_model import Everything, Model, digest, everything, full_commit, log_rows, unpacked
+from bespeak.testing.checks.store_parts import (
+    check_a_part_that_is_missing_is_refused,
+    check_a_snapshot_between_parts_is_of_the_checkpoint_before,
+    check_parts_count_with_their_checkpoint,
+    check_parts_whose_checkpoint_never_came_are_dropped,
+    check_reopening_drops_parts,
+)
 from bespeak.testing.checks.store_snapshots import (
     check_a_snapshot_needs_a_checkpoint,
     check_a_snapshot_stays_as_it_was,
@@ -344,7 +351,7 @@ def check_every_history_reads_as_plain_values(make: StoreMaker) -> None:
     examples = asked if asked >= _THOROUGH else _FEW
 
     @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(st.integers(0, 2**32), st.integers(1, 6))
+    @given(st.integers(0, 2**32), st.integers(1, 8))
     def law(seed: int, commits: int) -> None:
         rng = Random(seed)
         model = Model()
@@ -394,6 +401,7 @@ def check_reopening_changes_nothing(make: DurableStoreMaker) -> None:
                 store.commit(commit)
                 model.apply(commit)
             store = make.reopen(store)
+            model.drop_parts()
             equal("everything", everything(store, model.digests()), model.everything())
             equal("offsets", (store.last_offset(), store.checkpoint_offset()), (model.last, model.offset))
         store.close()
@@ -425,6 +433,10 @@ def for_stores() -> tuple[StoreCheck, ...]:
         check_forgetting_spares_what_has_no_age,
         check_a_checkpoint_replaces_what_it_names,
         check_a_checkpoint_includes_only_the_log,
+        check_parts_count_with_their_checkpoint,
+        check_parts_whose_checkpoint_never_came_are_dropped,
+        check_a_part_that_is_missing_is_refused,
+        check_a_snapshot_between_parts_is_of_the_checkpoint_before,
         check_profiles_come_in_the_order_of_their_ids,
         check_due_profiles_come_earliest_first,
         check_documents_keep_their_versions,
@@ -450,6 +462,7 @@ def for_durable_stores() -> tuple[DurableStoreCheck, ...]:
     """Return the checks of those stores, besides, that outlive their closing."""
     return (
         check_reopening_changes_nothing,
+        check_reopening_drops_parts,
         check_a_refused_commit_is_gone_after_reopening_too,
         check_a_destroyed_key_is_gone_after_reopening_too,
         check_snapshots_and_the_edge_outlive_closing,
