@@ -163,27 +163,41 @@ class Committing(Shown):
         return cut
 
     def _cut_some(self, cutting: Cutting, *, whole: bool = False) -> None:
-        """Make some rows of a checkpoint; the rest a turn of the loop later, and in the end the checkpoint itself.
-
-        As soon as there are enough of them they are written: the checkpoint lets them count.
-        """
+        """Make some rows of a checkpoint, and the rest a turn of the loop later."""
         if self._cutting is not cutting:
             return  # it came to its end, or was undone
         with _whole(cutting.writer):
-            more = self.sequencer.live.cut(None if whole else CUT_AT_ONCE)
-        self._put_parts(cutting)
-        if more:
+            cutting.is_made = not self.sequencer.live.cut(None if whole else CUT_AT_ONCE)
+        if not cutting.is_made:
             asyncio.get_running_loop().call_soon(self._cut_some, cutting)
-            return
-        self._cutting = None
-        rows = cutting.cut.with_rows(self.sequencer.live.rows(), cut=cutting.number, parts=cutting.parts)
-        self._put_cut(cutting, Entry(cutting.future, documents=cutting.cut.documents, checkpoint=rows))
+        self._write_some(cutting, whole=whole)
 
-    def _put_parts(self, cutting: Cutting) -> None:
-        while rows := self.sequencer.live.rows(PART_ROWS):
+    def _write_some(self, cutting: Cutting, *, whole: bool = False) -> None:
+        """Write a part when there are rows enough and the one before is on disk, and in the end the checkpoint itself.
+
+        So what is taken in meanwhile waits for one part at most.
+        """
+        if self._cutting is not cutting or (cutting.is_writing and not whole):
+            return
+        rows = () if whole else self.sequencer.live.rows(PART_ROWS)
+        if rows:
             cutting.parts += 1
-            part = Part(cutting.number, cutting.parts, rows)
-            self._put(cutting.writer, Entry(asyncio.get_running_loop().create_future(), part=part))
+            cutting.is_writing = True
+            entry = Entry(asyncio.get_running_loop().create_future(), part=Part(cutting.number, cutting.parts, rows))
+            self._put(cutting.writer, entry).add_done_callback(lambda done: self._part_written(done, cutting))
+        elif cutting.is_made:
+            self._cutting = None
+            last = cutting.cut.with_rows(self.sequencer.live.rows(), cut=cutting.number, parts=cutting.parts)
+            self._put_cut(cutting, Entry(cutting.future, documents=cutting.cut.documents, checkpoint=last))
+
+    def _part_written(self, done: asyncio.Future[None], cutting: Cutting) -> None:
+        cutting.is_writing = False
+        failure = None if done.cancelled() else done.exception()
+        if failure is None:
+            self._write_some(cutting)
+        elif not cutting.future.done():  # nothing was undone: it ends with the writer
+            cutting.future.set_exception(failure)
+            cutting.future.exception()  # seen
 
     def _end_cut(self) -> None:
         """Bring the checkpoint that is being made to its end."""

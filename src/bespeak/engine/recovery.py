@@ -83,6 +83,10 @@ class Cutting(msgspec.Struct, eq=False):
         Tells it from others that this process makes.
     parts
         How many parts of it have been handed to the writer.
+    is_made
+        Whether all its rows are.
+    is_writing
+        Whether a part is on its way to the disk.
     """
 
     writer: Writer
@@ -90,6 +94,8 @@ class Cutting(msgspec.Struct, eq=False):
     cut: Cut
     number: int
     parts: int = 0
+    is_made: bool = False
+    is_writing: bool = False
 
 
 def checkpoint(
