@@ -29,6 +29,7 @@ BUDGETS = {
     "import": 40_000,
     "replay": 40_000,
     "decide": 1.5,
+    "segments": 2,
     "start": 5,
     "start-memory": 1_024,
     "seal": 5,

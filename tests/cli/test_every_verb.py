@@ -195,6 +195,12 @@ def segments_explain(project: Any, _place: Path) -> None:
     assert project.json("segments", "explain", "interested", visitor)["member"] is False
 
 
+def segments_complete(project: Any, _place: Path) -> None:
+    visited(project, uuid.uuid4().hex)
+    found = project.json("segments", "complete", 'performed("Product V')
+    assert {"text": '"Product Viewed"', "kind": "event"} in found["options"]
+
+
 def segments_unomi(project: Any, place: Path) -> None:
     file = place / "exported.json"
     file.write_text('{"metadata": {"id": "Vip"}, "condition": {"type": "matchAllCondition", "parameterValues": {}}}')
@@ -276,6 +282,7 @@ CASES: dict[str, Case] = {
     "segments list": segments_list,
     "segments explain": segments_explain,
     "segments count": segments_count,
+    "segments complete": segments_complete,
     "segments unomi": segments_unomi,
 }
 

@@ -52,6 +52,14 @@ def count(arguments: Namespace) -> int:
     return show(arguments, found, str(found["count"]))
 
 
+def complete(arguments: Namespace) -> int:
+    """Say what may stand at the cursor of a condition; where the text before it is wrong, what is wrong."""
+    with connected(arguments) as client:
+        found = ask(client, "GET", "/v1/conditions/complete", text=arguments.text, cursor=arguments.cursor)
+    rows = [(one["text"], one["kind"]) for one in found["options"]]
+    return show(arguments, found, table(("may follow", "which is a"), rows) if rows else "nothing may follow")
+
+
 def recommend(arguments: Namespace) -> int:
     """Show items for somebody, with reasons."""
     who = "anonymousId" if arguments.device else "userId"

@@ -107,6 +107,11 @@ def _nothing(_parser: ArgumentParser) -> None:
     """Take no option of its own."""
 
 
+def _complete(parser: ArgumentParser) -> None:
+    parser.add_argument("text", metavar="TEXT", help="a condition, or its beginning")
+    parser.add_argument("--cursor", metavar="N", type=int, help="where the cursor stands (default: at the end)")
+
+
 def _unomi(parser: ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="JSON: a segment, a condition, or a list of them")
 
@@ -420,7 +425,7 @@ GROUPS = (
     ),
     Group(
         "segments",
-        "list, explain, count and convert segments",
+        "list, explain, count, write and convert segments",
         "asking:segments",
         (
             Verb("list", "list the segments with their sizes", "bespeak segments list", "asking:segments", _nothing),
@@ -437,6 +442,13 @@ GROUPS = (
                 "bespeak segments count big-spenders --at 2026-01-31",
                 "asking:count",
                 _count,
+            ),
+            Verb(
+                "complete",
+                "say what may stand at the cursor of a condition, for an editor",
+                "bespeak segments complete 'performed(\"Product V'",
+                "asking:complete",
+                _complete,
             ),
             Verb(
                 "unomi",

@@ -7,7 +7,7 @@ from bespeak.conditions.aggregates import Fed, Feeds, Happening, State, key, mer
 from bespeak.conditions.answers import Visitor
 from bespeak.conditions.check import check
 from bespeak.conditions.compile import Compiled, Depends, compile_condition
-from bespeak.conditions.complete import Vocabulary, complete, unknown
+from bespeak.conditions.complete import Completion, Unknown, Vocabulary, complete, point_at, unknown
 from bespeak.conditions.explain import Explanation, counted_sentence
 from bespeak.conditions.families import Move, turning
 from bespeak.conditions.flips import Flips
@@ -55,6 +55,7 @@ __all__ = [
     "Calendar",
     "Compare",
     "Compiled",
+    "Completion",
     "Condition",
     "Depends",
     "Direction",
@@ -81,6 +82,7 @@ __all__ = [
     "State",
     "Text",
     "ThisSession",
+    "Unknown",
     "Value",
     "Version",
     "Visitor",
@@ -101,6 +103,7 @@ __all__ = [
     "mask",
     "merge",
     "parse",
+    "point_at",
     "to_json",
     "together",
     "turning",

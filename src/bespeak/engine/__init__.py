@@ -11,6 +11,7 @@ from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.metrics import BOUNDS, COUNTERS, GAUGES, HISTOGRAMS, Histogram, Metrics
 from bespeak.engine.rebuilding import SHARE, ModelsStatus
 from bespeak.engine.replay import Difference, Replayed, rebuild, replay
+from bespeak.engine.vocabulary import unseen_in
 
 __all__ = [
     "BOUNDS",
@@ -43,4 +44,5 @@ __all__ = [
     "export_archive",
     "rebuild",
     "replay",
+    "unseen_in",
 ]

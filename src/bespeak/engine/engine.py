@@ -11,6 +11,7 @@ import msgspec
 
 from bespeak.catalog import Item
 from bespeak.clock import DAY, HOUR, Instant
+from bespeak.conditions import Vocabulary
 from bespeak.decide import DecideRequest, Decision
 from bespeak.engine import keyring
 from bespeak.engine.answers import EventResult, Receipt, profile_answer
@@ -333,6 +334,19 @@ class Engine(Defining):
             count += segments.members_at(segment_id, iter(some), at, self.settings.profiles)
             await asyncio.sleep(0)
         return count
+
+    async def vocabulary(self) -> Vocabulary:
+        """Return the names of events, properties and traits that were seen lately, and of the segments.
+
+        Raises
+        ------
+        StoreError
+            The log could not be read.
+        """
+        self._check_known()
+        await self._seen.read(self.store, self.vault, self.store.last_offset())
+        self._seen.note_people(self.sequencer.live.awake())
+        return self._seen.vocabulary(self.registry)
 
     def profiles(self) -> Iterator[Profile]:
         """Yield every profile; read only."""

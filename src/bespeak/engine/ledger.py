@@ -39,6 +39,7 @@ from bespeak.engine.recovery import Cutting, recover
 from bespeak.engine.sequencer import Sequencer
 from bespeak.engine.site import Registry
 from bespeak.engine.vault import Vault
+from bespeak.engine.vocabulary import Seen
 from bespeak.engine.writer import Entry, Writer
 from bespeak.errors import BespeakError, CorruptLog, StoreError
 from bespeak.events import Event
@@ -100,6 +101,7 @@ class Ledger(Asking):
         self._dedupe = Dedupe(store, bound=settings.engine.dedupe_max, sieve_bytes=settings.engine.dedupe_sieve_bytes)
         self._keys = keyring.Keyring()
         self._feed = Feed()
+        self._seen = Seen()
         self._rng = rng
         self._every = round(settings.engine.checkpoint_seconds * SECOND)
         self._offset: int = 0

@@ -103,7 +103,7 @@ class Registry:
         return tuple(
             one
             for one in others
-            if any(definition_id in segments.named_in(condition) for condition in _conditions(load(one)))
+            if any(definition_id in segments.named_in(condition) for condition in conditions_in(load(one)))
         )
 
     def changed(self) -> tuple[Document, ...]:
@@ -157,20 +157,20 @@ def load(definition: Definition) -> Any:  # noqa: ANN401 - one loader a kind, ea
 
 def _declared(value: object) -> Iterator[Aggregate]:
     """Yield the aggregates of every condition anywhere in a definition, so that the fold keeps them."""
-    for condition in _conditions(value):
+    for condition in conditions_in(value):
         yield from compile_condition(condition).depends.aggregates
 
 
-def _conditions(value: object) -> Iterator[Condition]:
+def conditions_in(value: object) -> Iterator[Condition]:
     """Yield every condition anywhere in a definition."""
     if isinstance(value, _CONDITIONS):
         yield cast("Condition", value)
     elif isinstance(value, msgspec.Struct):
         for field in value.__struct_fields__:
-            yield from _conditions(getattr(value, field))
+            yield from conditions_in(getattr(value, field))
     elif isinstance(value, tuple | list):
         for one in cast("tuple[object, ...]", value):
-            yield from _conditions(one)
+            yield from conditions_in(one)
     elif isinstance(value, Mapping):
         for one in cast("Mapping[str, object]", value).values():
-            yield from _conditions(one)
+            yield from conditions_in(one)

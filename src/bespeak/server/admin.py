@@ -13,13 +13,15 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from bespeak.catalog import Item
 from bespeak.clock import Instant, format_time, parse_time
-from bespeak.engine import KINDS, SHARE, Definition, DefinitionKind, Engine
+from bespeak.conditions import Vocabulary
+from bespeak.engine import KINDS, SHARE, Applied, Definition, DefinitionKind, Engine, unseen_in
 from bespeak.errors import Conflict, InvalidInput, NotFound, Problem
 from bespeak.events import Event
 from bespeak.privacy import Key
 from bespeak.server.access import Gate
 from bespeak.server.answers import decode
 from bespeak.server.bodies import BodyLimits, read_body
+from bespeak.server.conditions import condition_routes
 from bespeak.server.keys import key_routes
 from bespeak.server.schemas import body_of
 from bespeak.server.scopes import scope_for
@@ -81,6 +83,7 @@ def admin_routes(engine: Engine, gate: Gate) -> APIRouter:
     _profiles(router, engine)
     _items(router, engine, bodies)
     _definitions(router, engine, bodies)
+    condition_routes(router, engine, bodies)
     key_routes(router, engine, gate, bodies)
     _log(router, engine, bodies)
     return router
@@ -143,10 +146,15 @@ def _definitions(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
 
     @router.post("/v1/definitions", tags=["definitions"], summary="Apply many definitions", openapi_extra=extra)
     async def apply(request: Request) -> Response:
-        """All of them, or none; each answer says its version and whether it was created, updated or unchanged."""
+        """All of them, or none; each answer says its version and whether it was created, updated or unchanged.
+
+        `unseen` are names in it that nobody has sent yet, each with the nearest one that was, where there is one.
+        """
         written = decode(_DEFINITIONS, await _body(request, bodies))
         definitions = [Definition(kind=one.kind, id=one.id, body=one.body, source=one.source) for one in written]
-        return _json(await engine.apply(definitions))
+        applied = await engine.apply(definitions)
+        known = await engine.vocabulary()
+        return _json([_with_unseen(*each, known) for each in zip(definitions, applied, strict=True)])
 
     @router.get("/v1/segments/{segment_id}/count", tags=["definitions"], summary="How many are in a segment")
     async def count(segment_id: Id, at: At = None) -> Response:
@@ -193,6 +201,12 @@ def _definitions_of(router: APIRouter, engine: Engine, bodies: BodyLimits, kind:
         """Its versions stay readable in the log."""
         _check_version(request, _held(engine, kind, definition_id))
         return _json(await engine.delete(kind, definition_id))
+
+
+def _with_unseen(definition: Definition, applied: Applied, known: Vocabulary) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(applied)
+    unseen = () if applied.change == "unchanged" else unseen_in(definition, known)
+    return {**shown, "unseen": [one.message() for one in unseen]} if unseen else shown
 
 
 def _held(engine: Engine, kind: DefinitionKind, definition_id: str) -> Definition | None:

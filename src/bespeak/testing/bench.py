@@ -36,6 +36,7 @@ from bespeak.testing.bench_fold import parsed, step_costs, take_all, town, town_
 from bespeak.testing.bench_http import ingest_by_http
 from bespeak.testing.bench_parts import Part, parts
 from bespeak.testing.bench_replay import replay_rates
+from bespeak.testing.bench_segments import Cost, segment_cost
 from bespeak.testing.bench_start import start_cost
 
 START = 1_780_000_000 * SECOND
@@ -310,6 +311,30 @@ def _started() -> tuple[Result, Result]:
     )
 
 
+def segments() -> Result:
+    """How many times as much an event costs with 1,000 segments as with 10, where ten of them depend on it."""
+    many, few = _many_segments(), _few_segments()
+    times = round(many.us_an_event / few.us_an_event, 2)
+    return Result("segments", times, "times", 1.0, times)
+
+
+def segment_bytes() -> Result:
+    """Bytes that a segment adds to a person's profile as it is written, beside those of an id of its number."""
+    many, few = _many_segments(), _few_segments()
+    each = (many.bytes_a_profile - few.bytes_a_profile) / (many.segments - few.segments)
+    return Result("segment-bytes", round(each, 1), "bytes", 2.0, round(each / 2, 1))
+
+
+@cache
+def _many_segments() -> Cost:
+    return asyncio.run(segment_cost(1_000, EVENTS, START))
+
+
+@cache
+def _few_segments() -> Cost:
+    return asyncio.run(segment_cost(10, EVENTS, START))
+
+
 def archive() -> Result:
     """Events a second of CPU that the log is written to sealed Parquet files, beside opening the same events alone."""
     rate, most = archive_rates(_bodies(EVENTS, size=500))
@@ -410,6 +435,8 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "seal": seal,
     "erase": erase,
     "replay": replayed,
+    "segments": segments,
+    "segment-bytes": segment_bytes,
     "start": start,
     "start-memory": start_memory,
     "archive": archive,
