@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -173,23 +173,42 @@ def _tail(
     files: tuple[ArchiveFile, ...],
     aliases: dict[ProfileId, ProfileId],
 ) -> Iterator[Row]:
-    checkpoint = store.checkpoint_offset()
+    gaps = gaps_in(files, floor_of(store), store.last_offset())
     try:
-        for first, last in gaps_in(files, floor_of(store), store.last_offset()):
-            for row in store.read(first - 1):
-                if row.first > last:
-                    break
-                for offset, record in decode(row, after=first - 1):
-                    if offset > last or not isinstance(record, SealedRecord | EventRecord):
-                        continue
-                    found = row_in(vault, settings.identity, record, offset, aliases)
-                    if found is None:
-                        continue
-                    if found.joined and offset > checkpoint:
-                        _join(aliases, found.joined, found.person)
-                    yield found.row
+        yield from rows_in(settings, store, vault, gaps, aliases, known=store.checkpoint_offset())
     finally:
         store.close()
+
+
+def rows_in(
+    settings: Settings,
+    store: Store,
+    vault: Vault,
+    spans: Iterable[tuple[int, int]],
+    aliases: dict[ProfileId, ProfileId],
+    *,
+    known: int,
+) -> Iterator[Row]:
+    """Yield the events of parts of the log, first and last offset of each, as rows.
+
+    Parameters
+    ----------
+    aliases
+        Those of the merges up to the offset `known`; later ones are put in as they are read.
+    """
+    for first, last in spans:
+        for row in store.read(first - 1):
+            if row.first > last:
+                break
+            for offset, record in decode(row, after=first - 1):
+                if offset > last or not isinstance(record, SealedRecord | EventRecord):
+                    continue
+                found = row_in(vault, settings.identity, record, offset, aliases)
+                if found is None:
+                    continue
+                if found.joined and offset > known:
+                    _join(aliases, found.joined, found.person)
+                yield found.row
 
 
 def _join(aliases: dict[ProfileId, ProfileId], joined: ProfileId, person: ProfileId) -> None:
