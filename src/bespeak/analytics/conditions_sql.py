@@ -17,6 +17,7 @@ Examples
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -45,6 +46,7 @@ from bespeak.profiles import IdentitySettings, ProfileSettings
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+_PARAMETER = re.compile(r"\$(\w+)")
 NOTHING: Final[Mapping[str, Condition]] = {}
 
 
@@ -116,7 +118,9 @@ def sql_of_all(
         said = ", ".join(f"CASE WHEN {one} THEN {place} END" for place, one in enumerate(written))
         columns += f", known_of(CAST([{said}] AS INTEGER[])) AS held"
     where = " OR ".join(written) or "false" if only else "true"
-    return Query(asked.statement(columns, where), asked.bound.values)
+    text = asked.statement(columns, where)
+    named = set(_PARAMETER.findall(text))  # what was written and then not needed has no place in the statement
+    return Query(text, {name: value for name, value in asked.bound.values.items() if name in named})
 
 
 def members(

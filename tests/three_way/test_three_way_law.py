@@ -1,0 +1,122 @@
+"""Whatever people did and whatever is asked: the live engine, plain counting and SQL say the same."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bespeak.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, format_time, parse_time
+from bespeak.conditions import Compare, InSegment, Path
+from bespeak.conditions import format_condition as to_text
+from bespeak.testing.condition_trees import (
+    TEXTS,
+    counted,
+    is_meant,
+    moments,
+    numbers,
+    texts,
+    trees,
+    value_leaves,
+)
+from bespeak.testing.three_way import ThreeWays
+
+START = parse_time("2026-01-31T22:30:00Z")  # the month ends within hours, in each zone at another
+ZONES = (None, None, None, "Europe/Berlin", "Asia/Tokyo", "America/New_York", "Nowhere")
+OWNERS = {"d0": "u0", "d1": "u0", "d2": "u1"}
+NAMES = ("Product Viewed", "Product Viewed", "Product Added", "Order Completed", "Rated 5*", "Impression")
+
+scalars = st.one_of(texts, numbers, st.booleans(), st.none())
+found = st.one_of(scalars, scalars, st.lists(scalars, max_size=3), st.just({"er": 2}))
+of_people = [Path(f"sessions.{name}") for name in ("count", "events", "minutes", "started")]
+of_people += [Path("known"), Path("zone"), Path("user_id"), Path("traits.group_id")]
+figures = st.one_of(st.integers(0, 4), st.booleans(), st.sampled_from(["Europe/Berlin", "u0", "g1"]))
+asked_of_people = st.one_of(
+    st.builds(Compare, st.sampled_from(of_people), st.sampled_from(["=", "!=", "<", ">="]), figures).filter(is_meant),
+    st.builds(Compare, st.just(Path("sessions.started")), st.sampled_from(["<", ">", "on"]), moments),
+)
+is_known = value_leaves("person", ("traits.addresses",)).filter(lambda one: "context.device" not in to_text(one))
+counts = counted.filter(lambda one: "context.device" not in to_text(one))
+leaves = st.one_of(counts, counts, counts, is_known, is_known, asked_of_people)
+definitions = st.tuples(
+    st.lists(trees(leaves, most=2), min_size=3, max_size=8),
+    trees(st.one_of(leaves, st.builds(InSegment, st.sampled_from(["s0", "s1"]))), most=4),
+).map(lambda made: [*made[0], made[1]])
+
+agos = st.one_of(
+    st.integers(0, 6).map(lambda n: n * MILLISECOND),
+    st.integers(0, 90).map(lambda n: n * MINUTE),
+    st.sampled_from([HOUR, 20 * HOUR, DAY, DAY + SECOND, 2 * DAY, 31 * DAY, 40 * DAY]),
+)
+deeds = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["track", "track", "track", "track", "identify", "alias", "group", "page"]),
+        "name": st.sampled_from(NAMES),
+        "device": st.sampled_from(["d0", "d1", "d2", "d3"]),
+        "known": st.booleans(),
+        "ago": agos,
+        "price": found,
+        "other": found,
+        "zone": st.sampled_from(ZONES),
+        "city": st.sampled_from(TEXTS),
+        "beside": st.booleans(),
+    }
+)
+
+
+def message(place, deed):
+    kind, owner = deed["type"], OWNERS.get(deed["device"])
+    context = {"page": deed["other"]}
+    if deed["zone"] is not None:
+        context["timezone"] = deed["zone"]
+    traits = {
+        "country": deed["price"],
+        "age": deed["other"],
+        "joined": "2026-01-31",
+        "a b": {"c": deed["price"]},
+        "addresses": [{"city": deed["city"], "zip": deed["price"], "deep": {"er": deed["other"]}}, deed["other"]],
+    }
+    if deed["beside"]:
+        context["traits"] = {"country": deed["other"], "timezone": deed["zone"], "a b.c": deed["city"]}
+    said = {"messageId": f"m{place:02}", "timestamp": format_time(START - deed["ago"]), "context": context}
+    if kind == "alias":
+        return {**said, "type": "alias", "userId": owner or "u1", "previousId": ("u0", "u1", "d3")[place % 3]}
+    if kind == "identify":
+        return {**said, "type": "identify", "userId": owner or "u2", "anonymousId": deed["device"], "traits": traits}
+    said |= {"anonymousId": deed["device"], "type": kind}
+    if deed["known"] and owner is not None:
+        said["userId"] = owner
+    if kind == "group":
+        return {**said, "groupId": f"g{place % 2}", "traits": {}}
+    properties = {
+        "price": deed["price"],
+        "deep": {"er": deed["other"]},
+        "products": [{"id": "i1", "city": deed["city"], "zip": deed["price"]}, {"id": "i2", "deep": {"er": 2}}],
+    }
+    return {**said, "properties": properties} | ({"event": deed["name"]} if kind == "track" else {"name": "Home"})
+
+
+async def lived(defined, happened, again, waits):
+    ways = await ThreeWays.begun({f"s{n}": to_text(one) for n, one in enumerate(defined)}, START)
+    try:
+        messages = [message(place, deed) for place, deed in enumerate(happened)]
+        for place, said in enumerate(messages):
+            await ways.send([said, messages[place // 2]] if place in again else [said])
+        ways.agreed()
+        for wait in waits:
+            await ways.wait(ways.clock.now() + wait)
+            ways.agreed()
+    finally:
+        await ways.close()
+
+
+@settings.get_profile("fewest")
+@given(
+    definitions,
+    st.lists(deeds, min_size=3, max_size=12),
+    st.sets(st.integers(0, 7)),
+    st.lists(st.sampled_from([MILLISECOND, 2 * MILLISECOND, 2 * HOUR, DAY, 29 * DAY]), max_size=1),
+)
+def test_live_is_plain_counting_is_sql(defined, happened, again, waits):
+    asyncio.run(lived(defined, happened, again, waits))
