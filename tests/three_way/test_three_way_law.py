@@ -120,3 +120,111 @@ async def lived(defined, happened, again, waits):
 )
 def test_live_is_plain_counting_is_sql(defined, happened, again, waits):
     asyncio.run(lived(defined, happened, again, waits))
+
+
+POOL = (
+    'count("Product Viewed", last 30 hours) = 1',
+    'count("Product*", last 2 days) >= 2',
+    'count("*") >= 4',
+    'count("Impression", last 3 days) = 1 or count("Impression") = 2',
+    'not performed("Order Completed", today)',
+    'count("Product*", yesterday) = 1',
+    'count("*", this month) > count("*", last month)',
+    'performed("Product Viewed", this week) and not performed("Product Viewed", last 20 hours)',
+    'count("*", this session) = 1',
+    'sum(properties.price of "*", last 40 hours) >= 3',
+    'avg(properties.price of "Product*") > 1.5',
+    'min(properties.price of "*", last 2 days) = 1',
+    'max(properties.price of "Product Viewed", today) >= 2',
+    'distinct(properties.brand of "*", last 30 hours) >= 2',
+    'distinct(properties.brand of "Product*") = 1',
+    'first(properties.brand of "*", last 2 days) = "a"',
+    'last(properties.brand of "Product*") = exactly "A"',
+    'last(properties.brand of "*", last 25 hours) = "\u00e9t\u00e9"',
+    'most_frequent(properties.brand of "*", last 3 days) = "a"',
+    'most_frequent(properties.brand of "*") in ["ete", 2]',
+    'count("Product*" where properties.brand = "a") = 1',
+    'count("*" where properties.price >= 2 and not context.page.path contains "x", last 2 days) >= 1',
+    'performed("*" where any of properties.products where (it.id = "i1" and it.n > 1))',
+    'count("*", since date "2026-01-31") = 1',
+    'count("*", from date "2026-01-30" to date "2026-01-31T12:00:00Z") >= 2',
+    'traits.plan = "pro"',
+    'traits.plan is missing or traits.tags has all ["a", "ete"]',
+    'traits.tags contains "a" and not traits.plan = "free"',
+    'traits.joined within last 2 days',
+    'traits.joined on date "now"',
+    'traits.joined < date "now/d"',
+    'traits.version >= version "2.0"',
+    'traits.n > sessions.count',
+    'traits.n between 1 and sessions.events',
+    "sessions.count = 2",
+    "sessions.events >= 3 and known = true",
+    "sessions.minutes > 60",
+    'zone = "Asia/Tokyo"',
+    'traits.timezone exists and not zone = traits.timezone',
+    'traits.group_id = "g1"',
+    'traits.plan matches "[a-z]+" and user_id exists',
+    'traits.address.city = "\u00e9t\u00e9"',
+)
+BRANDS = ("a", "A", "\u00c9t\u00e9", "b", 2, 2.0, True, None, ["a", "b"])
+SAID = (
+    {"plan": "pro", "tags": ["\u00c4", "ETE"], "n": 2},
+    {"plan": "Free", "tags": "a", "joined": "2026-01-31", "n": 3},
+    {"plan": None, "joined": "2026-01-30T23:30:00", "version": "2.10", "timezone": "Asia/Tokyo"},
+    {"joined": "2026-01-31T12:00:00Z", "version": "2.0.0-rc.1", "timezone": "Nowhere", "address": {"city": "Ete"}},
+)
+days = st.lists(
+    st.tuples(
+        st.sampled_from([*NAMES, "identify", "identify", "alias", "group"]),
+        st.sampled_from(["d0", "d0", "d1", "d2", "d3"]),
+        st.integers(0, 60),  # hours ago
+        st.integers(0, 8),
+        st.booleans(),
+    ),
+    min_size=5,
+    max_size=16,
+)
+
+
+def said(place, deed):
+    name, device, hours, n, known = deed
+    at, owner = START - hours * HOUR - n * MINUTE, OWNERS.get(device)
+    base = {"messageId": f"m{place:02}", "timestamp": format_time(at), "anonymousId": device, "context": {}}
+    if n < len(ZONES):
+        base["context"] = {} if ZONES[n] is None else {"timezone": ZONES[n]}
+    if name == "alias":
+        return {**base, "type": "alias", "userId": owner or "u1", "previousId": ("u0", "u1", "d3")[n % 3]}
+    if name == "identify" and owner is not None:
+        return {**base, "type": "identify", "userId": owner, "traits": SAID[n % len(SAID)]}
+    if known and owner is not None:
+        base["userId"] = owner
+    if name in {"identify", "group"}:
+        base["context"]["traits"] = SAID[n % len(SAID)]
+        return {**base, "type": "group", "groupId": f"g{n % 2}"}
+    base["context"]["page"] = {"path": "/x" if n % 2 else "/"}
+    products = [{"id": f"i{one}", "n": one} for one in range(n % 4)]
+    properties = {"price": n, "brand": BRANDS[n], "products": products}
+    return {**base, "type": "track", "event": name, "properties": properties}
+
+
+async def spent(asked, day, waits):
+    ways = await ThreeWays.begun({f"s{n:02}": text for n, text in enumerate(asked)}, START)
+    try:
+        for place, deed in enumerate(day):
+            await ways.send([said(place, deed)] * (1 + place % 3 // 2))
+        ways.agreed()
+        for wait in waits:
+            await ways.wait(ways.clock.now() + wait)
+            ways.agreed()
+    finally:
+        await ways.close()
+
+
+@settings.get_profile("fewest")
+@given(
+    st.lists(st.sampled_from(POOL), min_size=8, max_size=12, unique=True),
+    days,
+    st.lists(st.sampled_from([HOUR, 2 * HOUR, 5 * HOUR, DAY]), max_size=2),
+)
+def test_what_marketers_ask_of_days_of_several_devices_is_the_same_three_ways(asked, day, waits):
+    asyncio.run(spent(asked, day, waits))

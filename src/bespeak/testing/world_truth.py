@@ -233,12 +233,31 @@ def members(being: Being, known: Mapping[str, Any], segments: Mapping[str, Condi
         "sessions.count": known["sessions"],
         **_visit(known),
         "zone": known["zone"],
-        **{f"traits.{name}": value for name, value in known["traits"].items()},
         **{f"consent.{name}": granted for name, granted in known["consent"].items()},
     }
     events = [heard.event for heard in being.heard]
     timely = [heard.event for heard in being.heard if not heard.late]
-    return {name for name, condition in segments.items() if holds(condition, paths, events, at, timely=timely)}
+    person = _Person(paths, known["traits"])
+    return {name for name, condition in segments.items() if holds(condition, person, events, at, timely=timely)}
+
+
+class _Person:
+    """What is known of somebody, by path; a trait by its whole name, or what is inside the trait of its first part."""
+
+    def __init__(self, paths: Mapping[str, object], traits: Mapping[str, object]) -> None:
+        self._paths = paths
+        self._traits = traits
+
+    def get(self, path: str, /) -> object:
+        head, _, name = path.partition(".")
+        if head != "traits":
+            return self._paths.get(path)
+        if name in self._traits:
+            return self._traits[name]
+        found: object = self._traits
+        for part in name.split("."):
+            found = cast("dict[str, object]", found).get(part) if isinstance(found, dict) else None
+        return found
 
 
 def _visit(known: Mapping[str, Any]) -> dict[str, object]:
