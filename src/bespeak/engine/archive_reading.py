@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
 
 from bespeak.analytics import Answer, Damaged, Row, ask, export
+from bespeak.analytics.conditions_sql import NOTHING, Events, Members, Rules, members
 from bespeak.clock import NEVER, Instant, format_time
+from bespeak.conditions import Condition
 from bespeak.engine.archive import ArchiveFile, floor_of, folder_of, gaps_in, listed, opened
 from bespeak.engine.archive_writing import row_in
 from bespeak.engine.records import EventRecord, SealedRecord, decode
@@ -68,6 +70,40 @@ def ask_archive(
     """
     with cut_of(settings, since=since, until=until) as cut:
         return cut.offset, ask(sql, cut.files, cut.tail, cut.aliases, settings.archive, threads=threads)
+
+
+def members_in_archive(
+    settings: Settings,
+    condition: Condition,
+    at: Instant,
+    *,
+    segments: Mapping[str, Condition] = NOTHING,
+    most: int = 20,
+    threads: int = 2,
+) -> tuple[int, Members]:
+    """Ask SQL who holds a condition at an instant, and return the offset of the cut with the answer.
+
+    Nothing has to be counted for it beforehand: it is how a condition that nobody has defined yet can be tried.
+
+    Parameters
+    ----------
+    segments
+        What `in_segment` means, as `segments.references.inlined` returns it.
+    most
+        People named, 1 or more.
+
+    Raises
+    ------
+    NotInSql
+        Events alone do not answer it (consent, interests, the context of a request); the message names the part.
+    InvalidInput, StoreError, Damaged
+        As `ask_archive`.
+    """
+    rules = Rules(settings.profiles, settings.identity)
+    with cut_of(settings) as cut:
+        events = Events(cut.files, cut.tail, cut.aliases)
+        found = members(condition, at, events, settings.archive, rules, segments=segments, most=most, threads=threads)
+        return cut.offset, found
 
 
 def export_archive(settings: Settings, path: Path, *, since: Instant = -NEVER, until: Instant = NEVER) -> int:
