@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bespeak.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, format_time, parse_time
 from bespeak.conditions import Compare, InSegment, Path
 from bespeak.conditions import format_condition as to_text
+from bespeak.profiles import IdentitySettings
 from bespeak.testing.condition_trees import (
     TEXTS,
     counted,
@@ -20,7 +22,7 @@ from bespeak.testing.condition_trees import (
     trees,
     value_leaves,
 )
-from bespeak.testing.three_way import ThreeWays
+from bespeak.testing.three_way import SETTINGS, ThreeWays
 
 START = parse_time("2026-01-31T22:30:00Z")  # the month ends within hours, in each zone at another
 ZONES = (None, None, None, "Europe/Berlin", "Asia/Tokyo", "America/New_York", "Nowhere")
@@ -207,11 +209,16 @@ def said(place, deed):
     return {**base, "type": "track", "event": name, "properties": properties}
 
 
-async def spent(asked, day, waits):
-    ways = await ThreeWays.begun({f"s{n:02}": text for n, text in enumerate(asked)}, START)
+async def spent(asked, day, waits, *, later=0, kind="secret", unsigned="merge"):
+    """Live through a day; `later` of the segments are defined when half of it is over, so that history is counted."""
+    named = {f"s{n:02}": text for n, text in enumerate(asked)}
+    whose = msgspec.structs.replace(SETTINGS, identity=IdentitySettings(unsigned=unsigned))
+    ways = await ThreeWays.begun(dict(list(named.items())[later:]), START, whose, kind)
     try:
         for place, deed in enumerate(day):
             await ways.send([said(place, deed)] * (1 + place % 3 // 2))
+            if later and place == len(day) // 2:
+                await ways.define(named)
         ways.agreed()
         for wait in waits:
             await ways.wait(ways.clock.now() + wait)
@@ -228,3 +235,15 @@ async def spent(asked, day, waits):
 )
 def test_what_marketers_ask_of_days_of_several_devices_is_the_same_three_ways(asked, day, waits):
     asyncio.run(spent(asked, day, waits))
+
+
+@settings.get_profile("fewest")
+@given(
+    st.lists(st.sampled_from(POOL), min_size=8, max_size=12, unique=True),
+    days,
+    st.integers(0, 7),
+    st.sampled_from(["secret", "write"]),
+    st.sampled_from(["merge", "claim"]),
+)
+def test_so_it_is_of_segments_that_came_later_and_whoever_s_word_is_taken(asked, day, later, kind, unsigned):
+    asyncio.run(spent(asked, day, [], later=later, kind=kind, unsigned=unsigned))

@@ -21,7 +21,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -38,7 +38,22 @@ from bespeak.conditions import check
 from bespeak.conditions.printer import format_condition, format_operand
 from bespeak.conditions.reads import FIGURES, NEVER_MISSING
 from bespeak.conditions.source import as_test
-from bespeak.conditions.tree import Condition, InSegment, Leaf, Operand, Path
+from bespeak.conditions.tree import (
+    AnyOf,
+    Between,
+    Compare,
+    Condition,
+    Exists,
+    HasAll,
+    In,
+    InSegment,
+    Matches,
+    Operand,
+    Path,
+    Performed,
+    Text,
+    Within,
+)
 from bespeak.errors import InvalidInput
 from bespeak.ids import ProfileId
 from bespeak.profiles import IdentitySettings, ProfileSettings
@@ -216,7 +231,9 @@ class _Asked:
 
     def _leaf(self, leaf: Condition) -> str:
         if not isinstance(leaf, InSegment):
-            return passes(as_test(cast("Leaf", leaf)), self._scope)
+            if not isinstance(leaf, _ANSWERED):
+                raise NotInSql(f"`{format_condition(leaf)}`", "what SQL does not count")
+            return passes(as_test(leaf), self._scope)
         if leaf.segment not in self._segments:
             raise NotInSql(f"`{format_condition(leaf)}`", "a segment that is not there")
         return self.holds(check(self._segments[leaf.segment]))
@@ -266,6 +283,8 @@ class _Asked:
         return self._part(Path(f"traits.{name}"), write)
 
 
+_ANSWERED = (Compare, In, HasAll, Text, Matches, Between, Within, AnyOf, Exists, Performed)
+"""The leaves that SQL answers, beside membership in a segment."""
 _OF_A_PERSON: Final[Mapping[str, str]] = {
     "user_id": "CASE WHEN starts_with(p.person, 'u:') THEN to_json(substr(p.person, 3)) END",
     "known": "to_json(starts_with(p.person, 'u:'))",

@@ -81,11 +81,24 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of steps: what it is about, when it begins, the segments in force, and the steps."""
+    """A table of steps.
+
+    Parameters
+    ----------
+    about
+        What it shows, and where that is from.
+    begins
+        When it begins.
+    segments
+        Conditions of the segments in force, by id.
+    not_in_sql
+        Those of them that SQL does not answer: just these.
+    """
 
     about: str
     begins: str
     segments: dict[str, str]
+    not_in_sql: frozenset[str] = frozenset()
     steps: tuple[Step, ...]
 
 
@@ -115,6 +128,8 @@ async def live_through(table: Table) -> None:
         The witnesses do not say the same.
     """
     ways = await ThreeWays.begun(table.segments, parse_time(table.begins))
+    if ways.unanswered != table.not_in_sql:
+        raise Missed(f"not_in_sql: expected {sorted(table.not_in_sql)}, found {sorted(ways.unanswered)}")
     expected: dict[str, set[str]] = {}
     sent: dict[int, dict[str, Any]] = {}
     users = {step.who for step in table.steps if step.who is not None}

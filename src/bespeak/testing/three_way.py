@@ -11,9 +11,9 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from random import Random
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from bespeak.analytics.conditions_sql import Rules, open_to_conditions, sql_of_all
+from bespeak.analytics.conditions_sql import NotInSql, Rules, open_to_conditions, sql_of, sql_of_all
 from bespeak.analytics.parquet import connect
 from bespeak.analytics.query import view
 from bespeak.clock import Instant, ManualClock
@@ -61,13 +61,30 @@ class ThreeWays:
         self._key = key
         self._settings = settings
 
+    @property
+    def unanswered(self) -> frozenset[str]:
+        """The segments that SQL does not answer, by id: of them only the two others are asked."""
+        return frozenset(self._conditions()) - frozenset(self._in_sql())
+
     @classmethod
-    async def begun(cls, definitions: Mapping[str, str], at: Instant, settings: Settings = SETTINGS) -> Self:
-        """Open an engine over an empty store at an instant, and put segments in force: their conditions, by id."""
+    async def begun(
+        cls,
+        definitions: Mapping[str, str],
+        at: Instant,
+        settings: Settings = SETTINGS,
+        kind: Literal["secret", "write"] = "secret",
+    ) -> Self:
+        """Open an engine over an empty store at an instant, and put segments in force: their conditions, by id.
+
+        Parameters
+        ----------
+        kind
+            With which key messages are sent: with a secret one, whatever they say of who somebody is, is proven.
+        """
         clock = ManualClock(at)
         engine = MortalEngine.open(settings, clock=clock, rng=Random(1), store=FragileMemory())
         await engine.start()
-        key, _ = await engine.create_key("secret", "site")
+        key, _ = await engine.create_key(kind, "site")
         ways = cls(engine, clock, key, settings)
         await ways.define(definitions)
         return ways
@@ -113,6 +130,8 @@ class ThreeWays:
         # Whoever did something a minute ahead of the clock is asked as of then, as live memberships are.
         people = sorted(set().union(*asked.values()))
         sql = {name: asked[now.get(name, at)][name] for name in people}
+        for name in sql.keys() & live.keys():
+            sql[name] |= live[name] & self.unanswered
         _compare(at, live=live, naive=naive, sql=sql)
         return live
 
@@ -126,7 +145,7 @@ class ThreeWays:
 
     def sql(self, at: Instant) -> Memberships:
         """Return who is in what as SQL finds it in the events."""
-        conditions = self._conditions()
+        conditions = self._in_sql()
         names = list(conditions)
         store, aliases = self.engine.store, dict[ProfileId, ProfileId]()
         rows = rows_in(self._settings, store, self.engine.vault, [(1, store.last_offset())], aliases, known=0)
@@ -139,6 +158,9 @@ class ThreeWays:
 
     def _conditions(self) -> dict[str, Condition]:
         return inlined(self.engine.sequencer.segments.all())
+
+    def _in_sql(self) -> dict[str, Condition]:
+        return {name: one for name, one in self._conditions().items() if _answers(one)}
 
 
 def check_three_ways(messages: Sequence[Mapping[str, Any]], definitions: Mapping[str, str], at: Instant) -> Memberships:
@@ -167,6 +189,14 @@ def check_three_ways(messages: Sequence[Mapping[str, Any]], definitions: Mapping
             await ways.close()
 
     return asyncio.run(lived())
+
+
+def _answers(condition: Condition) -> bool:
+    try:
+        sql_of(condition, 0)
+    except NotInSql:
+        return False
+    return True
 
 
 def _compare(at: Instant, *, live: Memberships, naive: Memberships, sql: Memberships) -> None:
