@@ -18,10 +18,9 @@ Examples
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -30,7 +29,7 @@ from bespeak.analytics.conditions_sql_people import prepare, trait_of
 from bespeak.analytics.conditions_sql_values import Bound, NotInSql, Scope, holds, passes
 from bespeak.analytics.conditions_sql_words import teach
 from bespeak.analytics.parquet import connect
-from bespeak.analytics.query import view
+from bespeak.analytics.query import limited, view
 from bespeak.analytics.rows import Row
 from bespeak.analytics.settings import ArchiveSettings
 from bespeak.clock import Instant
@@ -54,7 +53,6 @@ from bespeak.conditions.tree import (
     Text,
     Within,
 )
-from bespeak.errors import InvalidInput
 from bespeak.ids import ProfileId
 from bespeak.profiles import IdentitySettings, ProfileSettings
 
@@ -169,7 +167,9 @@ def members(
     sized = Query(f"SELECT count(*), min(person, {most}) FROM ({query.text})", query.parameters)  # noqa: S608 - a number
     with closing(connect(threads=threads, mib=limits.query_mib)) as connection:
         view(connection, events.files, events.tail, events.aliases)
-        size, sample = _within(limits, connection, lambda: _answer(connection, rules, sized))
+        with limited(connection, limits):
+            open_to_conditions(connection, rules)
+            size, sample = connection.execute(sized.text, sized.parameters).fetchone() or (0, ())
     return Members(int(size), tuple(sample or ()))
 
 
@@ -177,33 +177,6 @@ def open_to_conditions(connection: DuckDBPyConnection, rules: Rules) -> None:
     """Make a connection that has the view `events` ready for the questions of `sql_of`; close it in the end."""
     teach(connection)
     prepare(connection, rules.profiles, rules.identity)
-
-
-def _answer(connection: DuckDBPyConnection, rules: Rules, query: Query) -> tuple[Any, ...]:
-    open_to_conditions(connection, rules)
-    found = connection.execute(query.text, query.parameters).fetchone()
-    return found or (0, ())
-
-
-def _within(
-    limits: ArchiveSettings, connection: DuckDBPyConnection, answer: Callable[[], tuple[Any, ...]]
-) -> tuple[Any, ...]:
-    import duckdb
-
-    timer = threading.Timer(limits.query_seconds, connection.interrupt)
-    timer.start()
-    try:
-        return answer()
-    except duckdb.InterruptException:
-        raise InvalidInput(
-            f"the question took longer than archive.query_seconds ({limits.query_seconds:g} s); raise it"
-        ) from None
-    except duckdb.OutOfMemoryException as error:
-        raise InvalidInput(
-            f"the question needs more than archive.query_mib ({limits.query_mib:,} MiB); raise it: {error}"
-        ) from None
-    finally:
-        timer.cancel()
 
 
 class _Asked:
