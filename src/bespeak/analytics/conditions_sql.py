@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from bespeak.analytics.conditions_sql_counts import counted
-from bespeak.analytics.conditions_sql_people import prepare, trait_of
+from bespeak.analytics.conditions_sql_people import PEOPLE, prepare, trait_of
 from bespeak.analytics.conditions_sql_values import Bound, NotInSql, Scope, holds, passes
 from bespeak.analytics.conditions_sql_words import teach
 from bespeak.analytics.parquet import connect
@@ -195,12 +195,18 @@ class _Asked:
         return holds(condition, self._scope, self._leaf)
 
     def statement(self, columns: str, where: str) -> str:
-        """Return the whole statement; what it does not read is not joined."""
-        parts = ", ".join(f"{name} AS ({text})" for name, text in self._parts.items())
+        """Return the whole statement; what it does not read is not joined, and what it reads often is read once."""
         read = [name for name in ("places", "visits", *self._parts) if f"{name}." in f"{columns} {where}"]
         joined = "".join(f" LEFT JOIN {name} ON {name}.person = p.person" for name in read)
         asked = f"SELECT {columns} FROM people p{joined} WHERE {where}"  # noqa: S608 - every value is bound
-        return f"WITH {parts} {asked}" if parts else asked
+        written = " ".join([*self._parts.values(), asked])
+        shared = [
+            f"{name} AS MATERIALIZED (SELECT * FROM {view})"  # noqa: S608 - our own names
+            for name, view in PEOPLE.items()
+            if f" {name} " in written
+        ]
+        parts = [f"{name} AS ({text})" for name, text in self._parts.items()]
+        return f"WITH {', '.join([*shared, *parts])} {asked}"
 
     def _leaf(self, leaf: Condition) -> str:
         if not isinstance(leaf, InSegment):

@@ -95,7 +95,7 @@ def _inside(window: Window | None, bound: Bound, at: str) -> tuple[str, list[str
             asked = f"zone, {bound(unit)}, {bound(back)}, {at}"
             frames = (
                 f"SELECT zone, period_after({asked}) AS after, period_until({asked}) AS until"  # noqa: S608
-                " FROM (SELECT DISTINCT zone FROM places)"
+                " FROM (SELECT DISTINCT zone FROM places AS known)"
             )
             joined = f" JOIN places z ON z.person = e.person JOIN ({frames}) f ON f.zone = z.zone"
             return joined, ["NOT e.late", "e.happened > f.after", "e.happened <= f.until"]
