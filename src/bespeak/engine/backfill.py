@@ -143,5 +143,7 @@ class Backfill:
             for offset, record in decode(row, after=0):
                 if offset > self.upto:
                     return
-                is_event = isinstance(record, SealedRecord | EventRecord)
-                yield open_event(self._vault, record, offset) if is_event else None
+                if isinstance(record, SealedRecord | EventRecord):
+                    yield open_event(self._vault, record, offset)
+                else:
+                    yield None
