@@ -40,11 +40,9 @@ from bespeak.conditions.source import as_test
 from bespeak.conditions.tree import (
     AnyOf,
     Between,
-    Calendar,
     Compare,
     Condition,
     Exists,
-    FromTo,
     HasAll,
     In,
     InSegment,
@@ -52,9 +50,7 @@ from bespeak.conditions.tree import (
     Operand,
     Path,
     Performed,
-    Since,
     Text,
-    ThisSession,
     Within,
 )
 from bespeak.ids import ProfileId
@@ -225,8 +221,6 @@ class _Asked:
         """Return SQL of what an operand is, as JSON."""
         if isinstance(operand, Path):
             return self._path(operand)
-        if operand.within is not None and not isinstance(operand.within, _WINDOWS):
-            raise NotInSql(f"`{format_operand(operand)}`", "a window that SQL does not have")
         name = self._part(operand, lambda: counted(operand, self.bound, "$at"))
         if operand.kind in NEVER_MISSING:
             return f"to_json(coalesce({name}.v, 0))"
@@ -270,8 +264,6 @@ class _Asked:
 
 _ANSWERED = (Compare, In, HasAll, Text, Matches, Between, Within, AnyOf, Exists, Performed)
 """The leaves that SQL answers, beside membership in a segment."""
-_WINDOWS = (int, Calendar, Since, FromTo, ThisSession)
-"""The windows that SQL has."""
 _OF_A_PERSON: Final[Mapping[str, str]] = {
     "user_id": "CASE WHEN starts_with(p.person, 'u:') THEN to_json(substr(p.person, 3)) END",
     "known": "to_json(starts_with(p.person, 'u:'))",
