@@ -195,6 +195,24 @@ def segments_explain(project: Any, _place: Path) -> None:
     assert project.json("segments", "explain", "interested", visitor)["member"] is False
 
 
+def segments_preview(project: Any, place: Path) -> None:
+    visitor = uuid.uuid4().hex
+    visited(project, visitor)
+    found = project.json("segments", "preview", 'performed("Product Viewed")')["found"]
+    assert 1 <= found["members"]["size"] <= found["people"]
+    assert set(found["others"]) >= {"interested", "customers"}
+    (place / "tried.yaml").write_text("id: tried\ncondition: 'false'\n")
+    assert project.json("segments", "preview", str(place / "tried.yaml"))["found"]["members"]["size"] == 0
+
+
+def segments_diff(project: Any, _place: Path) -> None:
+    visited(project, uuid.uuid4().hex)
+    found = project.json("segments", "diff", "interested", "true")
+    assert (found["leave"]["size"], found["new"]) == (0, found["people"])
+    assert found["enter"]["size"] == found["people"] - found["old"]
+    assert "is no segment" in project.run("segments", "diff", "interested", "no such thing", code=1).stderr
+
+
 def segments_complete(project: Any, _place: Path) -> None:
     visited(project, uuid.uuid4().hex)
     found = project.json("segments", "complete", 'performed("Product V')
@@ -282,6 +300,8 @@ CASES: dict[str, Case] = {
     "segments list": segments_list,
     "segments explain": segments_explain,
     "segments count": segments_count,
+    "segments preview": segments_preview,
+    "segments diff": segments_diff,
     "segments complete": segments_complete,
     "segments unomi": segments_unomi,
 }

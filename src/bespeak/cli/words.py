@@ -112,6 +112,22 @@ def _complete(parser: ArgumentParser) -> None:
     parser.add_argument("--cursor", metavar="N", type=int, help="where the cursor stands (default: at the end)")
 
 
+def _preview(parser: ArgumentParser) -> None:
+    parser.add_argument("condition", metavar="CONDITION", help="a condition, a YAML file of a segment, or its id")
+    _moment(parser)
+
+
+def _diff(parser: ArgumentParser) -> None:
+    parser.add_argument("old", metavar="OLD", help="the id of a segment, a YAML file, or a condition")
+    parser.add_argument("new", metavar="NEW", help="the same, as it would be")
+    _moment(parser)
+
+
+def _moment(parser: ArgumentParser) -> None:
+    parser.add_argument("--at", metavar="TIME", help="as of this moment, ISO 8601 (default: now)")
+    parser.add_argument("-n", metavar="N", type=int, default=20, help="people to name (default 20)")
+
+
 def _unomi(parser: ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="JSON: a segment, a condition, or a list of them")
 
@@ -442,6 +458,20 @@ GROUPS = (
                 "bespeak segments count big-spenders --at 2026-01-31",
                 "asking:count",
                 _count,
+            ),
+            Verb(
+                "preview",
+                "say who would be in a segment, and beside which others",
+                "bespeak segments preview 'count(\"Product Viewed\", last 7 days) >= 3'",
+                "previewing:preview",
+                _preview,
+            ),
+            Verb(
+                "diff",
+                "say who would enter and leave a segment if it changed",
+                "bespeak segments diff big-spenders segments/big-spenders.yaml",
+                "previewing:diff",
+                _diff,
             ),
             Verb(
                 "complete",
