@@ -22,6 +22,8 @@ from bespeak.ids import ProfileId
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+THREADS = 2
+
 
 class Overlap(msgspec.Struct, frozen=True):
     """How many hold a condition, and how many of them hold the first one, too."""
@@ -69,7 +71,6 @@ def beside(
     *,
     segments: Mapping[str, Condition] = NOTHING,
     most: int = 20,
-    threads: int = 2,
 ) -> Beside:
     """Ask who holds a condition, and how many of them hold each of others.
 
@@ -86,7 +87,7 @@ def beside(
         As `members`, of any of the conditions.
     """
     query = sql_of_all({"": condition, **{f"o{name}": one for name, one in others.items()}}, at, segments=segments)
-    with closing(connect(threads=threads, mib=limits.query_mib)) as connection:
+    with closing(connect(threads=THREADS, mib=limits.query_mib)) as connection:
         view(connection, events.files, events.tail, events.aliases)
         with limited(connection, limits):
             _ask(connection, rules, query)
@@ -107,11 +108,10 @@ def difference(
     *,
     segments: Mapping[str, Condition] = NOTHING,
     most: int = 20,
-    threads: int = 2,
 ) -> Difference:
     """Ask who holds one of two conditions and not the other. Parameters and errors are those of `beside`."""
     query = sql_of_all({"old": old, "new": new}, at, segments=segments)
-    with closing(connect(threads=threads, mib=limits.query_mib)) as connection:
+    with closing(connect(threads=THREADS, mib=limits.query_mib)) as connection:
         view(connection, events.files, events.tail, events.aliases)
         with limited(connection, limits):
             _ask(connection, rules, query)
