@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from bespeak.errors import DefinitionError
-from bespeak.sources import load_map, parse_map, shipped_maps
+from bespeak.sources import Section, load_map, parse_map, shipped_maps
 
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "import.md").read_text()
 GOOD = """
 name: clicks
 sections:
@@ -24,6 +26,16 @@ def test_maps_ship_and_load_by_name() -> None:
     named = ("cdnow", "complete_journey", "eshop_clothing", "invoices", "ml-100k", "msweb", "yoochoose_100k")
     assert shipped_maps() == named
     assert [load_map(name).name for name in shipped_maps()] == list(shipped_maps())
+
+
+@pytest.mark.parametrize("shown", re.findall(r"^```yaml\n(name: .*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+def test_the_maps_on_the_page_can_be_read(shown: str) -> None:
+    assert parse_map(shown.encode(), where="import.md").sections
+
+
+def test_every_shipped_map_and_every_field_of_a_section_is_on_the_page() -> None:
+    words = {*shipped_maps(), *Section.__struct_fields__}
+    assert [word for word in sorted(words) if f"`{word}`" not in PAGE] == []
 
 
 def test_a_map_is_loaded_from_a_file(tmp_path: Path) -> None:
