@@ -25,6 +25,8 @@ Members = dict[str, set[str]]
 """The ids of the members of each segment."""
 Expected = Callable[[Path, str], Mapping[str, set[str]]]
 """From the folder of the files, and a moment, what a second library makes of the sentences."""
+Stage = tuple[Path, str]
+"""A folder of files, and the moment at which they are all that happened."""
 
 
 class Agreement:
@@ -34,16 +36,18 @@ class Agreement:
         self.site = site
         self.expected = expected
 
-    def check(self, folder: Path, moments: Sequence[str], *, late: bool = False) -> list[Members]:
-        """Compare member by member at each moment, the first of which is the end of the data.
+    def check(self, stages: Sequence[Stage], *, late: bool = False) -> list[Members]:
+        """Compare member by member at each stage.
 
         Parameters
         ----------
+        stages
+            Moments, and what is imported by then; a folder that stays is not imported again.
         late
-            Whether the segments are defined when the history is there already.
+            Whether the segments are defined when history is there already.
         """
-        found = asyncio.run(self._live(folder, moments, late=late))
-        for moment, members in zip(moments, found, strict=True):
+        found = asyncio.run(self._live(stages, late=late))
+        for (folder, moment), members in zip(stages, found, strict=True):
             expected = self.expected(folder, moment)
             assert members.keys() == expected.keys()
             wrong = {
@@ -54,27 +58,37 @@ class Agreement:
             assert wrong == {}, f"at {moment}"
         return found
 
-    async def _live(self, folder: Path, moments: Sequence[str], *, late: bool) -> list[Members]:
+    async def _live(self, stages: Sequence[Stage], *, late: bool) -> list[Members]:
         settings = load_settings(EXAMPLES / self.site / "bespeak.toml", {})
         settings = msgspec.structs.replace(settings, store=MemorySettings())
-        clock = ManualClock(parse_time(moments[0]))
+        clock = ManualClock(parse_time(stages[0][1]))
         engine = MortalEngine.open(settings, clock=clock, rng=Random(0), store=FragileMemory())
         await engine.start()
         try:
             definitions = definitions_in(EXAMPLES / self.site)
             if not late:
                 await engine.apply(definitions)
-            rejected: list[object] = []
-            await import_files(engine, [folder], load_map(self.site), received=clock.now(), reject=rejected.append)
-            assert rejected == []
-            if late:
-                await engine.apply(definitions)
-            return [await self._members(engine, clock, moment) for moment in moments]
+            found: list[Members] = []
+            here: Path | None = None
+            for folder, moment in stages:
+                clock.advance(parse_time(moment) - clock.now())
+                if folder != here:
+                    await self._imported(engine, folder)
+                if late and here is None:
+                    await engine.apply(definitions)
+                here = folder
+                found.append(await self._members(engine, clock))
+            return found
         finally:
             await engine.close()
 
-    async def _members(self, engine: MortalEngine, clock: ManualClock, moment: str) -> Members:
-        clock.advance(parse_time(moment) - clock.now())
+    async def _imported(self, engine: MortalEngine, folder: Path) -> None:
+        rejected: list[object] = []
+        now = engine.clock.now()
+        summary = await import_files(engine, [folder], load_map(self.site), received=now, reject=rejected.append)
+        assert (rejected, summary.accepted + summary.duplicate) == ([], summary.read)
+
+    async def _members(self, engine: MortalEngine, clock: ManualClock) -> Members:
         while engine.sequencer.timers.is_behind(clock.now()):
             await engine.tick()
         found: Members = {segment: set() for segment in engine.segment_sizes()}

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.data
 
 MOMENTS = ("2014-04-08T00:50:02Z", "2014-04-08T00:53:10Z", "2014-04-08T22:00:00Z", "2014-04-09T12:00:00Z")
 """The second after the last click, three minutes later, midnight in Berlin, and noon in Greenwich the day after."""
+HALFWAY = ("2014-04-05T12:00:00Z", 1396699200)
 BESTSELLERS = ["214839313", "214826705", "214826955", "214717003"]
 
 
@@ -79,16 +80,32 @@ def expected(folder: Path, moment: str) -> dict[str, set[str]]:
     }
 
 
+@pytest.fixture
+def some(published, is_sampled, tmp_path):
+    """Return a folder with some sessions, the last among them, and one with what they had come to halfway."""
+    folders = tmp_path / "all", tmp_path / "half"
+    for folder, until in zip(folders, (2_000_000_000, HALFWAY[1]), strict=True):
+        folder.mkdir()
+        for file in published("yoochoose_100k").glob("*.tsv.gz"):
+            rows = pd.read_csv(file, sep="\t", dtype=str)
+            chosen = rows["SessionId"].map(is_sampled) | (rows["Time"] > "1396913000")
+            rows = rows[rows["SessionId"].isin(rows["SessionId"][chosen]) & (rows["Time"].map(float) <= until)]
+            rows.to_csv(folder / file.name, sep="\t", index=False)
+    return folders
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["defined before", "defined after"])
-def test_sessions_are_where_pandas_puts_them(agreement, published, is_sampled, tmp_path, late):
-    for file in published("yoochoose_100k").glob("*.tsv.gz"):
-        rows = pd.read_csv(file, sep="\t", dtype=str)
-        chosen = rows["SessionId"].map(is_sampled) | (rows["Time"] > "1396913000")
-        rows[rows["SessionId"].isin(rows["SessionId"][chosen])].to_csv(tmp_path / file.name, sep="\t", index=False)
-    agreement("yoochoose_100k", expected).check(tmp_path, MOMENTS, late=late)
+def test_sessions_are_where_pandas_puts_them(agreement, some, late):
+    agreement("yoochoose_100k", expected).check([(some[0], moment) for moment in MOMENTS], late=late)
+
+
+def test_sessions_are_there_when_history_comes_in_two_parts(agreement, some):
+    stages = [(some[1], HALFWAY[0]), *[(some[0], moment) for moment in MOMENTS]]
+    agreement("yoochoose_100k", expected).check(stages)
 
 
 @pytest.mark.slow
 def test_all_sessions_are_where_pandas_puts_them(agreement, published):
-    found = agreement("yoochoose_100k", expected).check(published("yoochoose_100k"), MOMENTS)
+    folder = published("yoochoose_100k")
+    found = agreement("yoochoose_100k", expected).check([(folder, moment) for moment in MOMENTS])
     assert [name for name, members in found[0].items() if not 0 < len(members) < 21_210 * 0.6] == []

@@ -15,6 +15,7 @@ MOMENTS = (
     *("2008-08-31T21:59:59Z", "2008-08-31T22:00:00Z"),
 )
 """The end of the data; midnight, the two seconds between weeks, and those between months, in Warsaw."""
+HALFWAY = "2008-06-30T21:59:59Z"
 TROUSERS, SKIRTS, SALE = 1, 2, 4
 BLACK, BLUE, NAVY = 2, 3, 8
 POLAND, DOMAINS = 29, range(43, 48)
@@ -79,15 +80,31 @@ def expected(folder: Path, moment: str) -> dict[str, set[str]]:
     }
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["defined before", "defined after"])
-def test_visitors_of_the_shop_are_where_pandas_puts_them(agreement, published, is_sampled, tmp_path, late):
+@pytest.fixture
+def some(published, is_sampled, tmp_path):
+    """Return a folder with some visitors, those of the last day among them, and one with what they did until July."""
     rows = pd.read_csv(published("eshop_clothing") / FILE, dtype=str)
     last_day = (rows["month"] == "8") & (rows["day"] == "13")
-    rows[rows["session ID"].map(is_sampled) | last_day].to_csv(tmp_path / FILE, index=False)
-    agreement("eshop_clothing", expected).check(tmp_path, MOMENTS, late=late)
+    rows = rows[rows["session ID"].map(is_sampled) | last_day]
+    folders = tmp_path / "all", tmp_path / "half"
+    for folder, kept in zip(folders, (rows, rows[rows["month"] < "7"]), strict=True):
+        folder.mkdir()
+        kept.to_csv(folder / FILE, index=False)
+    return folders
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["defined before", "defined after"])
+def test_visitors_of_the_shop_are_where_pandas_puts_them(agreement, some, late):
+    agreement("eshop_clothing", expected).check([(some[0], moment) for moment in MOMENTS], late=late)
+
+
+def test_visitors_of_the_shop_are_there_when_history_comes_in_two_parts(agreement, some):
+    stages = [(some[1], HALFWAY), *[(some[0], moment) for moment in MOMENTS]]
+    agreement("eshop_clothing", expected).check(stages)
 
 
 @pytest.mark.slow
 def test_all_visitors_of_the_shop_are_where_pandas_puts_them(agreement, published):
-    found = agreement("eshop_clothing", expected).check(published("eshop_clothing"), MOMENTS)
+    folder = published("eshop_clothing")
+    found = agreement("eshop_clothing", expected).check([(folder, moment) for moment in MOMENTS])
     assert [name for name, members in found[0].items() if not 0 < len(members) < 24_026 / 2] == []

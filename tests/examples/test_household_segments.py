@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,8 @@ pytestmark = pytest.mark.data
 EASTERN = "America/New_York"
 MOMENTS = ("2018-01-01T04:59:59Z", "2018-01-01T05:00:00Z", "2018-01-30T12:00:00Z")
 """The last second of the year in the stores, the first of the next one, and a month on."""
+HALFWAY = "2017-10-01T03:59:59Z"
+"""The last second of the third quarter."""
 WHOLE = ("products.csv.gz", "campaign_descriptions.csv.gz")
 OF_HOUSEHOLDS = ("demographics.csv.gz", "transactions_sample.csv.gz", "campaigns.csv.gz", "coupon_redemptions.csv.gz")
 NO_KIDS = "No Kids"
@@ -24,6 +27,7 @@ def table(folder: Path, name: str) -> pd.DataFrame:
     )
 
 
+@lru_cache(maxsize=2)
 def bought_in(folder: Path) -> pd.DataFrame:
     """Return what was bought, as it happened, with what is known of the products; money in whole cents."""
     lines = table(folder, "transactions_sample").merge(table(folder, "products"), on="product_id", how="left")
@@ -49,7 +53,8 @@ def those(people: pd.Series) -> set[str]:
 
 def expected(folder: Path, moment: str) -> dict[str, set[str]]:
     homes = table(folder, "demographics").set_index("who")
-    return {**of_answers(homes), **of_baskets(bought_in(folder), homes, moment), **of_mailings(folder, homes, moment)}
+    baskets = of_baskets(bought_in(folder), homes, moment)
+    return {**of_answers(homes), **baskets, **of_mailings(folder, baskets, moment)}
 
 
 def of_answers(homes: pd.DataFrame) -> dict[str, set[str]]:
@@ -106,11 +111,10 @@ def of_baskets(lines: pd.DataFrame, homes: pd.DataFrame, moment: str) -> dict[st
     }
 
 
-def of_mailings(folder: Path, homes: pd.DataFrame, moment: str) -> dict[str, set[str]]:
+def of_mailings(folder: Path, baskets: dict[str, set[str]], moment: str) -> dict[str, set[str]]:
     year = pd.Timestamp(moment).tz_convert(EASTERN).year
     sent = of_campaigns(folder, "campaigns", "start_date")
     redeemed = of_campaigns(folder, "coupon_redemptions", "redemption_date")
-    baskets = of_baskets(bought_in(folder), homes, moment)
 
     def of_type_a(rows: pd.DataFrame) -> set[str]:
         july = pd.Timestamp("2017-07-01T00:00:00Z")
@@ -126,18 +130,39 @@ def of_mailings(folder: Path, homes: pd.DataFrame, moment: str) -> dict[str, set
     }
 
 
+@pytest.fixture
+def some(published, is_sampled, tmp_path):
+    """Return a folder with some households, and one with what they did until October."""
+    source, folders = published("complete_journey"), (tmp_path / "all", tmp_path / "half")
+    campaigns = pd.read_csv(source / "campaign_descriptions.csv.gz", dtype=str)
+    early = campaigns["campaign_id"][campaigns["start_date"] < "2017-10-01"]
+    for folder in folders:
+        folder.mkdir()
+        for name in WHOLE:
+            (folder / name).symlink_to(source / name)
+        for name in OF_HOUSEHOLDS:
+            rows = pd.read_csv(source / name, dtype=str, keep_default_na=False)
+            rows = rows[rows["household_id"].map(is_sampled)]
+            if folder.name == "half" and name == "campaigns.csv.gz":
+                rows = rows[rows["campaign_id"].isin(early)]
+            elif folder.name == "half" and name != "demographics.csv.gz":
+                rows = rows[rows.iloc[:, -1] < ("2017-10-01 04" if name.startswith("t") else "2017-10-01")]
+            rows.to_csv(folder / name, index=False)
+    return folders
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["defined before", "defined after"])
-def test_households_are_where_pandas_puts_them(agreement, published, is_sampled, tmp_path, late):
-    folder = published("complete_journey")
-    for name in OF_HOUSEHOLDS:
-        rows = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
-        rows[rows["household_id"].map(is_sampled)].to_csv(tmp_path / name, index=False)
-    for name in WHOLE:
-        (tmp_path / name).symlink_to(folder / name)
-    agreement("complete_journey", expected).check(tmp_path, MOMENTS, late=late)
+def test_households_are_where_pandas_puts_them(agreement, some, late):
+    agreement("complete_journey", expected).check([(some[0], moment) for moment in MOMENTS], late=late)
+
+
+def test_households_are_there_when_history_comes_in_two_parts(agreement, some):
+    stages = [(some[1], HALFWAY), *[(some[0], moment) for moment in MOMENTS]]
+    agreement("complete_journey", expected).check(stages)
 
 
 @pytest.mark.slow
 def test_all_households_are_where_pandas_puts_them(agreement, published):
-    found = agreement("complete_journey", expected).check(published("complete_journey"), MOMENTS)
+    folder = published("complete_journey")
+    found = agreement("complete_journey", expected).check([(folder, moment) for moment in MOMENTS])
     assert [name for name, members in found[0].items() if not 0 < len(members) < 2_377 / 2] == []

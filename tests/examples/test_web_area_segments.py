@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.data
 
 FILE = "anonymous-msweb.data.gz"
-MOMENTS = ("1998-02-16T00:00:00Z",)
+END = "1998-02-16T00:00:00Z"
 """The end of the week."""
 EUROPE = ["Germany", "Sweden", "Spain", "UK", "France", "Italy", "Denmark", "Belgium", "Norway"]
 
@@ -79,10 +79,10 @@ def test_visitors_of_the_site_are_where_pandas_puts_them(agreement, published, i
     with gzip.open(published("msweb") / FILE, "rt") as lines:
         text = "".join(sampled(list(lines), is_sampled))
     (tmp_path / FILE).write_bytes(gzip.compress(text.encode()))
-    agreement("msweb", expected).check(tmp_path, MOMENTS, late=late)
+    agreement("msweb", expected).check([(tmp_path, END)], late=late)
 
 
 @pytest.mark.slow
 def test_all_visitors_of_the_site_are_where_pandas_puts_them(agreement, published):
-    found = agreement("msweb", expected).check(published("msweb"), MOMENTS)
+    found = agreement("msweb", expected).check([(published("msweb"), END)])
     assert [name for name, members in found[0].items() if not 0 < len(members) < 32_711 / 2] == []
