@@ -24,6 +24,7 @@ KNOWN = re.findall(r"^\| (Ada|Bob|Cleo|Dan) \| (.*) \|$", PAGE, re.MULTILINE)
 HAPPENED = re.findall(r"^\| (2026-[-0-9: ]*) \| (\w+) \| ([\w ]+) \| (.*) \|$", PAGE, re.MULTILINE)
 SENTENCES = re.findall(r"^### (\d+)\. (.*)\n\n```condition\n([^`]*)\n```\n\nIn: (.*)\.$", PAGE, re.MULTILINE)
 PEOPLE = ("Ada", "Bob", "Cleo", "Dan", "Eve")
+MEMBER = re.compile(rf"({'|'.join(PEOPLE)})(?: (until|from) (2026-[-0-9]* [0-9:]*))?")
 
 
 def instant(text: str) -> int:
@@ -54,10 +55,19 @@ def told() -> list[dict[str, Any]]:
     return [{"messageId": f"m{place}", **message} for place, message in enumerate(known + done)]
 
 
-def stated() -> list[tuple[int, str, str]]:
-    """Return when the page says that somebody leaves the segment of a sentence, in the order of time."""
-    found = [(number, re.findall(r"(\w+) until (2026-[-0-9]* [0-9:]*)", names)) for number, _, _, names in SENTENCES]
-    return sorted((instant(until), f"s{number}", who) for number, leaving in found for who, until in leaving)
+def now_in(names: str) -> set[str]:
+    """Return who is in according to the line below a sentence."""
+    return {who for who, word, _ in MEMBER.findall(names) if word != "from"}
+
+
+def stated() -> list[tuple[int, str, str, bool]]:
+    """Return when the page says that somebody leaves or enters the segment of a sentence, in the order of time."""
+    return sorted(
+        (instant(time), f"s{number}", who, word == "from")
+        for number, _, _, names in SENTENCES
+        for who, word, time in MEMBER.findall(names)
+        if time
+    )
 
 
 def inside(engine: MortalEngine, segment: str) -> set[str]:
@@ -85,9 +95,9 @@ async def is_as_stated(folder: Path, *, late: bool) -> None:
     try:
         await told_to(engine, definitions_in(folder), late=late)
         for number, sentence, _, names in SENTENCES:
-            assert inside(engine, f"s{number}") == set(re.findall("|".join(PEOPLE), names)), sentence
-        for at, segment, who in stated():
-            for moment, is_in in ((at - 1, True), (at, False)):
+            assert inside(engine, f"s{number}") == now_in(names), sentence
+        for at, segment, who, enters in stated():
+            for moment, is_in in ((at - 1, not enters), (at, enters)):
                 clock.advance(moment - clock.now())
                 await engine.tick()
                 assert (who in inside(engine, segment)) is is_in, (segment, who)
@@ -99,7 +109,7 @@ def test_there_are_twenty_sentences_and_nobody_is_overlooked():
     assert [int(number) for number, *_ in SENTENCES] == list(range(1, 21))
     assert PAGE.count("```condition\n") == 20
     assert (len(KNOWN), len(HAPPENED), PAGE.count("| 2026-")) == (4, 21, 21)
-    assert len(stated()) == PAGE.count(" until 2026-") == 9
+    assert len(stated()) == PAGE.count(" until 2026-") + PAGE.count(" from 2026-") == 10
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["defined before", "defined after"])
