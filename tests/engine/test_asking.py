@@ -138,7 +138,7 @@ async def test_who_is_asked_at_rest_stays_at_rest_and_a_few_rows_wait_in_ram() -
         await asyncio.sleep(0)
     await applying
     assert max(most) == IN_RAM
-    assert 0 < max(rows) < PEOPLE / 2
+    assert 0 < max(rows) < PEOPLE / 2, (max(rows), PEOPLE)
     assert engine.segment_sizes() == {"all": PEOPLE, "first": 0, "second": PEOPLE}
     is_equal(engine, clock)
     await engine.close()

@@ -114,12 +114,16 @@ class Writer:
             raise Overloaded("the disk is behind: too much waits to be written", retry_after=1)
 
     def put(self, entry: Entry) -> None:
-        """Queue an entry; the future resolves on the loop after COMMIT. Called on the loop's thread.
+        """Queue an entry; the future resolves on the loop after COMMIT, or fails. Called on the loop's thread.
 
         The writer is woken when the loop has worked through what was ready, so that everything that came together
         shares one commit: a commit costs as much as some ten events, and on a fast disk it would else be made for each.
         """
         with self._wake:
+            if self._closing:
+                entry.future.set_exception(StoreError("the engine was closed before it could be written"))
+                entry.future.exception()  # seen: a sender that has gone away does not make asyncio complain
+                return
             self._entries.append(entry)
             self._bytes += entry.bytes
         if not self._waking:

@@ -9,7 +9,7 @@ import asyncio
 import resource
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -141,7 +141,7 @@ class _Steps:
 
 
 @asynccontextmanager
-async def _engine(folder: Path, clock: ManualClock) -> AsyncIterator[Engine]:
+async def _engine(folder: Path, clock: ManualClock) -> AsyncGenerator[Engine]:
     engine = Engine.open(Settings(data_dir=str(folder)), clock=clock, rng=Random(SEED))
     await engine.start()
     try:
