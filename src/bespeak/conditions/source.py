@@ -26,8 +26,10 @@ from bespeak.conditions.tree import (
     Condition,
     Exists,
     HasAll,
+    HasBeen,
     In,
     InSegment,
+    LastPerformed,
     Leaf,
     Matches,
     Not,
@@ -42,6 +44,7 @@ from bespeak.conditions.tree import (
     Value,
     Version,
 )
+from bespeak.conditions.tree import Sequence as Steps
 from bespeak.conditions.versions import VersionKey, version_key
 
 _OfElement: TypeAlias = Callable[[object, Instant, object], bool]
@@ -111,6 +114,8 @@ class Source:
         rights
             Expressions of what the operand is compared with, in the order of `read_on_the_right`.
         """
+        if isinstance(leaf, LastPerformed | Steps | HasBeen):
+            return f"({operand} is True)"
         if isinstance(leaf, Exists):
             return f"((v := {operand}) is not None and (v.__class__ not in LISTS or len(v) > 0))"
         if isinstance(leaf, HasAll):
