@@ -282,7 +282,11 @@ def did(*named):
         ('sequence("A" then "B" within 1 hour)', [("A", 0), ("B", 2)], True),
         ('sequence("A" then "B" within 1 hour)', [("A", 0), ("B", 3)], False),
         ('sequence("A" then "B" within 1 hour)', [("A", 0), ("A", 1), ("B", 3)], True),
-        ('sequence("A" then "B" within 1 hour then "C" within 1 hour)', [("A", 0), ("B", 1), ("B", 3), ("C", 5)], False),
+        (
+            'sequence("A" then "B" within 1 hour then "C" within 1 hour)',
+            [("A", 0), ("B", 1), ("B", 3), ("C", 5)],
+            False,
+        ),
         ('sequence("A" then "B" within 1 hour then "C" within 1 hour)', [("A", 0), ("B", 1), ("B", 2), ("C", 4)], True),
         ('sequence("A" then "B" without "C")', [("A", 0), ("C", 1), ("B", 2)], False),
         ('sequence("A" then "B" without "C")', [("A", 0), ("C", 1), ("A", 2), ("B", 3)], True),

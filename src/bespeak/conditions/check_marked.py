@@ -82,8 +82,8 @@ def _normal_sequence(sequence: Sequence, normal: Normal) -> Sequence:
     first = sequence.steps[0]
     if first.within is not None or first.without:
         found = "within" if first.within is not None else "without"
-        remedy = "they say how a step follows the one before" if found == "within" else "write for how long"
-        raise Misfit("first step", "no step before it", f"`{found}`", remedy)
+        remedy = "there is no step before it" if found == "within" else "say for how long, if it may not follow"
+        raise Misfit("first step", "no `within` and no `without`", f"`{found}`", remedy)
     steps = tuple(_normal_step(step, sequence.within, normal) for step in sequence.steps)
     return Sequence(steps, _normal_quiet(sequence, normal), sequence.within)
 
@@ -104,7 +104,7 @@ def _normal_quiet(sequence: Sequence, normal: Normal) -> Quiet | None:
     _check_without(after.without, least=1)
     if isinstance(sequence.within, int) and after.lasting >= sequence.within:
         remedy = "the last step would leave it before the time has passed"
-        raise Misfit("window", "a window longer than what `for` says", "one that is not", remedy)
+        raise Misfit("window", "a window longer than what `for` says", "one as short", remedy)
     return Quiet(_normal_deeds(after.without, normal), after.lasting)
 
 

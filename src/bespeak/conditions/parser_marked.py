@@ -51,7 +51,13 @@ def read_sequence(parts: Parts) -> Sequence:
             break
         if quiet is not None:
             raise at.error("`,` and a window, or `)`", "only after the last step is waited `for` what may not come")
-    return Sequence(tuple(steps), quiet, parts.window())
+    if at.next.text == "," and at.after(1).kind == "string":
+        raise at.error("`then`", "write `then` between two steps")
+    within = parts.window()
+    if at.next.text != ")" and at.next.kind != "end":
+        remedy = "write `without` and an event first" if at.next.text == "for" else "write `then` between two steps"
+        raise at.error("`then`, `,` and a window, or `)`", remedy)
+    return Sequence(tuple(steps), quiet, within)
 
 
 def _step(parts: Parts) -> tuple[Step, Quiet | None]:
