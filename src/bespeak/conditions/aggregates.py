@@ -38,7 +38,7 @@ from bespeak.conditions.states_figures import (
     add_total,
     to_millionths,
 )
-from bespeak.conditions.states_marks import add_mark
+from bespeak.conditions.states_marks import add_mark, add_said
 from bespeak.conditions.states_values import (
     Kept,
     Last,
@@ -272,6 +272,7 @@ def _feeder(kept: Mapping[str, Declared], meant: frozenset[str], keep: int) -> _
         add_seen=add_seen,
         add_tally=add_tally,
         add_mark=add_mark,
+        add_said=add_said,
         SAYS_TRAITS=SAYS_TRAITS,
         millionths=to_millionths,
         kept=_kept,
@@ -324,19 +325,19 @@ def _steps(source: EventSource, name: str, aggregate: Declared, meant: frozenset
 def _marking(source: EventSource, name: str, marked: Marked, meant: frozenset[str]) -> list[str]:
     """Write what notes which of the things that matter an event is."""
     span = source.constant(_span(marked))
-    note = f"add_mark(states, {name}, (time, event.message_id, kind), {span} + delay, keep)"
+    note = f"(states, {name}, (time, event.message_id, kind), {span} + delay, keep)"
     if isinstance(marked, HasBeen):
         said = f"(kind := {source.constant(said_of(marked))}(event)) is not None"
         return [
             "if event.type in SAYS_TRAITS or 'traits' in event.context:",
-            f" if {said} and {note}: fed[{name}] = states[{name}]",
+            f" if {said} and add_said{note}: fed[{name}] = states[{name}]",
         ]
     kinds = [
         f"{1 << place}" if deed.where is None else f"({1 << place} if {source.filter(deed.where)} else 0)"
         for place, deed in enumerate(distinct_deeds(marked).values())
         if deed.event in meant
     ]
-    return [f"if (kind := {' | '.join(kinds)}) and {note}: fed[{name}] = states[{name}]"]
+    return [f"if (kind := {' | '.join(kinds)}) and add_mark{note}: fed[{name}] = states[{name}]"]
 
 
 def _feeding(source: EventSource, name: str, aggregate: Counted) -> list[str]:

@@ -155,7 +155,8 @@ def _behind_has_been(state: State | None, at: Instant) -> tuple[tuple[Instant, .
     since = next((since for since, until in has_been.runs(entries) if since <= at < until), None)
     if since is None:
         return (), False
-    return (since,), isinstance(state, Marks) and state.dropped is not None and since == entries[0][0]
+    dropped = state.dropped if isinstance(state, Marks) else None
+    return (since,), dropped is not None and dropped < since == entries[0][0]
 
 
 def _behind_sequence(sequence: Sequence) -> Behind:

@@ -17,6 +17,11 @@ from bespeak.conditions.states_figures import newer
 if TYPE_CHECKING:
     from bespeak.conditions.states import State
 
+SAID_KEPT = 100
+"""Messages about one trait that are kept for one person: beyond it those between equal ones go, which turn nothing.
+
+Many senders say all traits with every event."""
+
 Mark: TypeAlias = tuple[Instant, str, int]
 """Time, message id, and a bit for each thing that the event was."""
 
@@ -50,6 +55,16 @@ def add_mark(states: dict[str, State], key: str, mark: Mark, span: Duration, kee
         insort(entries, mark)
     bound_marks(state, keep)
     return True
+
+
+def add_said(states: dict[str, State], key: str, mark: Mark, span: Duration, keep: int) -> bool:
+    """Note what a message said. False when it is too old to matter, or says what was said last: it turns nothing.
+
+    It is kept all the same: what comes late may say something else, and before it.
+    """
+    state = states.get(key)
+    repeats = isinstance(state, Marks) and state.entries[-1] < mark and state.entries[-1][2] == mark[2]
+    return add_mark(states, key, mark, span, min(keep, SAID_KEPT)) and not repeats
 
 
 def merge_marks(one: Marks, other: Marks, keep: int) -> Marks:
