@@ -125,6 +125,7 @@ class Feeds:
 
     Examples
     --------
+    >>> from bespeak.conditions.tree import Aggregate
     >>> Feeds([Aggregate("count", "Product Viewed")]).keys
     ('count("Product Viewed")',)
     """
@@ -208,6 +209,7 @@ def key(aggregate: Declared) -> str:
 
     Examples
     --------
+    >>> from bespeak.conditions.tree import Aggregate
     >>> key(Aggregate("sum", "Order Completed", of="properties.revenue"))
     'sum(properties.revenue of "Order Completed")'
     >>> key(Aggregate("max", "Order Completed", of="properties.revenue", within=90 * 86_400_000_000))

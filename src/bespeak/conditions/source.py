@@ -21,6 +21,7 @@ from bespeak.conditions.tree import (
     Aggregate,
     And,
     AnyOf,
+    Asked,
     Between,
     Compare,
     Condition,
@@ -245,7 +246,7 @@ class _ElementSource(Source):
         rights = [self._read(right) for right in read_on_the_right(test)]
         return self.test(test, self._read(test.operand), rights)
 
-    def _read(self, operand: Operand) -> str:
+    def _read(self, operand: Asked) -> str:
         """Write what reads `it.NAME`."""
         return f"dig(e, {self.shared(tuple(cast('Path', operand).path.split('.')[1:]))})"
 

@@ -233,8 +233,8 @@ class _Writer:
 
     def _value(self, aggregate: Declared) -> str:
         """Return the name of what an aggregate holds whose window never changes by itself."""
-        marked = isinstance(aggregate, Sequence | HasBeen)
-        kind = format_operand(aggregate) if marked else aggregate.kind  # several kinds may share a state
+        # Several kinds, and all sequences of the same events, share a state.
+        kind = format_operand(aggregate) if isinstance(aggregate, Sequence | HasBeen) else aggregate.kind
         name = f"{kind} {key(aggregate)}"
         if name not in self._read:
             local = self._read[name] = f"x{len(self._read)}"
