@@ -182,13 +182,15 @@ def sequences(
 ) -> Made[Leaf]:
     """Return sequences of at most so many of these events, with these times between them, in these windows."""
     without = st.one_of(st.just(()), st.lists(some, max_size=2).map(tuple))
-    later = st.builds(
-        lambda deed, within, without: Step(deed.event, deed.where, within, without),
-        some,
-        st.one_of(st.none(), lengths),
-        without,
-    )
-    first = some.map(lambda deed: Step(deed.event, deed.where))
+
+    def step(deed: Deed, within: int | None, without: tuple[Deed, ...]) -> Step:
+        return Step(deed.event, deed.where, within, without)
+
+    def alone(deed: Deed) -> Step:
+        return Step(deed.event, deed.where)
+
+    later = st.builds(step, some, st.one_of(st.none(), lengths), without)
+    first = some.map(alone)
     quiet = st.builds(Quiet, st.lists(some, min_size=1, max_size=2).map(tuple), lengths)
 
     def made(first: Step, later: list[Step], after: Quiet | None, window: Window | None) -> Sequence:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from typing import cast
 
 from bespeak.clock import Instant
 from bespeak.conditions.tree import Condition, Deed, HasBeen, Step
@@ -78,13 +79,15 @@ def _said(path: str, event: Event) -> object:
     """Return what an event says of a trait, or of what is inside it."""
     _, name, *deeper = path.split(".")
     said: dict[str, object] = {}
-    beside = event.context.get("traits")
-    said |= beside if isinstance(beside, dict) else {}
-    said |= event.properties if event.type == "identify" else {}
-    said |= {"group_id": event.group_id} if event.type == "group" else {}
+    said.update(_mapping(event.context.get("traits")))
+    said.update(event.properties if event.type == "identify" else {})
+    said.update({"group_id": event.group_id} if event.type == "group" else {})
     value = said.get(name, UNSAID)
-    if value is UNSAID:
-        return UNSAID
-    for inner in deeper:
-        value = value.get(inner) if isinstance(value, dict) else None
+    if value is not UNSAID:
+        for inner in deeper:
+            value = _mapping(value).get(inner)
     return value
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
