@@ -31,12 +31,13 @@ from bespeak.conditions import (
     State,
     ThisSession,
     compile_condition,
+    format_condition,
     key,
     merge,
     parse,
     together,
 )
-from bespeak.conditions.tree import Deed, Step
+from bespeak.conditions.tree import Deed, Quiet, Step
 from bespeak.events import Event
 from bespeak.testing.condition_trees import lasting, newest, sequences
 from bespeak.testing.naive import holds as naive
@@ -353,6 +354,22 @@ def test_of_too_many_events_those_between_their_own_kind_go_first_and_it_says_so
     kept = [time for time, _, _ in fold(feeds, mixed)[key(compiled.condition)].entries]
     assert 9 <= len(kept) <= 10
     assert kept == [one.time for one in mixed[-len(kept) :]]
+
+
+def test_the_longest_sequence_knows_all_its_events_apart():
+    others = [tuple(Deed(f"N{place}-{number}") for number in range(5)) for place in range(10)]
+    steps = (Step("S0"), *(Step(f"S{place}", None, HOUR, others[place]) for place in range(1, 10)))
+    longest = Sequence(steps, Quiet(others[0], HOUR))
+    taken = did(*((f"S{place}", place) for place in range(10)))
+    at = START + DAY
+    assert answers(format_condition(longest), taken, at) == [True]
+    for place in range(10):
+        for number in range(5):
+            intruder = event(99, f"N{place}-{number}", START + (place or 10) * HALF - 1)
+            assert answers(format_condition(longest), [*taken, intruder], at) == [False]
+            assert naive(longest, {}, [*taken, intruder], at) is False
+    elsewhere = event(99, "N5-1", START + 6 * HALF - 1)
+    assert answers(format_condition(longest), [*taken, elsewhere], at) == [True]
 
 
 def test_sequences_of_the_same_events_share_a_state_and_newest_ones_do_not():
