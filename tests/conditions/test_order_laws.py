@@ -332,6 +332,22 @@ def test_a_trait_has_been_so_since_the_message_that_said_it_first():
     assert less.answer(person, START) == (True, START + 2 * HOUR)
 
 
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ('sequence("A" then "B" within 3 hours then "B" within 3 hours, last 1 hour)', [("A", 0), ("B", 4), ("B", 8)]),
+        ('sequence("A" then "B" then "B", last 1 hour)', [("A", 0), ("B", 40), ("B", 80)]),
+        ('traits.plan has been "pro" for 3 hours', [("identify", 0), ("identify", 6)]),
+        ('traits.plan has been "pro" for 3 hours', [("identify", 0), ("identify", 3), ("identify", 6)]),
+    ],
+)
+def test_with_no_delay_at_all_what_may_be_asked_for_is_kept(text, named):
+    compiled = compile_condition(parse(text))
+    events = [event(place, name, START + at * HALF, 1, {"plan": "pro"}) for place, (name, at) in enumerate(named)]
+    person = Person(events, fold(feeds_of([compiled.condition]), events, delay=0))
+    assert compiled.holds(person, events[-1].time)
+
+
 def test_who_says_the_same_a_thousand_times_has_been_it_since_the_first():
     often = [event(place, "identify", START + place * MINUTE, 1, {"plan": "pro"}) for place in range(1_500)]
     compiled = compile_condition(parse('traits.plan has been "pro" for 1 day'))

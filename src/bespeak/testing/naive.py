@@ -19,7 +19,6 @@ from typing import Protocol, cast
 
 from bespeak.clock import Instant
 from bespeak.conditions import (
-    Aggregate,
     And,
     Compare,
     Condition,
