@@ -27,11 +27,12 @@ from bespeak.conditions.families import (
     turning_leaf,
 )
 from bespeak.conditions.flips import Flips
+from bespeak.conditions.marked import events_of
 from bespeak.conditions.names import is_meant
 from bespeak.conditions.source import as_test
 from bespeak.conditions.states_figures import Count, Sums, Times
 from bespeak.conditions.together import Direction, Pass, direction, together
-from bespeak.conditions.tree import Aggregate, And, Condition, Leaf, Not, Or
+from bespeak.conditions.tree import And, Condition, Declared, Leaf, Not, Or, Path
 from bespeak.conditions.windows import is_rolling
 
 Named: TypeAlias = tuple[str, Compiled]
@@ -109,7 +110,7 @@ class AfterEvent:
         return moved
 
 
-def _leaves(condition: Condition, event: str) -> Iterator[tuple[Leaf, Aggregate]]:
+def _leaves(condition: Condition, event: str) -> Iterator[tuple[Leaf, Declared]]:
     """Yield the leaves that an event of a name can change, and what they read."""
     match condition:
         case And(parts) | Or(parts):
@@ -119,7 +120,7 @@ def _leaves(condition: Condition, event: str) -> Iterator[tuple[Leaf, Aggregate]
             yield from _leaves(part, event)
         case leaf:
             for operand in operands(as_test(leaf)):
-                if isinstance(operand, Aggregate) and is_meant(operand.event, event):
+                if not isinstance(operand, Path) and any(is_meant(one, event) for one in events_of(operand)):
                     yield leaf, operand
 
 
@@ -146,12 +147,13 @@ def _stand(standing: dict[str, _Standing], group: list[tuple[str, Compiled, Dire
                 found.asked[member] = None
                 continue
             found.everybody[each] = compiled
-            if not is_rolling(operand.within):
+            kind, within = turns.aggregate.kind, turns.aggregate.within
+            if not is_rolling(within):
                 found.for_ever[member, turns.least] = None
-            elif operand.kind == "sum":
-                found.sums[member, turns.least, operand.within] = None
+            elif kind == "sum":
+                found.sums[member, turns.least, within] = None
             else:
-                found.counts[member, turns.least, operand.within] = None
+                found.counts[member, turns.least, within] = None
 
 
 def _when_asked(group: list[tuple[str, Compiled, Direction]]) -> Pass:

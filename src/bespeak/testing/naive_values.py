@@ -20,6 +20,7 @@ from bespeak.clock import Instant
 from bespeak.conditions.tree import (
     Aggregate,
     AnyOf,
+    Asked,
     Between,
     Compare,
     Condition,
@@ -28,7 +29,6 @@ from bespeak.conditions.tree import (
     In,
     Matches,
     Moment,
-    Operand,
     Path,
     Right,
     Test,
@@ -38,7 +38,7 @@ from bespeak.conditions.tree import (
 )
 from bespeak.testing.naive_counts import type_of
 
-Read = Callable[[Operand], object]
+Read = Callable[[Asked], object]
 HoldsOf = Callable[[Condition, Callable[[str], object]], bool]
 """Whether a condition holds of something that is read by path."""
 
