@@ -12,11 +12,20 @@ from bespeak.analytics.conditions_sql import Rules, open_to_conditions, sql_of_a
 from bespeak.analytics.parquet import connect
 from bespeak.analytics.query import view
 from bespeak.clock import DAY, HOUR, SECOND, parse_time
-from bespeak.conditions import Aggregate, Performed, format_condition
+from bespeak.conditions import Aggregate, Path, Performed, format_condition
 from bespeak.conditions.check import FIGURES
-from bespeak.conditions.tree import Compare, Exists, In
+from bespeak.conditions.tree import Compare, Deed, Exists, In, Since
 from bespeak.events import Event
-from bespeak.testing.condition_trees import TEXTS, filters, numbers, trees, value_leaves
+from bespeak.testing.condition_trees import (
+    TEXTS,
+    filters,
+    lasting,
+    newest,
+    numbers,
+    sequences,
+    trees,
+    value_leaves,
+)
 from bespeak.testing.naive import holds
 
 NOW = parse_time("2026-02-01T03:30:00Z")  # still January in New York
@@ -138,6 +147,48 @@ def test_of_what_events_add_up_to_sql_says_what_plain_counting_says(conditions, 
         told(f"{place:02}", NOW - ago * SECOND, user_id=f"u{who:02}", properties={"n": amount})
         for place, (who, ago, amount) in enumerate(deeds)
     ]
+    theirs = {one.user_id: [other for other in events if other.user_id == one.user_id] for one in events}
+    truth = [{name for name, did in theirs.items() if holds(asks, {}, did, NOW)} for asks in conditions]
+    assert asked(conditions, events, NOW) == truth
+
+
+words = ("A", "B", "C", "AB")
+deeds = st.builds(
+    Deed, st.sampled_from([*words, "A*"]), st.sampled_from([None, None, Compare(Path("properties.n"), ">", 1)])
+)
+seconds = st.integers(1, 6).map(lambda n: n * SECOND)
+orders = st.one_of(
+    sequences(deeds, seconds, st.one_of(st.none(), seconds, st.just(Since("2026-02-01T03:29:57Z")))),
+    newest(
+        words,
+        st.sampled_from([None, Compare(Path("properties.n"), "<", 3)]),
+        st.just(Compare(Path("properties.n"), "=", 1)),
+        st.one_of(st.none(), seconds),
+    ),
+    lasting(("traits.plan", "traits.deep.er", "traits.group_id"), st.sampled_from(["a", "A", 1, True]), seconds),
+)
+given_traits = st.sampled_from(
+    [{}, {"plan": "a"}, {"plan": None}, {"deep": {"er": "\u00c1"}}, {"deep": 1, "plan": [1, "x"]}]
+)
+
+
+@settings.get_profile("fewest")
+@given(
+    st.lists(orders, min_size=4, max_size=8),
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(-1, 12), st.sampled_from([*words, *words, "identify", "group"]),
+                  st.integers(0, 3), given_traits),
+        min_size=12, max_size=40,
+    ),
+)  # fmt: skip
+def test_of_the_order_of_events_sql_says_what_plain_counting_says(conditions, happened):
+    events = []
+    for place, (who, ago, name, n, traits) in enumerate(happened):
+        said = {"type": name, "group_id": "A"} if name in {"identify", "group"} else {"name": name}
+        said["properties"] = traits if name == "identify" else {"n": n}
+        if n == 0:
+            said["context"] = {"traits": {"plan": "A", "group_id": 1}}
+        events.append(told(f"{place:02}", NOW - ago * SECOND, user_id=f"u{who}", **said))
     theirs = {one.user_id: [other for other in events if other.user_id == one.user_id] for one in events}
     truth = [{name for name, did in theirs.items() if holds(asks, {}, did, NOW)} for asks in conditions]
     assert asked(conditions, events, NOW) == truth

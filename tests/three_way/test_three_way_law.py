@@ -16,6 +16,7 @@ from bespeak.testing.condition_trees import (
     TEXTS,
     counted,
     is_meant,
+    marked,
     moments,
     numbers,
     texts,
@@ -40,7 +41,7 @@ asked_of_people = st.one_of(
 )
 is_known = value_leaves("person", ("traits.addresses",)).filter(lambda one: "context.device" not in to_text(one))
 counts = counted.filter(lambda one: "context.device" not in to_text(one))
-leaves = st.one_of(counts, counts, counts, is_known, is_known, asked_of_people)
+leaves = st.one_of(counts, counts, counts, marked, is_known, is_known, asked_of_people)
 definitions = st.tuples(
     st.lists(trees(leaves, most=2), min_size=3, max_size=8),
     trees(st.one_of(leaves, st.builds(InSegment, st.sampled_from(["s0", "s1"]))), most=4),
@@ -150,6 +151,14 @@ POOL = (
     'performed("*" where any of properties.products where (it.id = "i1" and it.n > 1))',
     'count("*", since date "2026-01-31") = 1',
     'count("*", from date "2026-01-30" to date "2026-01-31T12:00:00Z") >= 2',
+    'last("Product*") has (properties.price > 2)',
+    'last("*" where properties.brand exists, last 30 hours) has (properties.brand = "a")',
+    'traits.plan has been "pro" for 2 hours',
+    'traits.plan has been exactly "pro" for less than 1 day or traits.group_id has been "g1" for 1 hour',
+    'sequence("Product Viewed" then "Product*" within 1 day, last 2 days)',
+    'sequence("Product*" then "Order Completed" without "Impression")',
+    'sequence("Product*" without "Order Completed" for 5 hours, last 3 days)',
+    'sequence("*" then "Product Viewed" where properties.price > 1 then "*" within 6 hours, today)',
     'traits.plan = "pro"',
     'traits.plan is missing or traits.tags has all ["a", "ete"]',
     'traits.tags contains "a" and not traits.plan = "free"',

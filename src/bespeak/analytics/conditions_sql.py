@@ -18,13 +18,14 @@ Examples
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Sequence as Several
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never, cast
 
 import msgspec
 
-from bespeak.analytics.conditions_sql_counts import counted
+from bespeak.analytics.conditions_sql_counts import counted, has_been, last_performed, sequence
 from bespeak.analytics.conditions_sql_people import PEOPLE, prepare, trait_of
 from bespeak.analytics.conditions_sql_values import Bound, NotInSql, Scope, holds, passes
 from bespeak.analytics.conditions_sql_words import teach
@@ -39,17 +40,21 @@ from bespeak.conditions.reads import FIGURES, NEVER_MISSING
 from bespeak.conditions.source import as_test
 from bespeak.conditions.tree import (
     AnyOf,
+    Asked,
     Between,
     Compare,
     Condition,
     Exists,
     HasAll,
+    HasBeen,
     In,
     InSegment,
+    LastPerformed,
     Matches,
-    Operand,
     Path,
     Performed,
+    Plain,
+    Sequence,
     Text,
     Within,
 )
@@ -73,7 +78,7 @@ class Query(msgspec.Struct, frozen=True):
 class Events(msgspec.Struct, frozen=True):
     """What is asked over, as `query.ask` takes it; all of it, since what is left out was never done."""
 
-    files: Sequence[int]
+    files: Several[int]
     tail: Iterable[Row]
     aliases: Mapping[ProfileId, ProfileId]
 
@@ -209,24 +214,40 @@ class _Asked:
         return f"WITH {', '.join([*shared, *parts])} {asked}"
 
     def _leaf(self, leaf: Condition) -> str:
+        if isinstance(leaf, LastPerformed | Sequence | HasBeen):
+            return f"coalesce({self._order(leaf)}.v, false)"
         if not isinstance(leaf, InSegment):
             if not isinstance(leaf, _ANSWERED):
                 raise NotInSql(f"`{format_condition(leaf)}`", "what SQL does not count")
-            return passes(as_test(leaf), self._scope)
+            return passes(cast("Plain", as_test(leaf)), self._scope)
         if leaf.segment not in self._segments:
             raise NotInSql(f"`{format_condition(leaf)}`", "a segment that is not there")
         return self.holds(check(self._segments[leaf.segment]))
 
-    def _read(self, operand: Operand) -> str:
+    def _order(self, leaf: LastPerformed | Sequence | HasBeen) -> str:
+        """Return the name of the query of what stands on the order of events."""
+        match leaf:
+            case LastPerformed():
+                return self._part(leaf, lambda: last_performed(leaf, self.bound, "$at"))
+            case Sequence():
+                return self._part(leaf, lambda: sequence(leaf, self.bound, "$at"))
+            case HasBeen():
+                return self._part(leaf, lambda: has_been(leaf, self.bound, "$at"))
+            case _:
+                assert_never(leaf)
+
+    def _read(self, operand: Asked) -> str:
         """Return SQL of what an operand is, as JSON."""
         if isinstance(operand, Path):
             return self._path(operand)
+        if isinstance(operand, LastPerformed | Sequence | HasBeen):
+            return f"to_json({self._order(operand)}.v)"
         name = self._part(operand, lambda: counted(operand, self.bound, "$at"))
         if operand.kind in NEVER_MISSING:
             return f"to_json(coalesce({name}.v, 0))"
         return f"to_json({name}.v)" if operand.kind in FIGURES else f"{name}.v"
 
-    def _part(self, operand: Operand, write: Callable[[], str]) -> str:
+    def _part(self, operand: Asked, write: Callable[[], str]) -> str:
         """Return the name of the query of an operand."""
         key = format_operand(operand)  # 1 and true are equal in Python, and another filter
         name = self._names.get(key)

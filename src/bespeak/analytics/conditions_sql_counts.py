@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, assert_never, cast
 
 from bespeak.analytics.conditions_sql_values import Bound, Scope, of_event
 from bespeak.clock import NEVER
 from bespeak.conditions.names import name_of, prefix_of
-from bespeak.conditions.tree import Aggregate, Calendar, FromTo, Kind, Operand, Path, Since, ThisSession, Window
-from bespeak.conditions.windows import fixed_ends
+from bespeak.conditions.printer import format_deed
+from bespeak.conditions.tree import (
+    Aggregate,
+    Asked,
+    Calendar,
+    Compare,
+    Condition,
+    Deed,
+    FromTo,
+    HasBeen,
+    Kind,
+    LastPerformed,
+    Path,
+    Since,
+    Step,
+    ThisSession,
+    Window,
+)
+from bespeak.conditions.tree import Sequence as Steps
+from bespeak.conditions.windows import fixed_ends, is_fixed
 
 _FIGURES: Final[dict[Kind, str]] = {
     "sum": "CAST(sum(amount) AS DOUBLE) / 1e6",
@@ -67,18 +85,128 @@ _MOST_FREQUENT: Final = (
 )
 
 
-def _found(aggregate: Aggregate, bound: Bound, at: str) -> str:
+def last_performed(leaf: LastPerformed, bound: Bound, at: str) -> str:
+    """Return the query of what the newest event has: `v` is a flag. Parameters as `counted`."""
+    found = _found(leaf, bound, at)
+    newest = f"SELECT e.person, {_asked(leaf.has, bound)} AS has, e.happened, e.message_id, e.log_offset {found}"
+    return (
+        f"SELECT person, first(has ORDER BY {_ENDS['last']}) AS v FROM ({newest})"  # noqa: S608 - values are bound
+        " GROUP BY person"
+    )
+
+
+def has_been(leaf: HasBeen, bound: Bound, at: str) -> str:
+    """Return the query of whether a trait has been so for long enough: `v` is a flag. Parameters as `counted`.
+
+    Since when it has been so is the first of those messages behind which none says something else.
+    """
+    said, equal = _said(leaf.path, bound), Compare(Path(leaf.path), "=", leaf.value, leaf.exact)
+    so = of_event(equal, Scope(bound, lambda _: "told.said", "told.happened", "'UTC'"))
+    told = (
+        f"SELECT e.person, e.happened, e.message_id, e.log_offset, {said[0]} AS said FROM heard e"  # noqa: S608
+        f" WHERE NOT e.late AND e.happened <= {at} AND ({said[1]})"
+    )
+    behind = (
+        f"SELECT told.*, count(CASE WHEN NOT {so} THEN 1 END) OVER"  # noqa: S608
+        f" (PARTITION BY person ORDER BY {_ENDS['last']} ROWS UNBOUNDED PRECEDING) AS others FROM ({told}) told"
+    )
+    lasts = f"{at} - min(happened) {'<' if leaf.less else '>='} {bound(leaf.lasting)}"
+    return f"SELECT person, {lasts} AS v FROM ({behind}) WHERE others = 0 GROUP BY person"  # noqa: S608
+
+
+def _said(path: str, bound: Bound) -> tuple[str, str]:
+    """Return SQL of what an event `e` says of a trait, and of whether it says anything."""
+    _, *parts = path.split(".")
+    own, beside = bound.path(parts[:1]), bound.path(["traits", *parts[:1]])
+    ways = [
+        (
+            f"e.type = 'identify' AND json_exists(e.properties, {own})",
+            f"json_extract(e.properties, {bound.path(parts)})",
+        ),
+        (f"json_exists(e.context, {beside})", f"json_extract(e.context, {bound.path(['traits', *parts])})"),
+    ]
+    if parts[0] == "group_id":
+        ways.insert(1, ("e.type = 'group'", "to_json(e.group_id)" if len(parts) == 1 else "CAST(NULL AS JSON)"))
+    value = " ".join(f"WHEN {when} THEN {said}" for when, said in ways)
+    return f"CASE {value} END", " OR ".join(f"({when})" for when, _ in ways)
+
+
+def sequence(leaf: Steps, bound: Bound, at: str) -> str:
+    """Return the query of whether steps were taken one after the other: `v` is a flag. Parameters as `counted`.
+
+    Of the events that a step may follow the latest is enough: the time up to it is the shortest, and the fewest events
+    come between. So each step is one look at what came before, in the order of the person's events.
+    """
+    flags: dict[str, tuple[str, Deed]] = {}
+
+    def flag(deed: Deed) -> str:
+        return flags.setdefault(format_deed(deed), (f"d{len(flags)}", deed))[0]
+
+    steps = [flag(Deed(step.event, step.where)) for step in leaf.steps]
+    reached = f"SELECT *, {steps[0]} AS reached FROM line"  # noqa: S608 - our own names
+    for step, taken in zip(leaf.steps[1:], steps[1:], strict=True):
+        reached = _followed(step, taken, " OR ".join(map(flag, step.without)), reached, bound)
+    joined, passed = _inside(leaf.within, bound, at)
+    if leaf.after is not None:
+        lasting = bound(leaf.after.lasting)
+        intruders = " OR ".join(map(flag, leaf.after.without))
+        reached = (  # and when the first came that may not follow
+            f"SELECT *, min(CASE WHEN {intruders} THEN happened END) OVER"  # noqa: S608
+            " (PARTITION BY person ORDER BY place ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS spoiled"
+            f" FROM ({reached})"
+        )
+        passed = [*passed, f"{at} >= e.happened + {lasting}", f"coalesce(e.spoiled > e.happened + {lasting}, true)"]
+    line, where = _line(flags.values(), bound, timely=not is_fixed(leaf.within)), " AND ".join(["e.reached", *passed])
+    return f"WITH line AS ({line}) SELECT DISTINCT e.person, true AS v FROM ({reached}) e{joined} WHERE {where}"  # noqa: S608
+
+
+def _followed(step: Step, taken: str, intruders: str, before: str, bound: Bound) -> str:
+    """Return the query of which events may be a step, given the query of which may be the one before it."""
+    passed = [taken, "last_time IS NOT NULL"]
+    if step.within is not None:
+        passed.append(f"happened - last_time <= {bound(step.within)}")
+    if step.without:
+        passed.append("coalesce(intruder, 0) <= last_place")
+    seen = (
+        "SELECT *, max(CASE WHEN reached THEN happened END) OVER earlier AS last_time,"  # noqa: S608 - values are bound
+        " max(CASE WHEN reached THEN place END) OVER earlier AS last_place,"
+        f" max(CASE WHEN {intruders or 'false'} THEN place END) OVER earlier AS intruder FROM ({before})"
+        " WINDOW earlier AS (PARTITION BY person ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    )
+    reached = f"REPLACE ({' AND '.join(passed)} AS reached)"
+    return f"SELECT * EXCLUDE (last_time, last_place, intruder) {reached} FROM ({seen})"  # noqa: S608
+
+
+def _line(flags: Collection[tuple[str, Deed]], bound: Bound, *, timely: bool) -> str:
+    """Return the query of the events that are any of these deeds, in order, with a flag for each."""
+    said: list[str] = []
+    for name, deed in flags:
+        where = "" if deed.where is None else f" AND {_asked(deed.where, bound)}"
+        said.append(f"{_meant(deed.event, bound)}{where} AS {name}")
+    heard = f"SELECT e.person, e.happened, e.message_id, e.log_offset, e.late, {', '.join(said)} FROM heard e"  # noqa: S608
+    counts = f"({' OR '.join(name for name, _ in flags)}){' AND NOT late' if timely else ''}"
+    order = f"(PARTITION BY person ORDER BY {_ENDS['first']})"
+    return f"SELECT *, row_number() OVER {order} AS place FROM ({heard}) WHERE {counts}"  # noqa: S608
+
+
+def _asked(condition: Condition, bound: Bound) -> str:
+    """Return SQL that is true where the event `e` passes a filter."""
+    return of_event(condition, Scope(bound, _read(bound), "e.happened", "'UTC'"))
+
+
+def _meant(event: str, bound: Bound) -> str:
+    """Return SQL that is true where the event `e` has a name."""
+    prefix = prefix_of(event)
+    return f"e.name = {bound(name_of(event))}" if prefix is None else f"starts_with(e.name, {bound(prefix)})"
+
+
+def _found(aggregate: Aggregate | LastPerformed, bound: Bound, at: str) -> str:
     """Return SQL, from FROM on, of the events that count, as `e`."""
-    prefix = prefix_of(aggregate.event)
-    if prefix is None:
-        passed = [f"e.name = {bound(name_of(aggregate.event))}"]
-    else:
-        passed = [f"starts_with(e.name, {bound(prefix)})"]
+    passed = [_meant(aggregate.event, bound)]
     joined, inside = _inside(aggregate.within, bound, at)
     passed += inside
     if aggregate.where is not None:
-        scope = Scope(bound, _read(bound), "e.happened", "'UTC'")
-        passed.append(of_event(aggregate.where, scope))
+        passed.append(_asked(aggregate.where, bound))
     return f"FROM heard e{joined} WHERE {' AND '.join(passed)}"
 
 
@@ -108,10 +236,10 @@ def _inside(window: Window | None, bound: Bound, at: str) -> tuple[str, list[str
             assert_never(window)
 
 
-def _read(bound: Bound) -> Callable[[Operand], str]:
+def _read(bound: Bound) -> Callable[[Asked], str]:
     """Return what writes how a path of the event `e` is read, as JSON."""
 
-    def read(operand: Operand) -> str:
+    def read(operand: Asked) -> str:
         root, *parts = cast("Path", operand).path.split(".")
         return "to_json(e.type)" if root == "type" else f"json_extract(e.{root}, {bound.path(parts)})"
 

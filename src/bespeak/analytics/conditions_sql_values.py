@@ -16,6 +16,7 @@ from bespeak.conditions.tree import (
     Aggregate,
     And,
     AnyOf,
+    Asked,
     Between,
     Compare,
     Condition,
@@ -28,8 +29,8 @@ from bespeak.conditions.tree import (
     Operand,
     Or,
     Path,
+    Plain,
     Right,
-    Test,
     Text,
     Value,
     Version,
@@ -83,7 +84,7 @@ class Scope(msgspec.Struct, frozen=True):
     """Where a test is asked: what reads an operand as JSON, and SQL of the present instant and of the time zone."""
 
     bound: Bound
-    read: Callable[[Operand], str]
+    read: Callable[[Asked], str]
     now: str
     zone: str
 
@@ -103,10 +104,10 @@ def holds(condition: Condition, scope: Scope, leaf: Callable[[Condition], str]) 
 
 def of_event(condition: Condition, scope: Scope) -> str:
     """Return SQL that is true where an event, or an element of a list, passes a condition."""
-    return holds(condition, scope, lambda leaf: passes(as_test(cast("Test", leaf)), scope))
+    return holds(condition, scope, lambda leaf: passes(cast("Plain", as_test(cast("Plain", leaf))), scope))
 
 
-def passes(test: Test, scope: Scope) -> str:
+def passes(test: Plain, scope: Scope) -> str:
     """Return SQL that is true where a test passes."""
     value = scope.read(test.operand)
     match test:
@@ -134,7 +135,7 @@ def _some(value: str, scope: Scope, write: Write) -> str:
 
 
 def _of_element(where: Condition, one: str, scope: Scope) -> str:
-    def read(operand: Operand) -> str:
+    def read(operand: Asked) -> str:
         path = cast("Path", operand).path
         return f"json_extract({one}, {scope.bound.path(path.split('.')[1:])})"
 
