@@ -24,12 +24,13 @@ from bespeak.decide import DecideRequest, DecideSettings, SlotRequest
 from bespeak.engine import (
     Definition,
     asking,
+    backfill,
     committing,
     counted,
     dedupe,
-    defining,
     ledger,
     live,
+    preparing,
     rebuild,
     rebuilding,
     replay,
@@ -64,9 +65,10 @@ SMALL = {
     committing: {"CUT_AT_ONCE": 2},
     asking: {"ASKED_AT_ONCE": 2},
     counted: {"IN_RAM": 3, "PUT_ASIDE_AT_ONCE": 2},
-    defining: {"READ_AT_ONCE": 3},
+    preparing: {"READ_AT_ONCE": 3, "READ_AT_ONCE_MAX": 9, "NEAR": 12, "FEW": 3, "BESIDE_MAX": 9},
+    backfill: {"ROWS": 2},
     live: {"ASKED_BYTES": 2_000, "READ_AT_ONCE": 3},
-    serving: {"TAKEN_AT_ONCE": 3, "FLIPS_AT_ONCE": 2, "RECORDED_AT_ONCE": 1},
+    serving: {"TAKEN_AT_ONCE": 3, "FLIPS_AT_ONCE": 2},
     ledger: {"FLIPS_AT_ONCE": 2},
     timers: {"PAGE": 3},
     rebuilding: {"SPILL": 7, "SLICE": 3, "ROWS": 2, "NEAR": 20},
@@ -387,7 +389,7 @@ class Shop:
         assert isinstance(writer, Turns)
         writer.dies()
         await engine.die()
-        for one in (*going, engine._asking, engine._rebuild):
+        for one in (*going, engine._asking, engine._rebuild, engine._preparing):
             if one is not None:
                 one.cancel()
         await asyncio.gather(*going, return_exceptions=True)
@@ -425,7 +427,7 @@ class Shop:
             await asyncio.sleep(0.5)
             await engine.tick()
             ready = engine._writer is not None and engine._writer.is_well and engine._writer.ready
-            busy = engine._undoing or engine._held is not None or engine._later or engine._cutting or engine._rebuild
+            busy = engine._undoing or engine.preparing() or engine._cutting or engine._rebuild
             if ready and not busy and not engine.sequencer.live.owing and not engine._pending:
                 await engine._on_disk()
                 return
