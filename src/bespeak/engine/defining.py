@@ -9,8 +9,9 @@ from typing import Literal
 import msgspec
 
 from bespeak.engine.definitions import Applied, Definition, DefinitionKind
-from bespeak.engine.preparing import Name, Preparing, Versioned
+from bespeak.engine.preparing import Preparing, Versioned
 from bespeak.engine.site import Site
+from bespeak.engine.wishes import Name
 from bespeak.errors import Conflict, DefinitionError, NotFound
 
 NAMED_MAX = 20
@@ -68,8 +69,8 @@ class Defining(Preparing):
             kind, name = definition.kind, definition.id
             held, wish = self.registry.get(kind, name), self._wishes.get((kind, name))
             change: Literal["created", "updated"] = "created" if held is None else "updated"
-            if wish is not None and wish.body == definition.body:
-                applied.append(Applied(kind, name, wish.version, change, preparing=True))
+            if wish is not None and wish.definition.body == definition.body:
+                applied.append(Applied(kind, name, wish.definition.version, change, preparing=True))
                 batches.add(wish.batch)
             elif held is not None and held.body == definition.body:
                 applied.append(Applied(kind, name, held.version, "unchanged"))
@@ -78,7 +79,7 @@ class Defining(Preparing):
                 version = self.registry.next_version(kind, name)
                 changes.append(msgspec.structs.replace(definition, version=version))
                 applied.append(Applied(kind, name, version, change))
-        if not changes and not any(name in self._wishes for name in withdrawn):
+        if not changes and not any(self._wishes.get(name) for name in withdrawn):
             await self._on_disk()  # what is there already may be there since a moment ago
             return tuple(applied), batches
         site = await self._site_with(changes)
@@ -101,7 +102,7 @@ class Defining(Preparing):
         try:
             return await asyncio.to_thread(self.registry.with_changes, tuple(changes))
         except DefinitionError:
-            wishes = tuple(wish.definition for wish in self._wishes.values())
+            wishes = tuple(wish.definition for wish in self._wishes.all())
             if not wishes:
                 raise
             await asyncio.to_thread(self.registry.with_changes, (*wishes, *changes))
@@ -126,7 +127,7 @@ class Defining(Preparing):
             held, wish = self.registry.get(*name), self._wishes.get(name)
             if held is None and wish is None:
                 raise NotFound(f"there is no {kind} {definition_id!r}")
-            wishes = tuple(one.definition for one in self._wishes.values())
+            wishes = tuple(one.definition for one in self._wishes.all())
             others = await asyncio.to_thread(self.registry.dependents, kind, definition_id, wishes)
             if others:
                 raise Conflict(_asked_for(kind, definition_id, others))

@@ -11,7 +11,6 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -22,6 +21,7 @@ from bespeak.engine.definitions import Definition, DefinitionKind
 from bespeak.engine.issuing import Issuing
 from bespeak.engine.records import DefinitionRecord, Record
 from bespeak.engine.site import Site
+from bespeak.engine.wishes import Name, Wish, Wishes
 from bespeak.engine.writer import Entry
 from bespeak.errors import BespeakError, DefinitionError, StoreError, Unavailable
 from bespeak.events import Event
@@ -29,12 +29,9 @@ from bespeak.ids import ProfileId
 from bespeak.privacy.masters import KeyPlace
 from bespeak.profiles import Resolved, resolve
 from bespeak.settings import Settings
-from bespeak.stores import Document, Store, StoreLock
+from bespeak.stores import Store, StoreLock
 
 log = logging.getLogger("bespeak.engine")
-
-PREPARING = "preparing"
-"""The kind of the documents that say which definitions are to be in force."""
 
 READ_AT_ONCE = 250
 READ_AT_ONCE_MAX = 4_000
@@ -60,38 +57,12 @@ FAILURES_MAX = 100
 
 CLOSED = "the engine was closed; definitions that are not in force yet are prepared after its next start"
 
-Name: TypeAlias = tuple[DefinitionKind, str]
-
 Versioned: TypeAlias = tuple[DefinitionKind, str, int, dict[str, Any] | None]
 """One change: kind, id, version, and what it says; None when it is deleted."""
 
 
-class _Written(msgspec.Struct, frozen=True):
-    """What a document says: what the definition will say, and with which others it is put in force."""
-
-    kind: DefinitionKind
-    id: str
-    body: dict[str, Any]
-    batch: int
-
-
-class Wish(msgspec.Struct, frozen=True):
-    """A definition that is to be in force; those of one `batch` are put in force together."""
-
-    kind: DefinitionKind
-    id: str
-    version: int
-    body: dict[str, Any]
-    batch: int
-
-    @property
-    def definition(self) -> Definition:
-        """The definition that it will be."""
-        return Definition(kind=self.kind, id=self.id, body=self.body, version=self.version)
-
-
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a definition is that is not in force yet.
+    """How far a definition is that is not in force yet; the one before it is, if there is one.
 
     Parameters
     ----------
@@ -110,11 +81,18 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A definition that could not be put in force, and why."""
+    """A definition that could not be put in force since the start, and why."""
 
     kind: DefinitionKind
     id: str
     reason: str
+
+
+class Preparation(msgspec.Struct, frozen=True):
+    """What is not in force yet, and what will not be; both ordered by kind and id."""
+
+    preparing: tuple[Progress, ...]
+    failed: tuple[Failure, ...]
 
 
 class Preparing(Issuing):
@@ -130,9 +108,7 @@ class Preparing(Issuing):
         keys: KeyPlace | None = None,
     ) -> None:
         super().__init__(settings, store, clock, rng, lock, keys)
-        self._wishes: dict[Name, Wish] = {}
-        self._batches = 0
-        self._wish_versions: dict[str, int] = {}
+        self._wishes = Wishes()
         self._ends: dict[int, asyncio.Future[None]] = {}
         self._hopeless: dict[int, BespeakError] = {}
         self._failures: dict[Name, str] = {}
@@ -145,69 +121,54 @@ class Preparing(Issuing):
 
     def preparing(self) -> tuple[Progress, ...]:
         """Say which definitions are not in force yet, and how far they are."""
-        first = min((wish.batch for wish in self._wishes.values()), default=0)
+        first = min(self._wishes.batches, default=0)
         done = 0 if self._backfill is None else self._backfill.offset
         return tuple(
             Progress(
-                kind=wish.kind,
-                id=wish.id,
-                version=wish.version,
+                kind=wish.definition.kind,
+                id=wish.definition.id,
+                version=wish.definition.version,
                 done=done if wish.batch == first else 0,
                 total=self._offset,
             )
-            for _, wish in sorted(self._wishes.items())
+            for wish in self._wishes.all()
         )
 
-    def wish(self, kind: DefinitionKind, definition_id: str) -> Definition | None:
-        """Return a definition that is not in force yet."""
+    def wished(self, kind: DefinitionKind, definition_id: str) -> Definition | None:
+        """Return a definition that is not in force yet, as it will be."""
         wish = self._wishes.get((kind, definition_id))
         return None if wish is None else wish.definition
 
-    def not_prepared(self) -> tuple[Failure, ...]:
-        """Say which definitions could not be put in force lately, and why."""
-        return tuple(Failure(kind=kind, id=name, reason=why) for (kind, name), why in sorted(self._failures.items()))
+    async def prepared(self, seconds: float) -> Preparation:
+        """Wait until nothing is prepared any more, for so many seconds at most, and say what is left."""
+        if self._preparing is not None and len(self._wishes):
+            await asyncio.wait([self._preparing], timeout=seconds)
+        failed = (Failure(kind=kind, id=name, reason=why) for (kind, name), why in sorted(self._failures.items()))
+        return Preparation(self.preparing(), tuple(failed))
 
     def _is_preparing(self) -> bool:
-        return bool(self._wishes)
+        return len(self._wishes) > 0
+
+    def _gauges(self) -> Mapping[str, float]:
+        left = max((one.total - one.done for one in self.preparing()), default=0)
+        return {
+            **super()._gauges(),
+            "bespeak_definitions_preparing": len(self._wishes),
+            "bespeak_definitions_preparing_records": left,
+        }
 
     def _wish_for(self, changes: Sequence[Definition], withdrawn: Iterable[Name]) -> int:
         """Write down what is to be in force, and what is not any more; returns the number of the batch."""
-        writer, batch = self._open_writer(), self._batches + 1
-        wishes = {(one.kind, one.id): Wish(one.kind, one.id, one.version, one.body, batch) for one in changes}
-        documents = self._documents(wishes, withdrawn)
-        self._batches = batch
+        writer, batch = self._open_writer(), self._wishes.newest + 1
+        wished = {(one.kind, one.id): Wish(one, batch) for one in changes}
+        documents = self._wishes.documents(self.store, wished.values(), withdrawn)
         self._put(writer, Entry(asyncio.get_running_loop().create_future(), documents=documents))
-        self._note_wishes(documents, wishes)
+        self._wishes.note(documents, wished)
+        for name in wished:
+            self._failures.pop(name, None)
         self._end_over()
         self._ask_on()
         return batch
-
-    def _documents(self, wishes: Mapping[Name, Wish], withdrawn: Iterable[Name]) -> tuple[Document, ...]:
-        """Return the documents that say what is wished for now, and that there is no wish any more."""
-        given: dict[Name, bytes | None] = dict.fromkeys((one for one in withdrawn if one in self._wishes), None)
-        given |= {name: msgspec.json.encode(_Written(*name, one.body, one.batch)) for name, one in wishes.items()}
-        ids = {name: "/".join(name) for name in given}
-        return tuple(Document(PREPARING, ids[name], self._next(ids[name]), data) for name, data in given.items())
-
-    def _next(self, doc_id: str) -> int:
-        """Return the version of the next document of a definition."""
-        known = self._wish_versions.get(doc_id)
-        if known is None:
-            kept = self.store.versions(PREPARING, doc_id)
-            known = kept[-1].version if kept else 0
-        return known + 1
-
-    def _note_wishes(self, documents: Sequence[Document], wishes: Mapping[Name, Wish] = MappingProxyType({})) -> None:
-        """Take in what was written just now; what is undone with its commit is read again."""
-        for document in documents:
-            self._wish_versions[document.id] = document.version
-        gone = {document.id for document in documents}
-        self._wishes = {name: wish for name, wish in self._wishes.items() if "/".join(name) not in gone} | {**wishes}
-        for name in wishes:
-            self._failures.pop(name, None)
-
-    def _has(self, batch: int) -> bool:
-        return any(wish.batch == batch for wish in self._wishes.values())
 
     def _end_of(self, batch: int) -> asyncio.Future[None]:
         """Return what is done when a batch is in force, or never will be.
@@ -222,7 +183,7 @@ class Preparing(Issuing):
         future = self._ends.get(batch)
         if future is None:
             future = asyncio.get_running_loop().create_future()
-            if self._has(batch):
+            if batch in self._wishes.batches:
                 self._ends[batch] = future
             else:
                 future.set_result(None)
@@ -230,7 +191,7 @@ class Preparing(Issuing):
 
     def _end_over(self) -> None:
         """Tell whoever waits for batches of which nothing is wished for any more."""
-        for batch in self._ends.keys() - {wish.batch for wish in self._wishes.values()}:
+        for batch in self._ends.keys() - self._wishes.batches:
             self._ends.pop(batch).set_result(None)
 
     def _end(self, batches: Iterable[int], error: BespeakError) -> None:
@@ -245,17 +206,7 @@ class Preparing(Issuing):
         """Forget what is in RAM; load the checkpoint and replay the log since, and read what is wished for."""
         self._beside = None
         super().recover()
-        wishes: dict[Name, Wish] = {}
-        versions: dict[str, int] = {}
-        for document in self.store.documents(PREPARING):
-            if document.data is not None:
-                said = msgspec.json.decode(document.data, type=_Written)
-                name = (said.kind, said.id)
-                version = self.registry.next_version(*name)
-                wishes[name] = Wish(*name, version, said.body, said.batch)
-                versions[document.id] = document.version
-        self._wishes, self._wish_versions = wishes, versions
-        self._batches = max([self._batches, *(wish.batch for wish in wishes.values())])
+        self._wishes.load(self.store, self.registry)
         if self._backfill is not None and self._backfill.depends > self._offset:
             self._drop_backfill()  # it has taken in what was undone
         self._end_over()
@@ -282,7 +233,7 @@ class Preparing(Issuing):
     def _ask_on(self) -> None:
         """See to it that everybody is asked, and that what is wished for is prepared."""
         super()._ask_on()
-        if self._writer is None or self._undoing or self._asks_nobody or not self._wishes:
+        if self._writer is None or self._undoing or self._asks_nobody or not self._is_preparing():
             return
         if self._preparing is None or self._preparing.done():
             self._preparing = asyncio.create_task(self._prepare_all(), name="bespeak-preparing")
@@ -311,8 +262,8 @@ class Preparing(Issuing):
     async def _prepare_all(self) -> None:
         """Put what is wished for in force, batch by batch; what could not be read or written is tried again."""
         pause = AGAIN_SECONDS
-        while self._wishes and self._writer is not None:
-            batch = min(wish.batch for wish in self._wishes.values())
+        while self._is_preparing() and self._writer is not None:
+            batch = min(self._wishes.batches)
             try:
                 if batch in self._hopeless:
                     await self._give_up(batch, self._hopeless[batch])
@@ -337,10 +288,10 @@ class Preparing(Issuing):
         """Withdraw what cannot be put in force, and tell whoever waits for it."""
         async with self._changing:
             writer = self._open_writer()
-            names = [name for name, wish in self._wishes.items() if wish.batch == batch]
-            documents = self._documents({}, names)
+            names: list[Name] = [(one.kind, one.id) for one in self._wishes.of(batch)]
+            documents = self._wishes.documents(self.store, (), names)
             self._put(writer, Entry(asyncio.get_running_loop().create_future(), documents=documents))
-            self._note_wishes(documents)
+            self._wishes.note(documents)
             self._drop_backfill()
             await self._on_disk()
             del self._hopeless[batch]
@@ -354,16 +305,16 @@ class Preparing(Issuing):
     async def _prepare(self, batch: int) -> None:
         """Count history for a batch, and put it in force; returns early where it has to begin anew."""
         async with self._changing:
-            if not self._has(batch):
+            if batch not in self._wishes.batches:
                 return
             backfill = self._backfill_of(await self._compiled(batch))
         self._seen = self._offset
-        while self._backfill is backfill and self._has(batch) and self._offset - backfill.offset > NEAR:
+        while self._has(batch, backfill) and self._offset - backfill.offset > NEAR:
             if not await self._read_some(backfill):
                 await self._on_disk()
         async with self._changing:
             await self._all_asked()
-            if not self._has(batch) or self._backfill is not backfill:
+            if not self._has(batch, backfill):
                 return
             reading = self._readings
             site, changes = await self._compiled(batch), self._changes_of(batch)
@@ -382,9 +333,13 @@ class Preparing(Issuing):
             await self._all_asked()
             await self._settle(self.checkpoint())
 
+    def _has(self, batch: int, backfill: Backfill) -> bool:
+        """Whether a batch is still to be put in force, and what was counted for it is still good."""
+        return self._backfill is backfill and batch in self._wishes.batches
+
     def _changes_of(self, batch: int) -> list[Versioned]:
-        wishes = [wish for _, wish in sorted(self._wishes.items()) if wish.batch == batch]
-        return [(one.kind, one.id, self.registry.next_version(one.kind, one.id), one.body) for one in wishes]
+        wished = self._wishes.of(batch)
+        return [(one.kind, one.id, self.registry.next_version(one.kind, one.id), one.body) for one in wished]
 
     async def _compiled(self, batch: int) -> Site:
         """Compile what is in force once a batch is."""
@@ -464,7 +419,7 @@ class Preparing(Issuing):
         writer = self._open_writer()
         self._check_reading(reading)
         names: list[Name] = [*((kind, definition_id) for kind, definition_id, _, _ in changes), *withdrawn]
-        documents = self._documents({}, names)
+        documents = self._wishes.documents(self.store, (), names)
         now = self.clock.now()
         records: list[Record] = []
         with self._all_or_none():
@@ -477,6 +432,6 @@ class Preparing(Issuing):
             self.sequencer.begin(site.segments, site.aggregates, backfill, at=now)
         future = asyncio.get_running_loop().create_future()
         self._put(writer, Entry(future, row=self._row(now, records), documents=documents))
-        self._note_wishes(documents)
+        self._wishes.note(documents)
         self._ask_on()
         return future
