@@ -227,7 +227,7 @@ class Life:
         if held and number % 2:
             await self.engine.delete("segments", held[number % len(held)].id)
         else:
-            await self.engine.apply([SEGMENTS[number % len(SEGMENTS)]])
+            await self.engine.apply([SEGMENTS[number % len(SEGMENTS)]], wait=number % 3 == 0)
 
     async def stock(self, number: int) -> None:
         if number % 2:
@@ -272,6 +272,11 @@ class Life:
         shown = [each async for each in watching]
         nothing_answers(self.engine, Gone(tuple(being.names), ids, (), self.clock.now()), self.key, shown, None)
 
+    async def at_rest(self) -> None:
+        """Let definitions that are prepared come into force."""
+        found = await self.engine.prepared(60)
+        assert (found.preparing, found.failed) == ((), ())
+
     def holds(self) -> None:
         at = self.clock.now()
         truth_is_live(self.engine, Truth(SETTINGS, self.engine.store, self.engine.vault), SETTINGS, at)
@@ -286,6 +291,8 @@ def lived(steps: list[tuple[str, int]], *, erased: int | None = None) -> None:
             await life.step(step)
         if erased is not None:
             await life.forgotten(erased)
+        life.holds()
+        await life.at_rest()
         life.holds()
         await life.engine.close()
 

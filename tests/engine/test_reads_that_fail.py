@@ -11,7 +11,7 @@ import contextlib
 import json
 import selectors
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from random import Random
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ from bespeak.engine import (
 from bespeak.engine import engine as serving
 from bespeak.engine import models as learning
 from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
+from bespeak.engine.wishes import PREPARING
 from bespeak.engine.writer import Writer
 from bespeak.errors import BespeakError, StoreError
 from bespeak.events import Event
@@ -211,12 +212,21 @@ class Shop:
         self.store = Deaf()
         self.store.rng, Turns.rng = Random(rng.random()), Random(rng.random())
         self.store.beside[KEY_FILE] = encode_masters(make_masters(Random(seed).randbytes))
-        self.sent = 0
+        self.sent = self.wishes = 0
+        self.newest: dict[str, int] = {}
+        self.promised: dict[str, str | None] = {}
         self.told: dict[tuple[str, str], tuple[str, ...]] = {}
         self.unsure: list[Callable[[], Coroutine[Any, Any, None]]] = []
         weights = (
             *((self.track, 12), (self.burst, 4), (self.again, 4), (self.history, 2), (self.decide, 4), (self.look, 2)),
-            *((self.apply, 4), (self.leave, 1), (self.delete, 1), (self.items, 1), (self.erase, 2), (self.rotate, 0.6)),
+            *(
+                (self.apply, 6),
+                (self.leave, 1),
+                (self.delete, 1.5),
+                (self.items, 1),
+                (self.erase, 2),
+                (self.rotate, 0.6),
+            ),
             *((self.checkpoint, 4), (self.models, 2), (self.rebuild, 1.5), (self.tick, 8), (self.jump, 6)),
             *((self.write_badly, 1.2), (self.read_badly, 4)),
         )
@@ -321,10 +331,36 @@ class Shop:
 
     async def apply(self) -> None:
         rng = self.rng
-        some = [(f"s{place}", rng.choice(CONDITIONS)) for place in rng.sample(range(4), rng.choice([1, 1, 2]))]
-        await self.engine.apply(
-            [Definition(kind="segments", id=one, body={"id": one, "condition": condition}) for one, condition in some]
+        some = {f"s{place}": self.condition() for place in rng.sample(range(4), rng.choice([1, 1, 2]))}
+        with self.wished(some):
+            await self.engine.apply(
+                [Definition(kind="segments", id=one, body={"id": one, "condition": some[one]}) for one in some],
+                wait=rng.random() < 0.5,
+            )
+
+    def condition(self) -> str:
+        """Return one of a few, or one that nobody has asked for, so that history is to be counted."""
+        rng = self.rng
+        if rng.random() < 0.5:
+            return rng.choice(CONDITIONS)
+        number = rng.randrange(1, 2_000)
+        return rng.choice(
+            (
+                f'count("Product Viewed" where properties.product_id = "i{number % 3}", last {number} minutes) >= 1',
+                f'count("Product Viewed" where properties.n != {number}) >= 2',
+            )
         )
+
+    @contextlib.contextmanager
+    def wished(self, some: Mapping[str, str | None]) -> Iterator[None]:
+        """Remember what was said to come into force (None: to go), where nothing else was wished for meanwhile."""
+        self.wishes += 1
+        mine = self.wishes
+        for one in some:
+            self.newest[one] = mine
+            self.promised.pop(one, None)
+        yield
+        self.promised |= {one: condition for one, condition in some.items() if self.newest[one] == mine}
 
     async def leave(self) -> None:
         """Ask for definitions, and go away before they are in force."""
@@ -335,9 +371,11 @@ class Shop:
         await asyncio.gather(asked, return_exceptions=True)
 
     async def delete(self) -> None:
-        held = self.engine.definitions("segments")
+        held = sorted({*(one.id for one in (*self.engine.definitions("segments"), *self.engine.preparing()))})
         if held:
-            await self.engine.delete("segments", self.rng.choice(held).id)
+            gone = self.rng.choice(held)
+            with self.wished({gone: None}):
+                await self.engine.delete("segments", gone)
 
     async def items(self) -> None:
         await self.engine.remove_items([f"i{self.rng.randrange(9)}"])
@@ -446,6 +484,9 @@ class Shop:
         found = replay(self.settings, self.store, clock=clock)
         assert found.difference is None, found.difference
         self.has_what_was_told()
+        in_force = {one.id: one.body["condition"] for one in engine.definitions("segments")}
+        same("promises", {one: in_force.get(one) for one in self.promised}, self.promised)
+        assert not self.store.documents(PREPARING)
         if self.rng.random() < 0.5:
             await (engine.die() if self.rng.random() < 0.5 else engine.close())
             await self.opened()
