@@ -10,12 +10,13 @@ from random import Random
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bespeak.catalog import Item
 from bespeak.clock import HOUR, MINUTE, SECOND, ManualClock, format_time
-from bespeak.engine import Definition, Engine
+from bespeak.engine import Definition, Engine, backfill, preparing
 from bespeak.engine.dedupe import Dedupe
 from bespeak.engine.records import (
     DefinitionRecord,
@@ -63,6 +64,14 @@ SEGMENTS = tuple(
     Definition(kind="segments", id=f"s{place}", body={"id": f"s{place}", "condition": text})
     for place, text in enumerate(CONDITIONS)
 )
+
+
+@pytest.fixture(autouse=True)
+def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let history be counted so slowly that much comes between."""
+    for name, value in {"READ_AT_ONCE": 1, "READ_AT_ONCE_MAX": 2, "NEAR": 3, "FEW": 2, "BESIDE_MAX": 5}.items():
+        monkeypatch.setattr(preparing, name, value)
+    monkeypatch.setattr(backfill, "ROWS", 1)
 
 
 async def opened(clock: ManualClock, store: FragileMemory) -> MortalEngine:
