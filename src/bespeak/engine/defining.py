@@ -83,7 +83,8 @@ class Defining(Preparing):
             await self._on_disk()  # what is there already may be there since a moment ago
             return tuple(applied), batches
         site = await self._site_with(changes)
-        await self._all_asked()
+        if site is not None and not self._needs_history(site):
+            await self._all_asked()
         if site is not None and not self._needs_history(site):
             await self._define([(one.kind, one.id, one.version, one.body) for one in changes], site, reading, withdrawn)
             return tuple(applied), batches

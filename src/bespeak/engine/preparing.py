@@ -38,6 +38,9 @@ READ_AT_ONCE_MAX = 4_000
 """Records of the log that are read before others have their turn, some three milliseconds: besides, twice as many as
 came in meanwhile, so that the end of the log comes nearer however much comes in; and at most so many."""
 
+PAUSE_SECONDS = 0.0005
+"""The pause between, while something waits for the disk: a thread writes it, which a busy loop holds up."""
+
 NEAR = 5_000
 """With so few records left to read, no other definitions are put in force until these are."""
 
@@ -366,12 +369,13 @@ class Preparing(Issuing):
 
     async def _read_some(self, backfill: Backfill) -> bool:
         """Read some of what is durable, and let others have their turn; says whether more of it is left."""
-        if self._writer is None:
+        writer = self._writer
+        if writer is None:
             raise StoreError(CLOSED)
         most = min(READ_AT_ONCE + 2 * max(0, self._offset - self._seen), READ_AT_ONCE_MAX)
         self._seen = self._offset
         more = backfill.read(self.store.last_offset(), most)
-        await asyncio.sleep(0)
+        await asyncio.sleep(PAUSE_SECONDS if writer.waiting_bytes else 0)
         return more
 
     async def _come_near(self, backfill: Backfill, reading: int) -> bool:
