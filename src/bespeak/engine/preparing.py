@@ -45,8 +45,7 @@ NEAR = 5_000
 """With so few records left to read, no other definitions are put in force until these are."""
 
 FEW = 1_000
-"""Of the records that no commit holds yet, so many are taken in at once when definitions are put in force: some ten
-milliseconds."""
+"""Of the events that came meanwhile, so many are taken in at once: some ten milliseconds."""
 
 BESIDE_MAX = 50_000
 """Events that came since the end is near and are kept in RAM; with more, they are read from the log after all."""
@@ -312,9 +311,8 @@ class Preparing(Issuing):
                 return
             backfill = self._backfill_of(await self._compiled(batch))
         self._seen = self._offset
-        while self._has(batch, backfill) and self._offset - backfill.offset > NEAR:
-            if not await self._read_some(backfill):
-                await self._on_disk()
+        while self._has(batch, backfill) and self.store.last_offset() - backfill.offset > NEAR:
+            await self._read_some(backfill)
         async with self._changing:
             await self._all_asked()
             if not self._has(batch, backfill):
@@ -388,12 +386,15 @@ class Preparing(Issuing):
                 return False
             while self._beside and self._beside[0][0] <= backfill.offset:
                 self._beside.popleft()
-            if not more and since <= backfill.offset and self._offset - backfill.offset <= FEW:
+            if since <= backfill.offset and self._offset - backfill.offset <= FEW:
                 return True
+            if not more and since <= backfill.offset:
+                some = [self._beside.popleft() for _ in range(min(FEW, len(self._beside)))]
+                backfill.follow(some, backfill.offset)  # however slow the disk is, the end comes nearer
+            elif not more:
+                await self._on_disk()
             if len(self._beside) > BESIDE_MAX:
                 self._beside, since = deque(), self._offset
-            if not more:
-                await self._on_disk()
         return False
 
     # -- putting in force
