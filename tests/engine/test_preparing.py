@@ -14,7 +14,7 @@ import pytest
 
 from bespeak.analytics import ArchiveSettings
 from bespeak.clock import DAY, MINUTE, SECOND, ManualClock, format_time
-from bespeak.engine import Applied, Definition, asking, backfill, counted, preparing, replay
+from bespeak.engine import Applied, Definition, asking, backfill, counted, past, preparing, replay
 from bespeak.engine.backfill import Backfill
 from bespeak.engine.wishes import PREPARING
 from bespeak.errors import BespeakError, Conflict, DefinitionError, NotFound, StoreError, Unavailable
@@ -45,6 +45,7 @@ def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, names in {
         preparing: {"READ_AT_ONCE": 2, "READ_AT_ONCE_MAX": 5, "NEAR": 6, "FEW": 3, "BESIDE_MAX": 6},
         backfill: {"ROWS": 2},
+        past: {"AT_ONCE": 7},
         counted: {"IN_RAM": 4, "PUT_ASIDE_AT_ONCE": 2},
         asking: {"ASKED_AT_ONCE": 3},
     }.items():
@@ -580,3 +581,51 @@ async def test_where_the_log_cannot_be_read_it_is_read_again(monkeypatch: pytest
     assert town.engine.segment_sizes() == {"often": PEOPLE}
     await town.at_rest()
     await town.engine.close()
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["in one go", "killed in between"])
+async def test_what_the_log_has_dropped_is_counted_from_the_archive(tmp_path: Path, kill: bool) -> None:
+    quiet = msgspec.structs.replace(SETTINGS.engine, log_keep_days=10, models_rebuild_hours=0)
+    archive = ArchiveSettings(apart=False, keep_days=30)
+    settings = Settings(data_dir=str(tmp_path), engine=quiet, archive=archive)
+    store = FragileSqlite(tmp_path / "bespeak.db")
+    town = Town(store, settings)
+    await town.peopled()
+    await town.engine.archive(everything=True)
+    await town.signs_in(1, "ada")
+    await town.signs_in(2, "ada")
+    await town.signs_in(3, "eve")
+    town.clock.advance(6 * DAY)
+    await town.view(1)
+    await town.engine.archive(everything=True)
+    await town.engine.retain()
+    town.clock.advance(6 * DAY)
+    assert (await town.engine.retain()).dropped == PEOPLE * VIEWS + 3
+    await town.view(1)
+    word = 'last(properties.price of "Product Viewed") = 2'
+    six = segment("six", f'count("Product Viewed") >= 6 and {word} and sum(properties.price of "*", last 30 days) = 16')
+    applying = town.applying(segment("often", OFTEN), six)
+    await town.counted_to(30)
+    await town.engine.erase("eve")
+    await town.engine.erase("d19")
+    await town.view(5)
+    assert (await town.engine.archive()).dropped == ()
+    if kill:
+        await town.dies()
+        assert isinstance(await told(applying), StoreError)
+    else:
+        town.stop_at = None
+        await applying
+    await town.at_rest()
+    assert town.engine.segment_sizes() == {"often": PEOPLE - 3, "six": 1}
+    assert await town.engine.segment_count("six", at=town.clock.now()) == 1
+    town.clock.advance(30 * DAY)
+    assert (await town.engine.archive()).dropped == (), "a replay would count it again"
+    await town.view(1)
+    await town.engine.checkpoint_now()
+    await town.engine.retain()
+    await town.engine.retain()
+    assert (await town.engine.archive()).dropped != ()
+    await town.at_rest()
+    await town.engine.close()
+    store.close()

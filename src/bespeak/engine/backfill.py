@@ -8,14 +8,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from bespeak.clock import Duration
 from bespeak.conditions.aggregates import Feeds, merge
 from bespeak.engine.counted import Counted, History
+from bespeak.engine.past import Archived, Past
 from bespeak.engine.records import EventRecord, Record, SealedRecord, decode, open_event
 from bespeak.engine.vault import Vault
 from bespeak.events import Event
 from bespeak.ids import ProfileId, user_profile
-from bespeak.profiles import SILENT, IdentitySettings, Profile, Resolved, canonical, names_of, resolve
+from bespeak.profiles import SILENT, Profile, Resolved, canonical, names_of, resolve
+from bespeak.settings import Settings
 from bespeak.stores import Store
 
 ROWS = 16
@@ -47,14 +48,14 @@ class Backfill:
     ----------
     feeds
         What is newly declared.
-    identity
-        Whose events are taken to be.
-    delay
-        How late an event may be to count in windows.
+    settings
+        Whose events are taken to be, and how late one may be to count in windows.
     wanted
         Says of a person whether they are counted for; None for everybody.
     folder
         Where what does not fit into RAM is put aside; None: nowhere.
+    past
+        What the log has dropped; None: nothing that is anywhere.
     """
 
     def __init__(
@@ -63,22 +64,24 @@ class Backfill:
         vault: Vault,
         known: Known,
         feeds: Feeds,
+        settings: Settings,
         *,
-        identity: IdentitySettings,
-        delay: Duration,
         wanted: Callable[[ProfileId], bool] | None = None,
         folder: Path | None = None,
+        past: Past | None = None,
     ) -> None:
         self._store = store
         self._vault = vault
         self._known = known
         self._feeds = feeds
-        self._identity = identity
-        self._delay = delay
+        self._identity = settings.identity
+        self._delay = settings.profiles.delay
         self._wanted = wanted
         self._counted = Counted(folder)
         self._given = feeds.keys
-        self._records: deque[tuple[int, Record]] = deque()
+        self._past = past
+        self._erased: set[ProfileId] = set()
+        self._records: deque[tuple[int, Record | Archived]] = deque()
         self.offset = 0
         self.depends = 0
         """The last offset that what is counted depends on: of an event that was read, or of an erasure."""
@@ -143,35 +146,67 @@ class Backfill:
         """Drop what is counted of a person who is erased by the record of an offset; their events do not open now."""
         for one in ids:
             self._counted.drop(one)
+        if self._past is not None and self.offset < self._past.upto:
+            self._erased.update(ids)  # the file that is open has them
         self.depends = max(offset, self.depends)
 
     def close(self) -> None:
         """Let go of what was counted, also of what is on disk; idempotent."""
         self._counted.close()
         self._records.clear()
+        if self._past is not None:
+            self._past.close()
+
+    @property
+    def is_in_the_past(self) -> bool:
+        """Whether what comes next is to be fetched from the archive, which takes long."""
+        past = self._past
+        return past is not None and bool(self._feeds.keys) and not self._records and self.offset < past.upto
+
+    def fetch_past(self) -> None:
+        """Fetch what comes next from the archive; nothing else is done meanwhile, but in any thread.
+
+        Raises
+        ------
+        StoreError
+            It cannot be read now.
+        Damaged
+            A file of the archive is not what was written.
+        """
+        if self._past is None:
+            return
+        found = self._past.fetch(self.offset)
+        self._records.extend((one[0], one) for one in found)
+        if not found:
+            self.offset = max(self.offset, self._past.upto)
+            self._past.close()
 
     def _fetch(self, upto: int) -> bool:
         """Read the next rows; False where no record is left up to an offset: a gap has none."""
-        while self.offset < upto:
+        if self.is_in_the_past:
+            self.fetch_past()
+        while self.offset < upto and not self._records:
             rows = list(islice(self._store.read(self.offset), ROWS))
             self._records.extend(pair for row in rows for pair in decode(row, after=self.offset))
-            if self._records:
-                return True
-            self.offset = min(upto, rows[-1].first + rows[-1].count - 1) if rows else upto
-        return False
+            if not self._records:
+                self.offset = min(upto, rows[-1].first + rows[-1].count - 1) if rows else upto
+        return bool(self._records)
 
-    def _take(self, record: Record, offset: int) -> None:
-        if isinstance(record, SealedRecord | EventRecord):
+    def _take(self, record: Record | Archived, offset: int) -> None:
+        if isinstance(record, tuple):
+            _, event, joined = record
+            if self.about(event) not in self._erased:
+                self._count(event, joined)
+        elif isinstance(record, SealedRecord | EventRecord):
             opened = open_event(self._vault, record, offset)
             if opened is not None:
                 self._count(*opened)
         self.depends = offset
 
     def _count(self, event: Event, joined: ProfileId | None) -> None:
-        resolved = resolve(event, _NOBODY, self._identity, signed=event.signed)
-        if not isinstance(resolved, Resolved):
+        name = self.about(event)
+        if not name:
             return
-        name = resolved.profile
         if self._wanted is not None and not self._wanted(canonical(name, self._known.aliases)):
             return
         if joined:
@@ -186,6 +221,11 @@ class Backfill:
         self._feeds.update(history.states, event, newest=history.newest, delay=self._delay)
         if event.time > history.newest and event.name not in SILENT:
             history.newest = event.time
+
+    def about(self, event: Event) -> ProfileId:
+        """Return the id that an event is taken to be about; empty when it is about nobody."""
+        resolved = resolve(event, _NOBODY, self._identity, signed=event.signed)
+        return resolved.profile if isinstance(resolved, Resolved) else ""
 
     def _whose(self, name: ProfileId) -> tuple[ProfileId, History | None]:
         """Return the person whom an id means at this place of the log, and what is counted of them."""

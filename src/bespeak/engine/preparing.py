@@ -27,7 +27,6 @@ from bespeak.errors import BespeakError, DefinitionError, StoreError, Unavailabl
 from bespeak.events import Event
 from bespeak.ids import ProfileId
 from bespeak.privacy.masters import KeyPlace
-from bespeak.profiles import Resolved, resolve
 from bespeak.settings import Settings
 from bespeak.stores import Store, StoreLock
 
@@ -222,15 +221,13 @@ class Preparing(Issuing):
 
     def _forget_prepared(self, ids: Sequence[ProfileId], offset: int) -> None:
         """Take an erased person out of what is counted so far, and of what waits to be."""
-        if self._backfill is not None:
-            self._backfill.forget(ids, offset)
+        backfill = self._backfill
+        if backfill is None:
+            return
+        backfill.forget(ids, offset)
         if self._beside:
             gone = frozenset(ids)
-            self._beside = deque(one for one in self._beside if self._primary(one[1]) not in gone)
-
-    def _primary(self, event: Event) -> ProfileId:
-        resolved = resolve(event, {}, self.settings.identity, signed=event.signed)
-        return resolved.profile if isinstance(resolved, Resolved) else ""
+            self._beside = deque(one for one in self._beside if backfill.about(one[1]) not in gone)
 
     def _ask_on(self) -> None:
         """See to it that everybody is asked, and that what is wished for is prepared."""
@@ -370,6 +367,8 @@ class Preparing(Issuing):
         writer = self._writer
         if writer is None:
             raise StoreError(CLOSED)
+        while backfill.is_in_the_past and self._backfill is backfill:
+            await asyncio.to_thread(backfill.fetch_past)
         most = min(READ_AT_ONCE + 2 * max(0, self._offset - self._seen), READ_AT_ONCE_MAX)
         self._seen = self._offset
         more = backfill.read(self.store.last_offset(), most)

@@ -149,10 +149,6 @@ class Retaining(Rebuilding):
             await asyncio.to_thread(self.store.drop_log, last, before, rows=ROWS_AT_ONCE)
             return True
 
-    def _is_preparing(self) -> bool:
-        """Whether history is being counted."""
-        return False
-
     def _first_row(self) -> LogRow | None:
         return next(self.store.read(self.store.dropped()), None)
 

@@ -18,10 +18,12 @@ from bespeak.clock import NEVER, Instant
 from bespeak.conditions import Aggregate, key
 from bespeak.conditions.aggregates import Feeds
 from bespeak.engine.aliases import Aliases
+from bespeak.engine.archive import folder_of
 from bespeak.engine.backfill import Backfill
 from bespeak.engine.live import LiveTable
 from bespeak.engine.models import Models
 from bespeak.engine.owing import Owed, Question
+from bespeak.engine.past import Past
 from bespeak.engine.timers import Timers
 from bespeak.engine.vault import Vault
 from bespeak.errors import BespeakError, StoreError
@@ -271,8 +273,9 @@ class Sequencer:
         """Return what counts history for these feeds, of whom is wanted (None: everybody)."""
         settings, store = self._settings, self._store
         folder = Path(settings.data_dir) if isinstance(store, SqliteStore) else None
-        identity, delay = settings.identity, settings.profiles.delay
-        return Backfill(store, self._vault, self, feeds, identity=identity, delay=delay, wanted=wanted, folder=folder)
+        files, dropped = folder_of(settings), store.dropped()
+        past = Past(store, self._vault, files, dropped) if files is not None and dropped else None
+        return Backfill(store, self._vault, self, feeds, settings, wanted=wanted, folder=folder, past=past)
 
     def begin(self, segments: Segments, aggregates: tuple[Aggregate, ...], backfill: Backfill, *, at: Instant) -> None:
         """Put new definitions in force: everybody is asked again, with what history has counted.
