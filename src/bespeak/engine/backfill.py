@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from bespeak.conditions.aggregates import Feeds, merge
+from bespeak.conditions.aggregates import Feeds, State, merge
 from bespeak.engine.counted import Counted, History
 from bespeak.engine.past import Archived, Past
 from bespeak.engine.records import EventRecord, Record, SealedRecord, decode, open_event
@@ -80,6 +80,7 @@ class Backfill:
         self._counted = Counted(folder)
         self._given = feeds.keys
         self._past = past
+        self._begins_first = not store.dropped() or (past is not None and past.begins_first)
         self._erased: set[ProfileId] = set()
         self._records: deque[tuple[int, Record | Archived]] = deque()
         self.offset = 0
@@ -135,12 +136,25 @@ class Backfill:
         """Put what history has counted into a profile, in the place of what a deleted definition may have left."""
         if not self._given:
             return
-        history = self._counted.take(profile.id)
-        states = {} if history is None else history.states
+        states = self._states_of(profile)
         for name in self._given:
             profile.aggregates.pop(name, None)
             if name in states:
                 profile.aggregates[name] = states[name]
+
+    def _states_of(self, profile: Profile) -> dict[str, State]:
+        """Return what is counted of somebody; whom they took in before the log begins is not said in it."""
+        found = [(name, self._counted.get(name)) for name in (profile.id, *profile.aliases)]
+        states: dict[str, State] = {}
+        for name, history in found:
+            self._counted.take(name)
+            if history is None or history.into:
+                continue
+            if states:
+                merge(states, history.states)
+            else:
+                states = history.states
+        return states
 
     def forget(self, ids: Iterable[ProfileId], offset: int) -> None:
         """Drop what is counted of a person who is erased by the record of an offset; their events do not open now."""
@@ -215,7 +229,7 @@ class Backfill:
             name = self._as_known(event, name)
         name, history = self._whose(name)
         if history is None:
-            if event.name in SILENT and not event.context.get("consent"):
+            if event.name in SILENT and not event.context.get("consent") and self._begins_first:
                 return  # nobody is known yet, and nobody is made of it
             history = self._counted.put(name, History())
         self._feeds.update(history.states, event, newest=history.newest, delay=self._delay)

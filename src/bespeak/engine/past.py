@@ -54,6 +54,11 @@ class Past:
         self._events: Generator[Archived] | None = None
         self.upto = upto
 
+    @property
+    def begins_first(self) -> bool:
+        """Whether the archive begins with the first event that there ever was."""
+        return any(file.first == 1 for file in listed(self._store)[:1])
+
     def fetch(self, after: int) -> list[Archived]:
         """Return the next events, of those behind an offset if it begins anew; nothing at their end.
 
