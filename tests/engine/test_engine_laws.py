@@ -184,6 +184,31 @@ def whatever_the_order(messages: list[dict[str, Any]]) -> object:
     return asyncio.run(live())
 
 
+@settings.get_profile("fewest")
+@given(days, st.integers(0, 14), st.integers(0, 14))
+def test_history_that_is_counted_later_is_what_would_have_been_counted_from_the_beginning(
+    day: list[tuple[str, str, int, int]], asked: int, joined: int
+) -> None:
+    messages = [message(place, deed) for place, deed in enumerate(day)]
+    messages.insert(joined, {"type": "alias", "messageId": "m-alias", "userId": "u0", "previousId": "u1"})
+
+    async def counted(place: int | None) -> dict[str, Any]:
+        engine = await opened(ManualClock(START), FragileMemory())
+        key, _ = await engine.create_key("secret", "site")
+        for number, each in enumerate([*messages, None]):
+            if number == (0 if place is None else min(place, len(messages))):
+                await engine.apply(SEGMENTS, wait=place is None)
+            if each is not None:
+                await send(engine, key, [each])
+        await engine.prepared(60)
+        await engine._all_asked()
+        found = {profile.id: profile.aggregates for profile in engine.profiles()}
+        await engine.close()
+        return found
+
+    assert asyncio.run(counted(asked)) == asyncio.run(counted(None))
+
+
 class Life:
     """What one example lives through, by steps that hypothesis chose."""
 
