@@ -420,6 +420,34 @@ async def test_whoever_is_erased_meanwhile_is_in_nothing_and_comes_back_as_someb
     await town.engine.close()
 
 
+async def test_of_whoever_is_erased_at_the_last_moment_what_came_just_before_is_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preparing, "FEW", 100)
+    monkeypatch.setattr(preparing, "BESIDE_MAX", 100)
+    town = await peopled()
+    read_some, said = town.engine._read_some, [0]
+
+    async def at_the_end(backfill: Backfill) -> bool:
+        more = await read_some(backfill)
+        if town.engine._beside is not None and backfill.offset >= PEOPLE * VIEWS and not said[0]:
+            said[0] = 1
+            await town.view(7)
+            await town.engine.erase("d7")
+            town.clock.advance(SECOND)
+            await town.view(7)
+        return more
+
+    monkeypatch.setattr(town.engine, "_read_some", at_the_end)
+    await town.engine.apply([segment("often", OFTEN)])
+    again = town.engine.find("d7")
+    assert again is not None
+    assert msgspec.to_builtins(again.aggregates['count("Product Viewed")']) == ["n", 1]
+    assert said == [1]
+    await town.at_rest()
+    await town.engine.close()
+
+
 async def test_an_erasure_that_is_undone_meanwhile_took_nothing_away() -> None:
     town = await peopled()
     applying = town.applying(segment("often", OFTEN))
