@@ -657,3 +657,31 @@ async def test_what_the_log_has_dropped_is_counted_from_the_archive(tmp_path: Pa
     await town.at_rest()
     await town.engine.close()
     store.close()
+
+
+async def test_a_file_of_the_archive_that_is_damaged_is_named_with_what_to_do_about_it(tmp_path: Path) -> None:
+    quiet = msgspec.structs.replace(SETTINGS.engine, log_keep_days=10, models_rebuild_hours=0)
+    settings = Settings(data_dir=str(tmp_path), engine=quiet, archive=ArchiveSettings(apart=False))
+    store = FragileSqlite(tmp_path / "bespeak.db")
+    town = Town(store, settings)
+    await town.peopled()
+    await town.engine.archive(everything=True)
+    await town.engine.retain()
+    town.clock.advance(12 * DAY)
+    await town.view(1)
+    await town.engine.retain()
+    assert store.dropped() == PEOPLE * VIEWS
+    (file,) = (tmp_path / "archive").iterdir()
+    data = bytearray(file.read_bytes())
+    data[-20] ^= 1
+    file.write_bytes(data)
+    message = str(await told(town.applying(segment("often", OFTEN))))
+    assert file.name in message
+    assert "bespeak archive run" in message
+    file.unlink()
+    await town.engine.archive()
+    await town.engine.apply([segment("often", OFTEN)])
+    assert town.engine.segment_sizes() == {"often": 0}, "nothing is left but one view"
+    await town.at_rest()
+    await town.engine.close()
+    store.close()

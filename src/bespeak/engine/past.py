@@ -22,6 +22,12 @@ from bespeak.stores import Store
 AT_ONCE = 2_000
 """Events that are fetched at once."""
 
+REMEDY = (
+    "what the log has dropped is counted from it: restore it from a backup, or remove it, and `bespeak archive run`"
+    " takes it from the list; what only it held is not counted then"
+)
+"""What to do about a file that is not what was written."""
+
 _MIB = 1_024
 """RAM that DuckDB may take for one file."""
 
@@ -92,10 +98,10 @@ class Past:
         with ExitStack() as stack:
             try:
                 (held,) = opened(stack, self._store, self._vault.masters, self._folder, [file])
-            except Damaged:
-                if file in listed(self._store):
-                    raise
-                raise StoreError(f"{file.name} was written anew meanwhile") from None
+            except Damaged as error:
+                if file not in listed(self._store):
+                    raise StoreError(f"{file.name} was written anew meanwhile") from None
+                raise Damaged(f"{error.message}; {REMEDY}") from None
             connection = stack.enter_context(connect(threads=1, mib=_MIB))
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM read_parquet(?) WHERE log_offset > ? AND log_offset <= ? ORDER BY log_offset",  # noqa: S608

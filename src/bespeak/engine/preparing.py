@@ -270,7 +270,7 @@ class Preparing(Issuing):
                     await self._prepare(batch)
                 pause = AGAIN_SECONDS
             except Unavailable as error:
-                if pause == AGAIN_SECONDS_MAX:
+                if pause < AGAIN_SECONDS_MAX <= 2 * pause:
                     log.warning("new definitions are not in force yet, which is tried again: %s", error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, AGAIN_SECONDS_MAX)
