@@ -127,7 +127,7 @@ class Backfill:
     def follow(self, events: Iterable[tuple[int, Event, ProfileId]], upto: int) -> None:
         """Take in what came behind the last record that was read, with its offsets, up to an offset."""
         for offset, event, joined in events:
-            if offset > self.offset:
+            if offset > self.offset and self._feeds.keys:
                 self._count(event, joined)
                 self.offset = self.depends = offset
         self.offset = max(upto, self.offset)

@@ -75,10 +75,9 @@ class Past:
         Damaged
             A file is not what was written.
         """
-        if self._events is None:
-            self._events = self._read(after)
+        events = self._events = self._events or self._read(after)
         try:
-            return list(islice(self._events, AT_ONCE))
+            return list(islice(events, AT_ONCE))
         except BaseException:
             self._events = None
             raise

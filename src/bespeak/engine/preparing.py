@@ -369,6 +369,8 @@ class Preparing(Issuing):
             raise StoreError(CLOSED)
         while backfill.is_in_the_past and self._backfill is backfill:
             await asyncio.to_thread(backfill.fetch_past)
+        if self._backfill is not backfill:
+            return False
         most = min(READ_AT_ONCE + 2 * max(0, self._offset - self._seen), READ_AT_ONCE_MAX)
         self._seen = self._offset
         more = backfill.read(self.store.last_offset(), most)
