@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -85,8 +85,9 @@ class Past:
     def close(self) -> None:
         """Let go of the file that is open."""
         events, self._events = self._events, None
-        if events is not None and not events.gi_running:
-            events.close()
+        if events is not None:
+            with suppress(ValueError):  # it is at work in another thread, and goes with it
+                events.close()
 
     def _read(self, after: int) -> Generator[Archived]:
         for file in listed(self._store):

@@ -321,7 +321,7 @@ class Preparing(Issuing):
                 if not backfill.covers(lacking) or not await self._come_near(backfill, reading):
                     return  # history is counted in what is lacking now, or from the beginning
                 self._open_writer()
-                backfill.follow(self._beside or (), self._offset)  # from here on nothing comes in between
+                backfill.follow(self._kept_beside() or (), self._offset)  # from here on nothing comes in between
             finally:
                 self._beside = None
             self._backfill = None
@@ -383,20 +383,25 @@ class Preparing(Issuing):
         self._seen = since
         while self._backfill is backfill:
             more = await self._read_some(backfill)
-            if self._beside is None or self._readings != reading:
+            beside = self._kept_beside()
+            if beside is None or self._readings != reading:
                 return False
-            while self._beside and self._beside[0][0] <= backfill.offset:
-                self._beside.popleft()
+            while beside and beside[0][0] <= backfill.offset:
+                beside.popleft()
             if since <= backfill.offset and self._offset - backfill.offset <= FEW:
                 return True
             if not more and since <= backfill.offset:
-                some = [self._beside.popleft() for _ in range(min(FEW, len(self._beside)))]
+                some = [beside.popleft() for _ in range(min(FEW, len(beside)))]
                 backfill.follow(some, backfill.offset)  # however slow the disk is, the end comes nearer
             elif not more:
                 await self._on_disk()
-            if len(self._beside) > BESIDE_MAX:
+            elif len(beside) > BESIDE_MAX:
                 self._beside, since = deque(), self._offset
         return False
+
+    def _kept_beside(self) -> deque[tuple[int, Event, ProfileId]] | None:
+        """Return the events that are kept in RAM; None when what is known was read again since."""
+        return self._beside
 
     # -- putting in force
 
