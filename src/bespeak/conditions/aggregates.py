@@ -165,6 +165,11 @@ class Feeds:
                 missing.append(aggregate)
         return Feeds(missing, keep=self._keep)
 
+    def covers(self, other: Feeds) -> bool:
+        """Say whether all states that `other` maintains are maintained here, too, just as far back."""
+        held = self._kept
+        return all(name in held and _span(held[name]) == _span(one) for name, one in other._kept.items())
+
     def update(self, states: dict[str, State], event: Happening, *, newest: Instant, delay: Duration) -> Fed:
         """Add an event to every aggregate that it feeds.
 

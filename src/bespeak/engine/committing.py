@@ -42,7 +42,6 @@ class Committing(Shown):
     _pending: dict[asyncio.Future[None], frozenset[ProfileId]]
     _cutting: Cutting | None
     _cuts: int
-    _held: asyncio.Future[None] | None
     _last: asyncio.Future[None] | None
     _asking: asyncio.Task[None] | None
     _undoing: bool
@@ -93,11 +92,6 @@ class Committing(Shown):
         """Raise `Unavailable` while everything is read again, after an undoing: what is known is not whole then."""
         if self._undoing:
             raise Unavailable("what is known is being read again", retry_after=1)
-
-    async def _released(self) -> None:
-        """Wait until events are not held back."""
-        while self._held is not None:
-            await asyncio.shield(self._held)
 
     def _open_writer(self) -> Writer:
         if self._writer is None:

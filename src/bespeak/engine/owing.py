@@ -62,7 +62,7 @@ class Question:
     def written(self, asked_to: str, ahead: AbstractSet[str]) -> bytes:
         """Return an `Owed` as bytes."""
         counted = self.backfill.counted if self.backfill.has_work else ()
-        return _encoder.encode((self.at, self._before, counted, self.backfill.upto, asked_to, ahead, self.passed))
+        return _encoder.encode((self.at, self._before, counted, self.backfill.offset, asked_to, ahead, self.passed))
 
 
 _encoder = msgspec.msgpack.Encoder()
