@@ -19,6 +19,9 @@ from bespeak.conditions.aggregates import key
 from bespeak.conditions.check import walk
 from bespeak.conditions.dates import is_dated, moves
 from bespeak.conditions.fading import Fading
+from bespeak.conditions.heads import local_part
+from bespeak.conditions.local import next_tick, shown
+from bespeak.conditions.local import turner as clock_turner
 from bespeak.conditions.nested import turner
 from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, count_in, last_in, reached_in, sum_in
 from bespeak.conditions.source import Source, as_test, matcher, read_on_the_right
@@ -77,6 +80,7 @@ READS: dict[str, object] = {
     "count": count_in,
     "sum": sum_in,
     "last": last_in,
+    "shown": shown,
     **{f"{kind}_ever": read for kind, read in EVER.items()},
     **{f"{kind}_between": read for kind, read in BETWEEN.items()},
 }
@@ -91,6 +95,9 @@ def operands(test: Test) -> tuple[Operand, ...]:
 def read_expression(source: Source, operand: Operand) -> str:
     """Write what reads an operand, of `get`, `state` and `at`."""
     if isinstance(operand, Path):
+        part = local_part(operand.path)
+        if part is not None:
+            return f"shown({source.constant(part)}, at, get('zone'))"
         return f"get({source.constant(operand.path)})"
     state, kind = f"state({source.constant(key(operand))})", operand.kind
     window = frame(operand.within)
@@ -105,7 +112,9 @@ def read_expression(source: Source, operand: Operand) -> str:
 def reader(operand: Operand) -> Read:
     """Build the function that reads an operand of a visitor at an instant."""
     if isinstance(operand, Path):
-        path = operand.path
+        path, part = operand.path, local_part(operand.path)
+        if part is not None:
+            return lambda visitor, at: shown(part, at, visitor.get("zone"))
         return lambda visitor, _at: visitor.get(path)
     name, window = key(operand), frame(operand.within)
     if window is None:
@@ -168,7 +177,7 @@ def has_window(condition: Condition) -> bool:
 
 def _slides(operand: Operand) -> bool:
     if isinstance(operand, Path):
-        return operand.path.startswith(FADING)
+        return operand.path.startswith(FADING) or local_part(operand.path) is not None
     return frame(operand.within) is not None
 
 
@@ -234,8 +243,11 @@ def _any(parts: Iterable[Answers]) -> Answers:
 def _moving(test: Test) -> Answers:
     """Answer a leaf that moves by itself."""
     operand = test.operand
-    if isinstance(operand, Path) and moves(test) and len(operands(test)) == 1:
-        return _dated(operand.path, test)
+    if isinstance(operand, Path) and len(operands(test)) == 1 and not operand.path.startswith(FADING):
+        part = local_part(operand.path)
+        if part is None:
+            return _dated(operand.path, test)
+        return _piecewise(test) if is_dated(test) else _clocked(clock_turner(part, matcher(test)))
     if len(operands(test)) > 1 or not isinstance(operand, Aggregate) or is_dated(test):
         return _piecewise(test)
     window = cast("Frame", frame(operand.within))
@@ -277,6 +289,11 @@ def _dated(path: str, test: Test) -> Answers:
         return turns(visitor.get(path), at, zone_read(visitor.get))
 
     return dated
+
+
+def _clocked(turns: Callable[[Instant, str], Answer]) -> Answers:
+    """Answer what the person's clock must show: it turns at a full hour or at midnight."""
+    return lambda visitor, at: turns(at, zone_read(visitor.get))
 
 
 def _piecewise(test: Test) -> Answers:
@@ -331,6 +348,7 @@ def _crossings(test: Test) -> Callable[[Visitor, Instant], Iterator[Instant]]:
     """Build what yields when, after an instant, what fades passes a number, or a date is passed."""
     faded = [one.path for one in operands(test) if isinstance(one, Path) and one.path.startswith(FADING)]
     turns, read = turner(test) if moves(test) else None, reader(test.operand)
+    parts = [part for one in operands(test) if isinstance(one, Path) and (part := local_part(one.path)) is not None]
 
     def crossings(visitor: Visitor, at: Instant) -> Iterator[Instant]:
         for path in faded:
@@ -339,6 +357,8 @@ def _crossings(test: Test) -> Callable[[Visitor, Instant], Iterator[Instant]]:
                 for bound in _bounds(test, path, visitor, at):
                     yield fading.falls_to(bound, at)
                     yield fading.falls_below(bound, at)
+        for part in parts:
+            yield next_tick(part, at, visitor.get("zone"))
         if turns is not None:
             yield turns(read(Later(visitor, at), at), at, zone_read(visitor.get))[1]
 

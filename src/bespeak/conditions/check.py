@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from typing import Literal, TypeAlias, assert_never, cast
 
 from bespeak.clock import MILLISECOND, Duration
+from bespeak.conditions.heads import check_path, check_test
+from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.moments import NoMoment, read_instant, read_moment
+from bespeak.conditions.near import checked
 from bespeak.conditions.patterns import SYNTAX, NoPattern, full_match
 from bespeak.conditions.tree import (
     MAX_DEPTH,
@@ -31,11 +34,13 @@ from bespeak.conditions.tree import (
     FromTo,
     HasAll,
     In,
+    InList,
     InSegment,
     Kind,
     Leaf,
     Matches,
     Moment,
+    Near,
     Not,
     Operand,
     Or,
@@ -43,6 +48,7 @@ from bespeak.conditions.tree import (
     Performed,
     Right,
     Since,
+    Test,
     Text,
     ThisSession,
     Value,
@@ -51,11 +57,10 @@ from bespeak.conditions.tree import (
     Within,
 )
 from bespeak.conditions.versions import version_key
-from bespeak.errors import ConditionError, Problem
 
 KEYWORDS = frozenset(
     {
-        "and", "or", "not", "in", "is", "exists", "missing", "where", "of", "performed", "in_segment",
+        "and", "or", "not", "in", "is", "exists", "missing", "where", "of", "performed", "in_segment", "in_list",
         "count", "sum", "avg", "min", "max", "distinct", "first", "last", "most_frequent",
         "any", "all", "has", "contains", "starts", "ends", "with", "matches", "between", "within", "on", "exactly",
         "date", "version", "ago", "since", "from", "to", "today", "yesterday", "this",
@@ -67,7 +72,7 @@ KEYWORDS = frozenset(
 HEADS = frozenset(
     {
         "traits", "context", "sessions", "interests", "segments", "consent", "user_id", "known", "stage", "zone",
-        "local", "place", "device", "first_seen", "scores", "computed", "rfm", "predictions",
+        "local", "place", "device", "bucket", "lists", "first_seen", "scores", "computed", "rfm", "predictions",
         "item", "candidate", "properties", "type", "it",
     }
 )  # fmt: skip
@@ -121,18 +126,6 @@ def check_leaf(leaf: Leaf, where: Where) -> Leaf:
     return cast("Leaf", _normal(leaf, where))
 
 
-class Misfit(ConditionError):
-    """A part of a condition that has no meaning; `remedy` says what would do."""
-
-    def __init__(self, where: str, expected: str, found: str, remedy: str = "") -> None:
-        advice = f"; {remedy}" if remedy else ""
-        problem = Problem(where, expected, found)
-        super().__init__(f"condition, {where}: expected {expected}, found {found}{advice}", problems=(problem,))
-        self.expected = expected
-        self.found = found
-        self.remedy = remedy
-
-
 def children(condition: Condition) -> tuple[Condition, ...]:
     """Return the conditions directly inside a condition, filters on events included."""
     match condition:
@@ -150,9 +143,9 @@ def children(condition: Condition) -> tuple[Condition, ...]:
             return _filters(condition.operand, condition.value)
         case Between():
             return _filters(condition.operand, condition.low, condition.high)
-        case In() | HasAll() | Text() | Matches() | Within() | Exists():
+        case In() | HasAll() | Text() | Matches() | Within() | Near() | Exists():
             return _filters(condition.operand)
-        case InSegment():
+        case InSegment() | InList():
             return ()
         case _:
             assert_never(condition)
@@ -202,13 +195,17 @@ def _normal(condition: Condition, where: Where) -> Condition:
             _refuse_nested(where, "in_segment(...)")
             _check_name("in_segment", condition.segment)
             return condition
+        case InList():
+            _refuse_nested(where, "in_list(...)")
+            _check_name("in_list", condition.list)
+            return condition
         case _:
             return _normal_test(condition, where)
 
 
-def _normal_test(
-    test: Compare | In | HasAll | Text | Matches | Between | Within | AnyOf | Exists, where: Where
-) -> Condition:
+def _normal_test(test: Test, where: Where) -> Condition:
+    if where == "person":
+        check_test(test)
     match test:
         case Compare():
             _check_comparison(test)
@@ -236,6 +233,9 @@ def _normal_test(
             _refuse_nested(where, "within last ...")
             check_within(test.within)
             return Within(cast("Path", _normal_operand(test.operand, where)), test.within)
+        case Near():
+            _refuse_figure(test.operand, "within ... of")
+            return checked(test, _normal_operand(test.operand, where))
         case AnyOf():
             _check_path(test.path, where)
             return AnyOf(test.path, _normal(test.where, "element"))
@@ -294,6 +294,8 @@ def _normal_event(event: str, where: Condition | None, within: Window | None) ->
 
 def _check_path(path: str, where: Where) -> None:
     """Refuse a path that has no text form, or, where only an event or an element is known, reads something else."""
+    if where == "person":
+        check_path(path)
     root, *parts = path.split(".")
     if not _ROOT.fullmatch(root) or root in KEYWORDS or not all(parts) or len(path) > MAX_NAME:
         raise Misfit("path", f"a dotted path of at most {MAX_NAME} characters such as traits.country", repr(path)[:80])

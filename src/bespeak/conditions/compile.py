@@ -20,6 +20,7 @@ from bespeak.conditions.answers import (
 )
 from bespeak.conditions.check import check
 from bespeak.conditions.explain import Explain, Explanation, Sentence, explain_function, sentence_function
+from bespeak.conditions.heads import local_part
 from bespeak.conditions.printer import format_operand
 from bespeak.conditions.source import as_test
 from bespeak.conditions.tree import Aggregate, And, Condition, InSegment, Not, Or, Path
@@ -34,7 +35,7 @@ class Depends(msgspec.Struct, frozen=True):
     events
         The events that its aggregates count, as they are meant: names, or what names begin with (`Product*`).
     paths
-        Paths that it reads, membership of segments left out; where days count, `zone` is one.
+        Paths that it reads, membership of segments left out; where days or the local time count, `zone` is one.
     segments
         Segments that it asks for membership.
     aggregates
@@ -132,7 +133,7 @@ def depends_on(condition: Condition) -> Depends:
                     paths.add("zone")
                 for operand in operands(test):
                     if isinstance(operand, Path):
-                        paths.add(operand.path)
+                        paths.update((operand.path, "zone") if local_part(operand.path) else (operand.path,))
                         continue
                     aggregates[format_operand(operand)] = operand
                     window = frame(operand.within)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
 from bespeak.conditions.check import walk
+from bespeak.conditions.heads import DEVICE, PLACE, Part
 from bespeak.conditions.names import prefix_of
 from bespeak.conditions.parser import (
     A_CONDITION,
@@ -30,7 +31,19 @@ from bespeak.conditions.parser import (
 from bespeak.conditions.printer import format_operand, format_value
 from bespeak.conditions.source import read_on_the_right
 from bespeak.conditions.tokens import error_at
-from bespeak.conditions.tree import Aggregate, And, AnyOf, Condition, InSegment, Not, Operand, Or, Path, Performed
+from bespeak.conditions.tree import (
+    Aggregate,
+    And,
+    AnyOf,
+    Condition,
+    InList,
+    InSegment,
+    Not,
+    Operand,
+    Or,
+    Path,
+    Performed,
+)
 
 OptionKind: TypeAlias = Literal["word", "trait", "property", "event", "segment", "path"]
 
@@ -41,12 +54,12 @@ _OPEN = re.compile(r'"(?:[^"\\]|\\.)*\\?\Z', re.DOTALL)
 _CLOSED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 _PART = re.compile(r"[\w$.-]*\Z")
 _AGGREGATES = ("count(", "sum(", "avg(", "min(", "max(", "distinct(", "first(", "last(", "most_frequent(")
-_OF_PERSON = ("performed(", *_AGGREGATES, "in_segment(")
+_OF_PERSON = ("performed(", *_AGGREGATES, "in_segment(", "in_list(", "bucket(")
 _WORDS = {
     A_CONDITION: (*_OF_PERSON, "any of", "not", "true", "false"),
     A_TEST: (
         "=", "!=", "<", "<=", ">", ">=", "in [", "not in [", "contains", "starts with", "ends with", "matches",
-        "between", "has all [", "on date", "within last", "exists", "is missing",
+        "between", "has all [", "on date", "within last", "within 20 km of (", "exists", "is missing",
     ),
     A_VALUE: ("true", "false", "date", "version", "exactly"),
     A_WINDOW: (
@@ -57,10 +70,14 @@ _WORDS = {
     A_PERIOD: ("week", "month", "quarter", "year", "session"),
 }  # fmt: skip
 _PATHS = {
-    "person": ("known", "user_id", "zone", "sessions.count", "sessions.minutes", "sessions.events"),
+    "person": (
+        "known", "user_id", "zone", "sessions.count", "sessions.minutes", "sessions.events",
+        *(f"local.{name}" for name in get_args(Part)), *(f"place.{name}" for name in PLACE),
+        *(f"device.{name}" for name in DEVICE),
+    ),
     "event": ("type", "context."),
     "element": ("it.",),
-}
+}  # fmt: skip
 
 
 class Vocabulary(msgspec.Struct, frozen=True):
@@ -202,7 +219,7 @@ def _unknown(condition: Condition, known: Vocabulary) -> Iterator[Unknown]:
                 yield from _missing("segment", segment, known.segments)
             case Performed(event, where):
                 yield from _of_event(event, where, None, known)
-            case And() | Or() | Not():
+            case And() | Or() | Not() | InList():
                 pass
             case AnyOf(path):
                 yield from _of_operand(Path(path), known)
@@ -230,7 +247,7 @@ def _of_event(event: str, where: Condition | None, of: str | None, known: Vocabu
         return
     paths = [] if of is None else [of]
     for one in () if where is None else walk(where):
-        if not isinstance(one, And | Or | Not | Performed | InSegment):
+        if not isinstance(one, And | Or | Not | Performed | InSegment | InList):
             paths += [side.path for side in (one.operand, *read_on_the_right(one)) if isinstance(side, Path)]
     for path in paths:
         head, _, rest = path.partition(".")

@@ -3,9 +3,9 @@
 condition   := conjunction ("or" conjunction)*
 conjunction := negation ("and" negation)*
 negation    := "not" negation | "(" condition ")" | "true" | "false" | leaf
-leaf        := "performed" "(" event ")" | "in_segment" "(" STRING ")" | operand ["not"] test
+leaf        := "performed" "(" event ")" | ("in_segment" | "in_list") "(" STRING ")" | operand ["not"] test
              | "any" "of" PATH "where" "(" condition ")"
-operand     := PATH | "count" "(" event ")" | KIND "(" PATH "of" event ")"
+operand     := PATH | "bucket" "(" STRING ")" | "count" "(" event ")" | KIND "(" PATH "of" event ")"
 event       := STRING ["where" condition] ["," window]
 window      := "last" NUMBER UNIT | "today" | "yesterday" | ("this" | "last") PERIOD | "this" "session"
              | "since" date | "from" date "to" date
@@ -13,6 +13,7 @@ test        := ("=" | "!=") ["exactly"] right | ("<" | "<=" | ">" | ">=" | "on")
              | ("in" | "has" "all") ["exactly"] list
              | ("contains" | "starts" "with" | "ends" "with") ["exactly"] (STRING | "any" list)
              | "matches" STRING | "between" right "and" right | "within" "last" NUMBER UNIT
+             | "within" NUMBER ("km" | "miles" | "metres") "of" "(" NUMBER "," NUMBER ")"
              | "exists" | "is" "missing"
 list        := "[" value ("," value)* "]"
 right       := value | date | NUMBER UNIT "ago" | "version" STRING | operand
@@ -26,9 +27,12 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeVar, cast, get_args
 
 from bespeak.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK, Duration
-from bespeak.conditions.check import HEADS, Misfit, Where, check, check_leaf
+from bespeak.conditions.check import HEADS, Where, check, check_leaf
 from bespeak.conditions.cursor import Cursor, keyword_advice, quote_advice
+from bespeak.conditions.heads import BUCKET
+from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.moments import NoMoment, read_instant, read_moment
+from bespeak.conditions.parsing_near import read_near
 from bespeak.conditions.patterns import SYNTAX, NoPattern, full_match
 from bespeak.conditions.tokens import Token, error_at
 from bespeak.conditions.tree import (
@@ -44,6 +48,7 @@ from bespeak.conditions.tree import (
     FromTo,
     HasAll,
     In,
+    InList,
     InSegment,
     Kind,
     Leaf,
@@ -87,6 +92,8 @@ _UNITS: dict[str, Duration] = {
 _AGO = {"second": "s", "minute": "m", "hour": "h", "day": "d", "week": "w", "month": "M", "year": "y"}
 AN_EVENT = "the name of an event in double quotes"
 A_SEGMENT = "the id of a segment in double quotes"
+A_LIST = "the id of a list in double quotes"
+A_SALT = "a salt in double quotes"
 A_PROPERTY = "a property such as properties.revenue"
 A_CONDITION = 'a condition such as traits.country = "DE"'
 A_VALUE = 'a value such as "DE", 5 or true'
@@ -227,6 +234,8 @@ class _Parser:
             return False, Performed(*at.bracketed(self._event))
         if at.takes("in_segment"):
             return False, InSegment(at.bracketed(lambda: at.string(A_SEGMENT)))
+        if at.takes("in_list"):
+            return False, InList(at.bracketed(lambda: at.string(A_LIST)))
         if at.takes("any"):
             return False, self._any_of()
         first = at.next
@@ -246,6 +255,9 @@ class _Parser:
 
     def _operand(self, expected: str) -> Operand:
         kind = _KINDS.get(self._at.next.text)
+        if kind is None and self._at.next.text == BUCKET and self._at.after(1).text == "(":
+            self._at.advance()
+            return Path(f"{BUCKET}.{self._at.bracketed(lambda: self._at.string(A_SALT))}")
         if kind is None:
             return Path(self._at.path(expected))
         self._at.advance()
@@ -368,6 +380,9 @@ class _Parser:
             case "on":
                 at.advance()
                 return Compare(operand, "on", self._right())
+            case "within" if at.after(1).kind == "number":
+                at.advance()
+                return read_near(at, operand)
             case "within":
                 return self._within(operand)
             case _:
@@ -389,7 +404,7 @@ class _Parser:
                 A_TEST, "`within` asks of a date on the profile; windows of events stand after a comma"
             )
         self._at.advance()
-        self._at.expect("last", "`last` and a duration such as 30 days")
+        self._at.expect("last", "`last` and a duration such as 30 days, or a distance such as 20 km")
         return Within(operand, self._duration())
 
     def _values(self) -> tuple[Value, ...]:

@@ -14,6 +14,7 @@ from typing import assert_never
 
 from bespeak.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration
 from bespeak.conditions.check import check
+from bespeak.conditions.heads import BUCKET
 from bespeak.conditions.tree import (
     Aggregate,
     And,
@@ -26,9 +27,11 @@ from bespeak.conditions.tree import (
     FromTo,
     HasAll,
     In,
+    InList,
     InSegment,
     Matches,
     Moment,
+    Near,
     Not,
     Operand,
     Or,
@@ -47,6 +50,7 @@ from bespeak.conditions.tree import (
 
 _PLAIN_PART = re.compile(r"[\w$-]+")
 _UNITS = (("day", DAY), ("hour", HOUR), ("minute", MINUTE), ("second", SECOND), ("millisecond", MILLISECOND))
+_BUCKET = f"{BUCKET}."
 _HOW = {"contains": "contains", "starts": "starts with", "ends": "ends with"}
 
 
@@ -64,6 +68,8 @@ def format_condition(condition: Condition) -> str:
 def format_operand(operand: Operand) -> str:
     """Write a path or an aggregate as text; the text of an aggregate is its key."""
     match operand:
+        case Path(path) if path.startswith(_BUCKET):
+            return f"{BUCKET}({format_value(path.removeprefix(_BUCKET))})"
         case Path():
             return _format_path(operand.path)
         case Aggregate():
@@ -136,12 +142,19 @@ def format_expected(test: Test) -> str:
             return f"between {format_right(test.low)} and {format_right(test.high)}"
         case Within():
             return f"within last {format_within(test.within)}"
+        case Near():
+            place = f"({_degrees(test.latitude)}, {_degrees(test.longitude)})"
+            return f"within {_degrees(test.within)} {test.unit} of {place}"
         case AnyOf():
             return f"any where ({_format(test.where)})"
         case Exists():
             return "exists"
         case _:
             assert_never(test)
+
+
+def _degrees(number: float) -> str:
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 def _exactly(*, exact: bool) -> str:
@@ -160,6 +173,8 @@ def _format(condition: Condition) -> str:
             return f"performed({_format_event(condition.event, condition.where, condition.within)})"
         case InSegment():
             return f"in_segment({format_value(condition.segment)})"
+        case InList():
+            return f"in_list({format_value(condition.list)})"
         case And():
             return " and ".join(map(_format_part, condition.all)) or "true"
         case Or():
@@ -176,7 +191,7 @@ def _format_not(inner: Condition) -> str:
             return f"{format_operand(inner.operand)} not {format_expected(inner)}"
         case Exists():
             return f"{format_operand(inner.operand)} is missing"
-        case Performed() | InSegment() | AnyOf() | And(all=()) | Or(any=()):
+        case Performed() | InSegment() | InList() | AnyOf() | And(all=()) | Or(any=()):
             return f"not {_format(inner)}"
         case _:
             return f"not ({_format(inner)})"

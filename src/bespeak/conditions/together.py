@@ -28,6 +28,7 @@ from bespeak.conditions.answers import (
 from bespeak.conditions.compile import Compiled
 from bespeak.conditions.families import Move, Turning, choosing, chosen_by_value, turning, turning_leaf
 from bespeak.conditions.flips import Flips
+from bespeak.conditions.heads import local_part
 from bespeak.conditions.names import is_meant
 from bespeak.conditions.source import Source, as_test
 from bespeak.conditions.states_figures import Sums, Times
@@ -215,12 +216,14 @@ class _Writer:
     def _leaf(self, leaf: Leaf) -> str:
         test = as_test(leaf)
         operand = test.operand
-        value = self._path(operand.path) if isinstance(operand, Path) else self._value(operand)
+        value = self._path(operand) if isinstance(operand, Path) else self._value(operand)
         return test_expression(self._source, test, value)
 
-    def _path(self, path: str) -> str:
+    def _path(self, operand: Path) -> str:
         """Return what reads a path, or, where several conditions are asked, the name of what was found there."""
-        name = self._source.shared(path)
+        if local_part(operand.path) is not None:
+            return read_expression(self._source, operand)
+        name = self._source.shared(operand.path)
         if not self._several:
             return f"get({name})"
         if name not in self._read:

@@ -17,6 +17,7 @@ Value: TypeAlias = str | int | float | bool | None
 Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">=", "on"]
 Kind: TypeAlias = Literal["count", "sum", "avg", "min", "max", "distinct", "first", "last", "most_frequent"]
 Unit: TypeAlias = Literal["day", "week", "month", "quarter", "year"]
+Reach: TypeAlias = Literal["km", "miles", "metres"]
 
 MAX_DEPTH = 16
 """Levels of nesting a condition may have: deeper is refused, since nobody can read it."""
@@ -172,6 +173,24 @@ class Within(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="withi
     within: Duration
 
 
+class Near(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="near"):
+    """`place within 20 km of (48.21, 16.37)`: a place on the globe at most so far away; of a list, one element is.
+
+    Parameters
+    ----------
+    latitude, longitude
+        Of the middle, in degrees.
+    within
+        How far away, in `unit`s.
+    """
+
+    operand: Operand
+    latitude: float
+    longitude: float
+    within: float
+    unit: Reach = "km"
+
+
 class AnyOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="any_of"):
     """`any of traits.addresses where (it.city = "Wien")`: an element of a list of objects that passes."""
 
@@ -204,6 +223,12 @@ class InSegment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="in
     segment: str
 
 
+class InList(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="in_list"):
+    """`in_list("vip")`: the person was put on the list of this id, and not taken off since."""
+
+    list: str
+
+
 class And(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="and"):
     """All of them hold; true when there are none."""
 
@@ -223,10 +248,11 @@ class Not(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="not"):
 
 
 Condition: TypeAlias = (
-    Compare | In | HasAll | Text | Matches | Between | Within | AnyOf | Exists | Performed | InSegment | And | Or | Not
-)
+    Compare | In | HasAll | Text | Matches | Between | Within | Near | AnyOf | Exists
+    | Performed | InSegment | InList | And | Or | Not
+)  # fmt: skip
 
-Test: TypeAlias = Compare | In | HasAll | Text | Matches | Between | Within | AnyOf | Exists
+Test: TypeAlias = Compare | In | HasAll | Text | Matches | Between | Within | Near | AnyOf | Exists
 """A leaf that asks one thing of one `operand`."""
-Leaf: TypeAlias = Test | Performed | InSegment
+Leaf: TypeAlias = Test | Performed | InSegment | InList
 """A condition with no conditions inside it but filters on events."""

@@ -15,7 +15,8 @@ from typing import Literal, TypeAlias, cast
 import msgspec
 
 from bespeak.clock import DAY, format_time
-from bespeak.conditions.check import Misfit, check
+from bespeak.conditions.check import check
+from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.tree import (
     MAX_DEPTH,
     Aggregate,

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol, cast
 
 from bespeak.clock import Instant
 from bespeak.conditions.source import Source, read_on_the_right
-from bespeak.conditions.tree import Condition, InSegment, Leaf, Path, Performed
+from bespeak.conditions.tree import Condition, InList, InSegment, Leaf, Path, Performed
 
 
 class Happening(Protocol):
@@ -72,7 +72,7 @@ class EventSource(Source):
         return self._reads.setdefault(expression, f"v{len(self._reads)}")
 
     def _leaf(self, leaf: Leaf) -> str:
-        if isinstance(leaf, Performed | InSegment) or not isinstance(leaf.operand, Path):
+        if isinstance(leaf, Performed | InSegment | InList) or not isinstance(leaf.operand, Path):
             raise TypeError("a filter on an event reads the event only")
         rights = [self.read(cast("Path", right).path) for right in read_on_the_right(leaf)]
         return self.test(leaf, self.read(leaf.operand.path), rights)

@@ -27,14 +27,14 @@ from bespeak.engine.sequencer import Sequencer
 from bespeak.engine.site import Registry
 from bespeak.errors import Forbidden, InvalidInput, StoreError
 from bespeak.events import Event
-from bespeak.events.vocabulary import DECISION_MADE
+from bespeak.events.vocabulary import DECISION_MADE, OUR_SOURCE
 from bespeak.ids import new_id
 from bespeak.privacy import PERSONALIZATION, Key, may
 from bespeak.profiles import EMPTY, Profile, Resolved, View, resolve
 from bespeak.segments import Change
 from bespeak.settings import Settings
 
-OWN = "bespeak"
+OWN = OUR_SOURCE
 """The source of the events that the engine itself writes."""
 
 NO_CONSENT = "no consent for personalization"

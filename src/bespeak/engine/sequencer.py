@@ -26,6 +26,7 @@ from bespeak.engine.timers import Timers
 from bespeak.engine.vault import Vault
 from bespeak.errors import BespeakError, StoreError
 from bespeak.events import Event
+from bespeak.events.vocabulary import LIST_JOINED
 from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy import Admitted, Choice, Purpose, Refused, admit
 from bespeak.profiles import (
@@ -167,7 +168,7 @@ class Sequencer:
         profile = self.live.get(profile_id)
         new = profile is None
         if profile is None:
-            if event.name in SILENT and not event.context.get("consent"):
+            if event.name in SILENT and event.name != LIST_JOINED and not event.context.get("consent"):
                 return NOTHING
             profile = self._create(profile_id)
         if resolved.claimed is not None:

@@ -14,13 +14,15 @@ from bespeak.profiles.identity import (
     within_bounds,
 )
 from bespeak.profiles.merge import merge
-from bespeak.profiles.profile import Faded, Membership, Profile, Recent, Session, Trait, Zone
+from bespeak.profiles.profile import Faded, Listing, Membership, Profile, Recent, Said, Session, Trait, Zone
+from bespeak.profiles.said import LISTS_MAX
 from bespeak.profiles.settings import IdentitySettings, ProfileSettings
 from bespeak.profiles.share import share
 from bespeak.profiles.view import EMPTY, PATHS, View, dig
 
 __all__ = [
     "EMPTY",
+    "LISTS_MAX",
     "PATHS",
     "SILENT",
     "Apart",
@@ -29,11 +31,13 @@ __all__ = [
     "Folding",
     "IdentitySettings",
     "Join",
+    "Listing",
     "Membership",
     "Profile",
     "ProfileSettings",
     "Recent",
     "Resolved",
+    "Said",
     "Session",
     "Trait",
     "Unresolved",

@@ -1,7 +1,8 @@
 """What conditions and templates may read of a profile, by dotted path, at one instant.
 
 `traits.NAME`, `user_id`, `known`, `zone`, `sessions.count`, `sessions.started`, `sessions.minutes`, `sessions.events`,
-`interests.category.NAME`, `interests.tag.NAME`, `segments.ID`, `consent.PURPOSE`, and `context.*` of the request.
+`interests.category.NAME`, `interests.tag.NAME`, `segments.ID`, `consent.PURPOSE`, `place`, `place.NAME`, `device.NAME`,
+`local.hour`, `local.weekday`, `local.date`, `lists.ID`, `bucket.SALT`, and `context.*` of the request.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from typing import Any, ClassVar, Protocol, cast
 from bespeak.clock import MINUTE, Instant, format_time, zone_named
 from bespeak.conditions.aggregates import State
 from bespeak.conditions.fading import Fading
-from bespeak.profiles.profile import Profile
+from bespeak.conditions.heads import local_part
+from bespeak.conditions.local import shown
+from bespeak.ids import hash_v2
+from bespeak.profiles.profile import Profile, Said
 from bespeak.profiles.settings import ProfileSettings
 
 
@@ -89,6 +93,24 @@ class View:
             return trait.value
         return self.settings.time_zone
 
+    def _place(self, rest: str) -> object:
+        return _said(self.profile.place, rest)
+
+    def _device(self, rest: str) -> object:
+        return _said(self.profile.device, rest)
+
+    def _local(self, rest: str) -> object:
+        part = local_part("local." + rest)
+        return None if part is None else shown(part, self.at, self._zone(""))
+
+    def _list(self, rest: str) -> object:
+        held = self.profile.lists.get(rest)
+        return held is not None and held.joined
+
+    def _bucket(self, rest: str) -> object:
+        """Deal the person into one of 10,000 buckets; nobody is in none."""
+        return hash_v2(rest, self.profile.id) if self.profile.id else None
+
     def _segment(self, rest: str) -> object:
         return rest in self.profile.segments
 
@@ -112,11 +134,23 @@ class View:
         "user_id": _user_id,
         "known": _known,
         "zone": _zone,
+        "place": _place,
+        "device": _device,
+        "local": _local,
+        "lists": _list,
+        "bucket": _bucket,
     }
 
 
 PATHS: tuple[str, ...] = tuple(View.readers)
 """The heads of the paths that a profile answers."""
+
+
+def _said(held: Said | None, name: str) -> object:
+    """Return what was said under a name; without one, all of it."""
+    if held is None:
+        return None
+    return held.values.get(name) if name else dict(held.values)
 
 
 def dig(value: object, path: str) -> object:

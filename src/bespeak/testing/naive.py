@@ -18,10 +18,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from bespeak.clock import Instant
-from bespeak.conditions import Aggregate, And, Condition, InSegment, Not, Or, Path, Performed
+from bespeak.conditions import Aggregate, And, Condition, InList, InSegment, Not, Or, Path, Performed
 from bespeak.conditions.tree import FromTo, Since, Window
 from bespeak.events import Event
 from bespeak.testing.naive_counts import figure, is_inside, is_meant
+from bespeak.testing.naive_places import clock_shows
 from bespeak.testing.naive_values import passes
 
 
@@ -92,6 +93,8 @@ def holds(
             return len(_chosen(event, where, within, _seen(within, events, timely), at, person)) > 0
         case InSegment(segment):
             return person.get("segments." + segment) is True
+        case InList(name):
+            return person.get("lists." + name) is True
         case _:
             return passes(condition, read, at, person.get("zone"), of_element)
 
@@ -105,6 +108,8 @@ def worth(
     timely: Sequence[Event] | None = None,
 ) -> object:
     """Return what an operand is at an instant; arguments as `holds`."""
+    if isinstance(operand, Path) and operand.path.startswith("local."):
+        return clock_shows(operand.path.removeprefix("local."), at, person.get("zone"))
     if isinstance(operand, Path):
         return person.get(operand.path)
     within = operand.within
