@@ -20,8 +20,7 @@ from bespeak.conditions.check import walk
 from bespeak.conditions.dates import is_dated, moves
 from bespeak.conditions.fading import Fading
 from bespeak.conditions.heads import local_part
-from bespeak.conditions.local import next_tick, shown
-from bespeak.conditions.local import turner as clock_turner
+from bespeak.conditions.local import clocked, next_tick, shown
 from bespeak.conditions.nested import turner
 from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, count_in, last_in, reached_in, sum_in
 from bespeak.conditions.source import Source, as_test, matcher, read_on_the_right
@@ -243,11 +242,12 @@ def _any(parts: Iterable[Answers]) -> Answers:
 def _moving(test: Test) -> Answers:
     """Answer a leaf that moves by itself."""
     operand = test.operand
-    if isinstance(operand, Path) and len(operands(test)) == 1 and not operand.path.startswith(FADING):
-        part = local_part(operand.path)
-        if part is None:
-            return _dated(operand.path, test)
-        return _piecewise(test) if is_dated(test) else _clocked(clock_turner(part, matcher(test)))
+    if isinstance(operand, Path) and moves(test) and len(operands(test)) == 1:
+        return _dated(operand.path, test)
+    others = _beside_the_clock(test)
+    if others is not None:
+        zone: Read = lambda visitor, _at: zone_read(visitor.get)  # noqa: E731  a name of its type
+        return clocked(test, holds_function(test), zone, map(reader, others))
     if len(operands(test)) > 1 or not isinstance(operand, Aggregate) or is_dated(test):
         return _piecewise(test)
     window = cast("Frame", frame(operand.within))
@@ -291,9 +291,13 @@ def _dated(path: str, test: Test) -> Answers:
     return dated
 
 
-def _clocked(turns: Callable[[Instant, str], Answer]) -> Answers:
-    """Answer what the person's clock must show: it turns at a full hour or at midnight."""
-    return lambda visitor, at: turns(at, zone_read(visitor.get))
+def _beside_the_clock(test: Test) -> list[Path] | None:
+    """Return what a test of the person's clock reads beside it; None where it asks no clock, or what else moves."""
+    paths = [one for one in operands(test) if isinstance(one, Path) and not one.path.startswith(FADING)]
+    others = [one for one in paths if local_part(one.path) is None]
+    if moves(test) or len(paths) < len(operands(test)) or len(others) == len(paths):
+        return None
+    return others
 
 
 def _piecewise(test: Test) -> Answers:

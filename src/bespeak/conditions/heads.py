@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, cast, get_args
 
 from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.moments import read_date
-from bespeak.conditions.tree import Aggregate, AnyOf, Between, Compare, HasAll, In, Moment, Path, Right, Test, Version
+from bespeak.conditions.tree import Aggregate, AnyOf, Between, Compare, HasAll, In, Moment, Path, Right, Test, Version, Within
 
 Part: TypeAlias = Literal["hour", "weekday", "date"]
 """Of a local time: 0 to 23; 1 (Monday) to 7 (Sunday); an ISO 8601 day."""
@@ -73,19 +73,21 @@ def check_test(test: Test) -> None:
         return
     path = test.operand.path
     shown = BUCKET if path.startswith(f"{BUCKET}.") else path
-    if isinstance(test, AnyOf) and (shown in _NUMBERS or local_part(path) is not None):
-        raise Misfit("any of", "a list such as traits.addresses", f"`{path[:80]}`")
-    for value in _asked(test):
+    if isinstance(test, AnyOf | Within) and (shown in _NUMBERS or local_part(path) is not None):
+        expected = "a date such as traits.joined" if isinstance(test, Within) else "a list such as traits.addresses"
+        raise Misfit("within" if isinstance(test, Within) else "any of", expected, f"`{path[:80]}`")
+    for value in constants(test):
         if shown in _NUMBERS:
             low, high, expected, remedy = _NUMBERS[shown]
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise Misfit(shown, expected, _shown(value), remedy)
         elif shown == "local.date" and not _is_day(value):
-            raise Misfit(shown, 'a day such as "2026-12-24"', _shown(value))
+            remedy = "write the day itself, without `date`" if isinstance(value, Moment) else ""
+            raise Misfit(shown, 'a day such as "2026-12-24"', _shown(value), remedy)
 
 
-def _asked(test: Test) -> Iterator[Right]:
-    """Yield the constants that a test compares with."""
+def constants(test: Test, *, read: bool = False) -> Iterator[Right]:
+    """Yield the constants that a test compares with; with `read` what is read instead."""
     values: tuple[Right, ...] = ()
     match test:
         case Compare(_, _, value):
@@ -96,12 +98,10 @@ def _asked(test: Test) -> Iterator[Right]:
             values = (low, high)
         case _:
             pass
-    yield from (value for value in values if not isinstance(value, Path | Aggregate))
+    yield from (value for value in values if isinstance(value, Path | Aggregate) is read)
 
 
 def _is_day(value: Right) -> bool:
-    if isinstance(value, Moment):
-        return True
     found = read_date(value) if isinstance(value, str) else None
     return found is not None and found.whole_day
 

@@ -1,4 +1,4 @@
-"""The local time of a person: the hour, the day of the week and the date that their clock shows, and when it turns them.
+"""The local time of a person: the hour, the day of the week and the date that their clock shows, and when these turn.
 
 It is worked out of the instant that is asked about and the person's zone, and held nowhere. Where clocks are put back
 an hour comes twice, and where they go over midnight a day does; where they leap an hour never comes.
@@ -13,12 +13,18 @@ Examples
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import assert_never
+from collections.abc import Callable, Iterable
+from typing import TypeAlias, TypeVar, assert_never
 
 from bespeak.clock import DAY, HOUR, NEVER, Instant, to_datetime
-from bespeak.conditions.heads import Part
+from bespeak.conditions.heads import Part, constants, local_part
+from bespeak.conditions.pairs import elements
+from bespeak.conditions.tree import Matches, Path, Test, Text
 from bespeak.conditions.zones import next_change, wall_at, zone_of
+
+V = TypeVar("V")
+"""Whoever is asked about."""
+Read: TypeAlias = Callable[[V, Instant], object]
 
 _LOOKS: dict[Part, int] = {"hour": 60, "weekday": 20, "date": 1_000}
 """Ticks after which an hour or a day of the week has come again for sure; of a date, after which it is asked again."""
@@ -48,28 +54,63 @@ def next_tick(part: Part, at: Instant, zone: object) -> Instant:
     return min(at + size - wall % size, next_change(at, where))
 
 
-def turner(part: Part, passes: Callable[[object], bool]) -> Callable[[Instant, str], tuple[bool, Instant]]:
-    """Build what says whether the clock shows what passes, and when that turns.
+def clocked(
+    test: Test, asked: Callable[[V, Instant], bool], zone: Callable[[V, Instant], object], others: Iterable[Read[V]]
+) -> Callable[[V, Instant], tuple[bool, Instant]]:
+    """Build what says whether a test of the clock holds of a visitor, and when that turns if nothing happens.
 
     A date that turns after more than a thousand days only is to be asked again then.
+
+    Parameters
+    ----------
+    asked
+        Whether it holds of a visitor at an instant.
+    zone, others
+        What read the name of the zone, and what the clock is compared with, where that is read as well.
     """
+    parts, others = _parts_of(test), tuple(others)
     kept: dict[tuple[str, Instant, bool], Instant] = {}
 
-    def turns(at: Instant, zone: str) -> tuple[bool, Instant]:
-        holds, tick = passes(shown(part, at, zone)), next_tick(part, at, zone)
-        until = kept.get((zone, tick, holds))
+    def answer(visitor: V, at: Instant) -> tuple[bool, Instant]:
+        name = str(zone(visitor, at))
+        holds, tick = asked(visitor, at), _tick(parts, at, name)
+        until = None if others else kept.get((name, tick, holds))
         if until is None:
+            last = _last_day(test, [read(visitor, at) for read in others])
+            until = _turn(parts, lambda then: asked(visitor, then), tick, name, last, holds=holds)
             if len(kept) >= _KEPT:
                 kept.clear()
-            until = kept[zone, tick, holds] = _turn(part, passes, tick, zone, holds=holds)
+            if not others:
+                kept[name, tick, holds] = until
         return holds, until
 
-    return turns
+    return answer
 
 
-def _turn(part: Part, passes: Callable[[object], bool], tick: Instant, zone: str, *, holds: bool) -> Instant:
-    for _ in range(_LOOKS[part]):
-        if passes(shown(part, tick, zone)) is not holds:
+def _parts_of(test: Test) -> frozenset[Part]:
+    paths = (test.operand, *(one for one in constants(test, read=True)))
+    return frozenset(part for one in paths if isinstance(one, Path) and (part := local_part(one.path)) is not None)
+
+
+def _tick(parts: Iterable[Part], at: Instant, zone: str) -> Instant:
+    return min(next_tick(part, at, zone) for part in parts)
+
+
+def _last_day(test: Test, known: Iterable[object]) -> str | None:
+    """Return a day after which all are alike to a test that compares with what is known; None where there is none."""
+    if isinstance(test, Text | Matches):
+        return None
+    said = (*constants(test), *(one for value in known for one in elements(value)))
+    return max((value for value in said if isinstance(value, str)), default="")
+
+
+def _turn(
+    parts: frozenset[Part], asked: Callable[[Instant], bool], tick: Instant, zone: str, last: str | None, *, holds: bool
+) -> Instant:
+    for _ in range(max(_LOOKS[part] for part in parts) * len(parts)):
+        if asked(tick) is not holds:
             return tick
-        tick = next_tick(part, tick, zone)
-    return tick if part == "date" else NEVER
+        if last is not None and parts == {"date"} and str(shown("date", tick - 2 * DAY, zone)) > last:
+            return NEVER  # two days, since clocks may be put back over midnight
+        tick = _tick(parts, tick, zone)
+    return tick if "date" in parts or len(parts) > 1 else NEVER

@@ -32,7 +32,7 @@ from bespeak.events.vocabulary import (
 from bespeak.privacy import Choice, consent_choices
 from bespeak.profiles.fading import add, faded
 from bespeak.profiles.profile import Profile, Recent, Session, Trait, Zone
-from bespeak.profiles.said import note_device, note_list, note_place
+from bespeak.profiles.said import SPEAKS_OF_DEVICE, note_device, note_list, note_place
 from bespeak.profiles.settings import ProfileSettings
 
 SILENT = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED, LIST_JOINED, LIST_LEFT})
@@ -128,12 +128,8 @@ def fold(profile: Profile, event: Event, folding: Folding) -> Folded:
         profile.last[name] = time
     if event.type in _SAYS_TRAITS or "traits" in context:
         facts = _note_traits(profile, event, folding.settings.traits_max) or facts
-    if "timezone" in context:
-        facts = _note_zone(profile, event, context["timezone"]) or facts
-    if "location" in context:
-        facts = note_place(profile, event) or facts
-    if "device" in context or "os" in context or "userAgentData" in context:
-        facts = note_device(profile, event) or facts
+    if context:
+        facts = _note_context(profile, event, context) or facts
     items = folding.items = item_ids(event)
     if items:
         if name in _KEPT_ITEMS:
@@ -176,6 +172,16 @@ def _note_traits(profile: Profile, event: Event, bound: int) -> bool:
         _set_traits(profile.traits, cast("Mapping[str, object]", traits), event, bound)
         return True
     return event.type in _SAYS_TRAITS
+
+
+def _note_context(profile: Profile, event: Event, context: Mapping[str, object]) -> bool:
+    """Take what the context says of the person's zone, place and device; says whether any is another than before."""
+    facts = "timezone" in context and _note_zone(profile, event, context["timezone"])
+    if "location" in context:
+        facts = note_place(profile, event) or facts
+    if any(name in context for name in SPEAKS_OF_DEVICE):
+        facts = note_device(profile, event) or facts
+    return facts
 
 
 def _note_zone(profile: Profile, event: Event, name: object) -> bool:

@@ -139,8 +139,11 @@ def clocks_and_chance() -> Made[Test]:
             )
             for path, asked in (("local.hour", hours), ("local.weekday", days), ("local.date", dates))
         ),
-        st.builds(Compare, st.just(Path("bucket.spring sale")), st.sampled_from(["<", ">="]), st.sampled_from([0.1, 1])),
-        st.builds(Compare, st.just(Path("local.date")), st.sampled_from(["<", ">=", "on"]), moments),
+        st.builds(
+            Compare, st.just(Path("bucket.spring sale")), st.sampled_from(["<", ">="]), st.sampled_from([0.1, 1])
+        ),
+        st.builds(Compare, st.just(Path("local.date")), st.sampled_from(["<", ">=", "on"]), paths("person")),
+        st.builds(Compare, paths("person"), st.sampled_from(["<", "=", "!="]), st.just(Path("local.hour"))),
         st.builds(Text, st.just(Path("local.date")), st.just("ends"), st.just(("-01-01",))),
     )
 
@@ -171,7 +174,8 @@ def value_leaves(where: Where, lists: tuple[str, ...]) -> Made[Leaf]:
     """Return leaves that stand on paths alone, one of them a test of the elements of these lists."""
     plain = tests_of(paths(where), paths(where), where)
     inner = trees(tests_of(paths("element"), paths("element"), "element"), most=3)
-    return st.one_of(plain, plain, plain, st.builds(AnyOf, st.sampled_from(lists), inner))
+    made = st.one_of(plain, plain, plain, st.builds(AnyOf, st.sampled_from(lists), inner))
+    return st.one_of(made, made, made, clocks_and_chance()) if where == "person" else made
 
 
 filters: Made[Condition] = trees(value_leaves("event", ("properties.products",)), most=3)
@@ -200,5 +204,5 @@ memberships: Made[Leaf] = st.one_of(
     st.builds(InSegment, st.sampled_from(["loyal", 'a "b"'])), st.builds(InList, st.sampled_from(["vip", "a b"]))
 )
 valued: Made[Leaf] = value_leaves("person", ("traits.addresses",))
-conditions: Made[Condition] = trees(st.one_of(valued, valued, counted, memberships, clocks_and_chance()))
+conditions: Made[Condition] = trees(st.one_of(valued, valued, counted, memberships))
 """Conditions of every kind."""
