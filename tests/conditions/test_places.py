@@ -1,4 +1,4 @@
-"""Where people are, what their clocks show, and the bucket they fall in: known distances, known clocks, known hashes."""
+"""Where people are, what their clocks show, the bucket they fall in: known distances, known clocks, known hashes."""
 
 from __future__ import annotations
 
@@ -250,14 +250,14 @@ def test_what_the_clock_never_or_always_shows_does_not_turn():
 
 def test_the_clock_can_be_compared_with_what_is_known():
     at = parse_time("2026-11-22T18:30:00Z")
-    person = Person(zone="Europe/Vienna", **{"traits_opens": 20})
+    person = Person(zone="Europe/Vienna", traits_opens=20)
     opened = compile_condition(parse("local.hour >= traits.opens"))
     assert opened.answer(person, at) == (False, parse_time("2026-11-22T19:00:00Z"))
     assert opened.answer(Person(zone="Europe/Vienna"), at) == (False, NEVER), "it is not known when"
-    assert opened.answer(Person(**{"traits_opens": "late"}), at) == (False, NEVER)
+    assert opened.answer(Person(traits_opens="late"), at) == (False, NEVER)
     ready = compile_condition(parse("local.date >= traits.from"))
-    assert ready.answer(Person(**{"traits_from": "2027-01-15"}), at) == (False, parse_time("2027-01-15"))
-    assert ready.answer(Person(**{"traits_from": ["2026-01-15", "2028-01-01"]}), at) == (True, NEVER)
+    assert ready.answer(Person(traits_from="2027-01-15"), at) == (False, parse_time("2027-01-15"))
+    assert ready.answer(Person(traits_from=["2026-01-15", "2028-01-01"]), at) == (True, NEVER)
     assert ready.answer(Person(), at) == (False, NEVER)
 
 
@@ -286,7 +286,7 @@ def test_a_day_is_looked_at_once_for_all_who_live_in_one_zone():
 
 
 def test_a_bucket_is_compared_like_any_number():
-    person = Person(**{"bucket_spring": 0.0999})
+    person = Person(bucket_spring=0.0999)
     assert [holds(f'bucket("spring") {asked}', person) for asked in ("< 0.1", ">= 0.1", "between 0.09 and 0.1")] == [
         True,
         False,

@@ -15,7 +15,20 @@ from bespeak.conditions.dates import asked_in
 from bespeak.conditions.folding import fold
 from bespeak.conditions.source import read_on_the_right
 from bespeak.conditions.tree import Aggregate as Figure
-from bespeak.conditions.tree import AnyOf, Between, Compare, HasAll, In, Matches, Moment, Near, Path, Text, Version, Within
+from bespeak.conditions.tree import (
+    AnyOf,
+    Between,
+    Compare,
+    HasAll,
+    In,
+    Matches,
+    Moment,
+    Near,
+    Path,
+    Text,
+    Version,
+    Within,
+)
 from bespeak.events import Event
 from bespeak.testing.condition_trees import TEXTS, numbers, trees, value_leaves
 from bespeak.testing.naive import holds as naive

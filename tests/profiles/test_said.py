@@ -60,11 +60,13 @@ def read(profile, path):
 words = st.lists(
     st.one_of(
         st.tuples(st.integers(0, 20), st.sampled_from(LOCATIONS)),
-        st.tuples(st.integers(0, 20), st.sampled_from(["vip", "staff"]), st.booleans(), st.sampled_from(["bespeak", "shop"])),
+        st.tuples(
+            st.integers(0, 20), st.sampled_from(["vip", "staff"]), st.booleans(), st.sampled_from(["bespeak", "shop"])
+        ),
     ),
     min_size=1,
     max_size=10,
-)  # fmt: skip
+)
 
 
 def events_of(rows, first=0):
@@ -130,15 +132,21 @@ def test_a_place_is_read_by_name_and_as_a_whole():
 @pytest.mark.parametrize(
     "context, device",
     [
-        ({"device": {"type": "ios", "model": "iPhone17,1", "manufacturer": "Apple", "id": "secret"}}, {"type": "ios", "model": "iPhone17,1", "manufacturer": "Apple"}),
-        ({"os": {"name": "Android", "version": "16"}, "app": {"name": "Shop", "version": "2.1"}}, {"os": "Android", "os_version": "16", "app": "Shop", "app_version": "2.1"}),
+        (
+            {"device": {"type": "ios", "model": "iPhone17,1", "manufacturer": "Apple", "id": "secret"}},
+            {"type": "ios", "model": "iPhone17,1", "manufacturer": "Apple"},
+        ),
+        (
+            {"os": {"name": "Android", "version": "16"}, "app": {"name": "Shop", "version": "2.1"}},
+            {"os": "Android", "os_version": "16", "app": "Shop", "app_version": "2.1"},
+        ),
         ({"device": "tv"}, {"type": "tv"}),
         ({"userAgentData": {"mobile": True, "platform": "Android", "brands": []}}, {"type": "mobile", "os": "Android"}),
         ({"userAgentData": {"mobile": False}, "device": {"type": "kiosk"}}, {"type": "kiosk"}),
         ({"app": {"name": "Shop"}}, None),
         ({"device": {"type": 5, "model": "x" * 101}, "os": "Linux"}, None),
     ],
-)  # fmt: skip
+)
 def test_a_device_is_what_the_context_calls_it(context, device):
     profile, _ = folded([event(0, 0, **context)])
     assert read(profile, "device") == device
@@ -174,7 +182,8 @@ def test_lists_are_bounded_and_those_that_were_left_make_room():
     profile, _ = folded([*full, listed(LISTS_MAX, LISTS_MAX, "new", joined=True)])
     assert len(profile.lists) == LISTS_MAX
     assert {"l0", "l1", "new"} & set(profile.lists) == {"l1", "new"}
-    crowded, facts = folded([*(listed(n, n, f"l{n}", joined=True) for n in range(LISTS_MAX)), listed(9, 999, "x", joined=True)])  # fmt: skip
+    crowd = [listed(n, n, f"l{n}", joined=True) for n in range(LISTS_MAX)]
+    crowded, facts = folded([*crowd, listed(9, 999, "x", joined=True)])
     assert ("x" in crowded.lists, facts[-1]) == (False, False)
 
 
@@ -190,4 +199,9 @@ def test_everybody_falls_in_one_of_ten_thousand_buckets_and_nobody_in_none():
 
 def test_the_local_time_is_read_in_the_zone_of_the_person():
     profile, _ = folded([event(0, 0, timezone="Asia/Tokyo")])  # 2026-05-28T20:26:40Z
-    assert [read(profile, f"local.{part}") for part in ("hour", "weekday", "date", "year")] == [5, 5, "2026-05-29", None]
+    assert [read(profile, f"local.{part}") for part in ("hour", "weekday", "date", "year")] == [
+        5,
+        5,
+        "2026-05-29",
+        None,
+    ]

@@ -181,6 +181,17 @@ def _erase(parser: ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask first")
 
 
+def _lists(parser: ArgumentParser) -> None:
+    parser.add_argument("list", metavar="LIST", help="id of the list: a-z, 0-9, - and _")
+    parser.add_argument("file", metavar="FILE", help="one id a line; - is standard input")
+    parser.add_argument("--devices", action="store_true", help="they are anonymous ids, not user ids")
+
+
+def _lists_show(parser: ArgumentParser) -> None:
+    parser.add_argument("list", metavar="LIST", nargs="?", help="id of the list (default: all, with their sizes)")
+    parser.add_argument("--limit", type=int, default=100, help="how many members are shown, the newest (100)")
+
+
 def _explain(parser: ArgumentParser) -> None:
     parser.add_argument("segment", metavar="SEGMENT")
     parser.add_argument("id", metavar="USER", help="profile id, user id or anonymous id")
@@ -364,6 +375,18 @@ GROUPS = (
                 "bespeak archive export /data/june.parquet --since 2026-06-01 --until 2026-07-01",
                 "archiving:export",
                 _archive_export,
+            ),
+        ),
+    ),
+    Group(
+        "lists",
+        "put people on static lists, take them off, see who is on them",
+        "listing:show_lists",
+        (
+            Verb("add", "put the people of a file on a list", "bespeak lists add vip ids.txt", "listing:add", _lists),
+            Verb("remove", "take them off", "bespeak lists remove vip ids.txt", "listing:remove", _lists),
+            Verb(
+                "show", "list the lists, or who is on one", "bespeak lists show vip", "listing:show_lists", _lists_show
             ),
         ),
     ),

@@ -12,7 +12,20 @@ from typing import Literal, TypeAlias, cast, get_args
 
 from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.moments import read_date
-from bespeak.conditions.tree import Aggregate, AnyOf, Between, Compare, HasAll, In, Moment, Path, Right, Test, Version, Within
+from bespeak.conditions.tree import (
+    Aggregate,
+    AnyOf,
+    Between,
+    Compare,
+    HasAll,
+    In,
+    Moment,
+    Path,
+    Right,
+    Test,
+    Version,
+    Within,
+)
 
 Part: TypeAlias = Literal["hour", "weekday", "date"]
 """Of a local time: 0 to 23; 1 (Monday) to 7 (Sunday); an ISO 8601 day."""

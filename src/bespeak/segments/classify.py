@@ -38,9 +38,7 @@ FLIPS_MAX = 100_000
 NAMES_KEPT = 10_000
 """Names of events of which is remembered what is asked after them, where names that begin alike are counted."""
 
-FACTS = frozenset(
-    {"traits", "user_id", "known", "consent", "zone", "place", "device", "lists", "bucket", "local"}
-)
+FACTS = frozenset({"traits", "user_id", "known", "consent", "zone", "place", "device", "lists", "bucket", "local"})
 """Heads of paths that change only when the fold says so, or when the clock does, which flips know."""
 
 _FORBIDDEN = ("context", "item", "segments")

@@ -21,6 +21,7 @@ from bespeak.server.access import Gate
 from bespeak.server.answers import decode
 from bespeak.server.bodies import BodyLimits, read_body
 from bespeak.server.keys import key_routes
+from bespeak.server.lists import list_routes
 from bespeak.server.schemas import body_of
 from bespeak.server.scopes import scope_for
 
@@ -81,6 +82,7 @@ def admin_routes(engine: Engine, gate: Gate) -> APIRouter:
     _profiles(router, engine)
     _items(router, engine, bodies)
     _definitions(router, engine, bodies)
+    list_routes(router, engine, bodies)
     key_routes(router, engine, gate, bodies)
     _log(router, engine, bodies)
     return router
