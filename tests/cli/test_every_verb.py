@@ -206,6 +206,43 @@ def segments_count(project: Any, _place: Path) -> None:
     assert project.json("segments", "count", "interested")["count"] >= 0
 
 
+def people_in(place: Path, *people: str) -> str:
+    file = place / "ids.txt"
+    file.write_text("\n".join(["", *people]))
+    return str(file)
+
+
+def lists_add(project: Any, place: Path) -> None:
+    people = [uuid.uuid4().hex for _ in range(3)]
+    name = people[0]
+    assert project.json("lists", "add", name, people_in(place, *people))["changed"] == 3
+    assert project.json("lists", "add", name, people_in(place, *people), "--devices")["changed"] == 3
+    found = json.loads(project.run("lists", "add", name, people_in(place, people[1], "null"), "--json", code=1).stdout)
+    assert (found["unchanged"], found["errors"]) == (1, [{"id": "null", "reason": "it names nobody", "line": 3}])
+    assert (
+        "line 3: 'null': it names nobody"
+        in project.run("lists", "add", name, people_in(place, "a", "null"), code=1).stdout
+    )
+    assert "no such file" in project.run("lists", "add", name, str(place / "none.txt"), code=1).stderr
+
+
+def lists_remove(project: Any, place: Path) -> None:
+    name = uuid.uuid4().hex
+    project.json("lists", "add", name, people_in(place, name, "somebody"))
+    assert project.json("lists", "remove", name, people_in(place, name))["changed"] == 1
+    assert project.json("lists", "show", name)["members"] == 1
+    unknown = project.run("lists", "remove", name, people_in(place, uuid.uuid4().hex), code=1)
+    assert "nobody is known by it" in unknown.stdout
+
+
+def lists_show(project: Any, place: Path) -> None:
+    name = uuid.uuid4().hex
+    project.json("lists", "add", name, people_in(place, "ada", "bob"))
+    assert {"list": name, "members": 2} in project.json("lists", "show")
+    assert [one["id"] for one in project.json("lists", "show", name, "--limit", "1")["newest"]] == ["u:bob"]
+    assert project.run("lists", "show", name).stdout.startswith(f"2 on {name}")
+
+
 def archive_run(project: Any, _place: Path) -> None:
     visited(project, uuid.uuid4().hex)
     assert project.json("archive", "run", "--everything")["rows"] >= 1
@@ -246,6 +283,9 @@ def models_rebuild(project: Any, _place: Path) -> None:
 
 
 CASES: dict[str, Case] = {
+    "lists add": lists_add,
+    "lists remove": lists_remove,
+    "lists show": lists_show,
     "archive run": archive_run,
     "archive list": archive_list,
     "archive verify": archive_verify,

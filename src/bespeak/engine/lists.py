@@ -88,16 +88,17 @@ async def change_list(engine: Engine, list_id: str, people: Sequence[ProfileId],
     errors: list[Unlisted] = []
     different = list(dict.fromkeys(people))
     for start in range(0, len(different), TAKEN_AT_ONCE):
-        events: list[Event] = []
+        events: dict[ProfileId, Event] = {}
         for profile_id in different[start : start + TAKEN_AT_ONCE]:
             found = _said(engine, list_id, profile_id, joined=joined)
-            if isinstance(found, Event):
-                events.append(found)
-            elif found:
+            person = canonical(profile_id, engine.sequencer.aliases)
+            if isinstance(found, str) and found:
                 errors.append(Unlisted(profile_id, found))
+            elif isinstance(found, Event) and person not in events:
+                events[person] = found
             else:
                 unchanged += 1
-        for event, result in zip(events, await engine.say(events), strict=True):
+        for event, result in zip(events.values(), await engine.say(tuple(events.values())), strict=True):
             if result.status == "ok":
                 changed += 1
             else:
