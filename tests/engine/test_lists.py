@@ -1,4 +1,4 @@
-"""Static lists: people are on them until they are taken off, also after a merge, a restart, a replay, and an erasure."""
+"""Static lists: people are on them until they are taken off, also after a merge, a restart, a replay, an erasure."""
 
 from __future__ import annotations
 
