@@ -1,4 +1,4 @@
-"""Whoever's clock turns is moved at that instant, wherever they live, while nothing runs, too; places go with people."""
+"""Whoever's clock turns is moved at that instant, wherever they live, running or not; places go with people."""
 
 from __future__ import annotations
 

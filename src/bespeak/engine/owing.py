@@ -29,6 +29,8 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
         Up to this name everybody who rests has been asked.
     ahead
         Names behind it that have been asked, or that were not there at that moment.
+    zone
+        The time zone of people who named none, until then; empty: the one since.
     passed
         Up to when the log says that everything due was worked through since; who is left is behind it, too.
     """
@@ -40,6 +42,7 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
     asked_to: str
     ahead: tuple[str, ...]
     passed: Instant = -NEVER
+    zone: str = ""
 
 
 class Question:
@@ -49,11 +52,14 @@ class Question:
     asked before it flip at the record, the others when they are asked.
     """
 
-    def __init__(self, before: Segments, backfill: Backfill, at: Instant, passed: Instant = -NEVER) -> None:
+    def __init__(
+        self, before: Segments, backfill: Backfill, at: Instant, passed: Instant = -NEVER, *, zone: str
+    ) -> None:
         self.before = before
         self.backfill = backfill
         self.at = at
         self.passed = passed
+        self.zone = zone
 
     @cached_property
     def _before(self) -> msgspec.Raw:
@@ -62,7 +68,9 @@ class Question:
     def written(self, asked_to: str, ahead: AbstractSet[str]) -> bytes:
         """Return an `Owed` as bytes."""
         counted = self.backfill.counted if self.backfill.has_work else ()
-        return _encoder.encode((self.at, self._before, counted, self.backfill.upto, asked_to, ahead, self.passed))
+        return _encoder.encode(
+            (self.at, self._before, counted, self.backfill.upto, asked_to, ahead, self.passed, self.zone)
+        )
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -129,6 +129,11 @@ class Segments:
         """Return every aggregate that a segment declares."""
         return tuple(one for entry in self._all.values() for one in entry.compiled.depends.aggregates)
 
+    @cached_property
+    def reads_zone(self) -> bool:
+        """Whether any segment stands on where somebody lives."""
+        return any("zone" in entry.compiled.depends.paths for entry in self._all.values())
+
     def get(self, segment_id: str) -> Segment | None:
         """Return one segment."""
         entry = self._all.get(segment_id)
