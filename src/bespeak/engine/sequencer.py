@@ -26,11 +26,9 @@ from bespeak.engine.timers import Timers
 from bespeak.engine.vault import Vault
 from bespeak.errors import BespeakError, StoreError
 from bespeak.events import Event
-from bespeak.events.vocabulary import LIST_JOINED
 from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy import Admitted, Choice, Purpose, Refused, admit
 from bespeak.profiles import (
-    SILENT,
     Folding,
     Join,
     Profile,
@@ -40,6 +38,7 @@ from bespeak.profiles import (
     canonical,
     fold,
     joins,
+    leaves_unknown,
     merge,
     resolve,
     within_bounds,
@@ -174,7 +173,7 @@ class Sequencer:
         profile = self.live.get(profile_id)
         new = profile is None
         if profile is None:
-            if event.name in SILENT and event.name != LIST_JOINED and not event.context.get("consent"):
+            if leaves_unknown(event):
                 return NOTHING
             profile = self._create(profile_id)
         if resolved.claimed is not None:

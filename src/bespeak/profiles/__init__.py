@@ -1,7 +1,7 @@
 """What is known about a person: the fold of their events, whose event it is, and how two become one."""
 
 from bespeak.profiles.fading import add, faded
-from bespeak.profiles.fold import SILENT, Folded, Folding, fold
+from bespeak.profiles.fold import SILENT, Folded, Folding, fold, leaves_unknown
 from bespeak.profiles.identity import (
     Apart,
     Join,
@@ -49,6 +49,7 @@ __all__ = [
     "faded",
     "fold",
     "joins",
+    "leaves_unknown",
     "merge",
     "names_of",
     "resolve",

@@ -27,6 +27,7 @@ from bespeak.events.vocabulary import (
     LIST_JOINED,
     LIST_LEFT,
     ORDER_COMPLETED,
+    OUR_SOURCE,
     item_ids,
 )
 from bespeak.privacy import Choice, consent_choices
@@ -37,6 +38,16 @@ from bespeak.profiles.settings import ProfileSettings
 
 SILENT = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED, LIST_JOINED, LIST_LEFT})
 """What we did or asked, not what the person did: counted, but no session, no recency, no recent event."""
+
+def leaves_unknown(event: Event) -> bool:
+    """Say whether an event about somebody of whom nothing is known makes nobody of them: what we did or asked.
+
+    But for consent, and for being put on a list: these are kept.
+    """
+    if event.name not in SILENT or event.context.get("consent"):
+        return False
+    return event.name != LIST_JOINED or event.source != OUR_SOURCE
+
 
 _SAYS_TRAITS = frozenset({"identify", "group"})
 
