@@ -57,6 +57,10 @@ CONDITIONS = (
     'distinct(properties.product_id of "Product*", yesterday) >= 1 or first(properties.price of "Product*") = 1',
     'most_frequent(properties.product_id of "Product*", this week) = "i1"',
     'distinct(properties.product_id of "Product Viewed") > 1 and max(properties.price of "Order Completed") exists',
+    'sequence("Product Viewed" then "Product*" within 9 minutes without "Order Completed" for 3 minutes, last 1 hour)',
+    'sequence("Product Viewed" where properties.price > 1 then "Order Completed" without "Page Viewed")',
+    'traits.plan has been "pro" for 10 minutes or traits.plan has been "free" for less than 20 minutes',
+    'last("Product*", today) has (properties.price >= 2)',
     'most_frequent(properties.product_id of "*") in ["i0", "i2"] or count("*", since date "2026-05-28T20:00:00Z") > 4',
 )
 SEGMENTS = tuple(

@@ -8,6 +8,7 @@ import msgspec
 
 from bespeak.conditions.aggregates import Last, Sums, Times
 from bespeak.conditions.states_figures import Total
+from bespeak.conditions.states_marks import Marks
 from bespeak.conditions.states_values import Entries, First, Seen, Tally
 from bespeak.profiles import Faded, Membership, Profile, Recent, Zone, share
 
@@ -34,6 +35,7 @@ def somebody(profile_id: str) -> Profile:
             "first": First((1_000_000_000_020, "m2", "shoes")),
             "values": Entries(90, [(1_000_000_000_020, "m2", "shoes")], 5),
             "distinct": Seen([5, 2**64 - 1], more=True),
+            "marks": Marks(90, [(1_000_000_000_020, "m2", 1)], 5),
             "most": Tally({"tshoes": (2, 1_000_000_000_020)}),
             "figures": Total(2, 7, 500_000, 2_500_000, 5_000_000),
         },
@@ -85,3 +87,7 @@ def test_the_time_of_an_event_is_one_object_wherever_a_profile_keeps_it() -> Non
     assert zone is not None
     assert first.entry[0] is zone.time is newest
     assert first.entry[1] is zone.message_id is last.entries[0][1]
+    marks = profile.aggregates["marks"]
+    assert isinstance(marks, Marks)
+    assert marks.entries[0][0] is newest
+    assert marks.entries[0][1] is zone.message_id

@@ -104,6 +104,39 @@ def test_absence_is_entered_at_its_second_without_an_event() -> None:
     assert town.profile.segments["idle"].since == START + 10 * SECOND
 
 
+def test_a_cart_that_is_left_is_entered_when_the_time_to_buy_is_over() -> None:
+    left = 'sequence("View" then "Add" within 5 seconds without "Buy" for 10 seconds, last 1 minute)'
+    town = Town({"left": left})
+    for place, (name, second) in enumerate([("View", 0), ("Add", 4), ("View", 20), ("Add", 25), ("Buy", 35)]):
+        town.take(event(name, START + second * SECOND, place))
+    town.advance(START + 2 * MINUTE)
+    assert town.moves == [(START + 14 * SECOND, "left", True), (START + 64 * SECOND, "left", False)]
+
+
+def test_what_a_trait_has_been_is_entered_when_it_has_been_so_long_enough() -> None:
+    town = Town(
+        {
+            "german": 'traits.country has been "DE" for 10 seconds',
+            "new": 'not traits.country has been "DE" for 5 seconds',
+        }
+    )
+    for place, (country, second) in enumerate([("DE", 0), ("FR", 5), ("DE", 20), ("de", 25), (None, 29)]):
+        town.take(event("View", START + second * SECOND, place, country=country))
+    town.advance(START + MINUTE)
+    assert [move for move in town.moves if move[1] == "german"] == [(START + 30 * SECOND, "german", True)]
+    assert town.moves[0] == (START, "new", True)
+    assert ("new", False) in [move[1:] for move in town.moves]
+
+
+def test_a_late_event_takes_its_place_in_the_order() -> None:
+    town = Town(
+        {"then": 'sequence("View" then "Buy" without "Add")', "cheap": 'last("View") has (properties.price < 3)'}
+    )
+    for place, (name, second, price) in enumerate([("Buy", 9, 1), ("View", 5, 1), ("View", 3, 5), ("Add", 6, 1)]):
+        town.take(event(name, START + second * SECOND, place, price=price))
+    assert [move[1:] for move in town.moves] == [("then", True), ("cheap", True), ("then", False)]
+
+
 def test_somebody_new_is_asked_everything() -> None:
     town = Town({"idle": TEXTS["idle"]})
     town.take(event("Other", START, 0))

@@ -26,6 +26,11 @@ TEXTS = {
     "today": 'traits.joined on date "now"',
     "monday": 'traits.joined < date "now/w" and performed("View", last 6 hours)',
     "promised": 'last(properties.until of "Buy") > date "now+12h"',
+    "then": 'sequence("View" where properties.n > 0 then "Buy" within 9 hours without "View" for 3 hours, this week)',
+    "viewed": 'sequence("View" then "View" without "Buy", today)',
+    "bought": 'last("*", yesterday) has (properties.n > 1)',
+    "kept": 'traits.joined has been "2026-10-24" for 12 hours',
+    "lately": 'not traits.joined has been "2026-10-24" for less than 1 day',
     "first": 'first(properties.n of "View", last week) exists or min(properties.n of "Buy", today) = 1',
 }
 IN_FORCE = Segments(load({"id": name, "condition": text}, source="test") for name, text in TEXTS.items())

@@ -27,11 +27,12 @@ from bespeak.conditions.families import (
     turning_leaf,
 )
 from bespeak.conditions.flips import Flips
+from bespeak.conditions.marked import events_of
 from bespeak.conditions.names import is_meant
 from bespeak.conditions.source import as_test
 from bespeak.conditions.states_figures import Count, Sums, Times
 from bespeak.conditions.together import Direction, Pass, direction, together
-from bespeak.conditions.tree import Aggregate, And, Condition, Leaf, Not, Or
+from bespeak.conditions.tree import And, Condition, Declared, Leaf, Not, Or, Path
 from bespeak.conditions.windows import is_rolling
 
 Named: TypeAlias = tuple[str, Compiled]
@@ -109,7 +110,7 @@ class AfterEvent:
         return moved
 
 
-def _leaves(condition: Condition, event: str) -> Iterator[tuple[Leaf, Aggregate]]:
+def _leaves(condition: Condition, event: str) -> Iterator[tuple[Leaf, Declared]]:
     """Yield the leaves that an event of a name can change, and what they read."""
     match condition:
         case And(parts) | Or(parts):
@@ -119,7 +120,7 @@ def _leaves(condition: Condition, event: str) -> Iterator[tuple[Leaf, Aggregate]
             yield from _leaves(part, event)
         case leaf:
             for operand in operands(as_test(leaf)):
-                if isinstance(operand, Aggregate) and is_meant(operand.event, event):
+                if not isinstance(operand, Path) and any(is_meant(one, event) for one in events_of(operand)):
                     yield leaf, operand
 
 

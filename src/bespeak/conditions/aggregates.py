@@ -20,8 +20,11 @@ import msgspec
 
 from bespeak.clock import NEVER, Duration, Instant, format_time
 from bespeak.conditions.check import check_aggregate
+from bespeak.conditions.has_been import SAYS_TRAITS, said_of
+from bespeak.conditions.marked import events_of, key_of, span_of, takes_timely_only
 from bespeak.conditions.names import is_meant, name_of, prefix_of
 from bespeak.conditions.printer import format_condition, format_operand
+from bespeak.conditions.sequences import distinct_deeds
 from bespeak.conditions.states import State, merge_states
 from bespeak.conditions.states_figures import (
     Count,
@@ -35,6 +38,7 @@ from bespeak.conditions.states_figures import (
     add_total,
     to_millionths,
 )
+from bespeak.conditions.states_marks import add_mark, add_said
 from bespeak.conditions.states_values import (
     Kept,
     Last,
@@ -44,7 +48,17 @@ from bespeak.conditions.states_values import (
     add_tally,
     add_value,
 )
-from bespeak.conditions.tree import Aggregate, FromTo, Since
+from bespeak.conditions.tree import (
+    Condition,
+    Counted,
+    Declared,
+    FromTo,
+    HasBeen,
+    LastPerformed,
+    Marked,
+    Sequence,
+    Since,
+)
 from bespeak.conditions.where import EventSource, Happening
 from bespeak.conditions.windows import ends_now, fixed_ends, frame, is_fixed
 
@@ -74,7 +88,7 @@ Form: TypeAlias = Literal[
 _ROLLING: frozenset[Form] = frozenset({"times", "sums", "newest", "values"})
 
 
-def form(aggregate: Aggregate) -> Form:
+def form(aggregate: Counted) -> Form:
     """Return what is kept for an aggregate."""
     fixed, kind = is_fixed(aggregate.within), aggregate.kind
     match kind:
@@ -111,19 +125,20 @@ class Feeds:
 
     Examples
     --------
+    >>> from bespeak.conditions.tree import Aggregate
     >>> Feeds([Aggregate("count", "Product Viewed")]).keys
     ('count("Product Viewed")',)
     """
 
-    def __init__(self, aggregates: Iterable[Aggregate], *, keep: int = KEEP) -> None:
+    def __init__(self, aggregates: Iterable[Declared], *, keep: int = KEEP) -> None:
         self._keep = keep
-        self._kept: dict[str, Aggregate] = {}
+        self._kept: dict[str, Declared] = {}
         for aggregate in map(check_aggregate, aggregates):
             name = key(aggregate)
             held = self._kept.get(name)
             if held is None or _span(aggregate) > _span(held):
                 self._kept[name] = aggregate
-        self._meant = tuple(dict.fromkeys(aggregate.event for aggregate in self._kept.values()))
+        self._meant = tuple(dict.fromkeys(event for aggregate in self._kept.values() for event in events_of(aggregate)))
         self._prefixes = any(prefix_of(event) is not None for event in self._meant)
         self._of_several: dict[tuple[str, ...], _Feed | None] = {}
         self._by_event: dict[str, _Feed | None] = {}
@@ -143,7 +158,7 @@ class Feeds:
 
     def beyond(self, held: Feeds) -> Feeds:
         """Return the feeds of those states that `held` does not maintain, or not as far back: they need history."""
-        missing: list[Aggregate] = []
+        missing: list[Declared] = []
         for name, aggregate in self._kept.items():
             known = held._kept.get(name)
             if known is None or _span(aggregate) > _span(known):
@@ -187,11 +202,14 @@ class Feeds:
         return self._of_several[meant]
 
 
-def key(aggregate: Aggregate) -> str:
+def key(aggregate: Declared) -> str:
     """Return the name under which the state of an aggregate is kept: its text, the length of a window left out.
+
+    Of a sequence it is what it notes of events, of a trait what is asked of it.
 
     Examples
     --------
+    >>> from bespeak.conditions.tree import Aggregate
     >>> key(Aggregate("sum", "Order Completed", of="properties.revenue"))
     'sum(properties.revenue of "Order Completed")'
     >>> key(Aggregate("max", "Order Completed", of="properties.revenue", within=90 * 86_400_000_000))
@@ -200,6 +218,8 @@ def key(aggregate: Aggregate) -> str:
     'count("Order Completed", since 2026-01-01T00:00:00Z)'
     """
     aggregate = check_aggregate(aggregate)
+    if isinstance(aggregate, Sequence | HasBeen):
+        return intern(key_of(aggregate))
     whole = format_operand(msgspec.structs.replace(aggregate, within=None))
     shared = _SHARED.get(form(aggregate), aggregate.kind) + whole[len(aggregate.kind) : -1]
     if aggregate.within is None:
@@ -214,8 +234,10 @@ _SHARED: dict[Form, str] = {"sums": "sum", "figures": "figures", "values": "valu
 """What the name of a state begins with that several kinds of aggregates share."""
 
 
-def _span(aggregate: Aggregate) -> Duration:
+def _span(aggregate: Declared) -> Duration:
     """Return how far back of the newest event the state of a window reaches; 0 where it has no end."""
+    if isinstance(aggregate, Sequence | HasBeen):
+        return span_of(aggregate)
     window = frame(aggregate.within)
     return 0 if window is None else window.span
 
@@ -230,12 +252,13 @@ def merge(into: dict[str, State], other: dict[str, State], *, keep: int = KEEP) 
         into[name] = deepcopy(state) if held is None else merge_states(held, state, keep)
 
 
-def _feeder(kept: Mapping[str, Aggregate], meant: frozenset[str], keep: int) -> _Feed:
+def _feeder(kept: Mapping[str, Declared], meant: frozenset[str], keep: int) -> _Feed:
     """Write the function that feeds what counts the events meant: each filter is asked once and feeds what passes."""
-    groups: dict[str, list[tuple[str, Aggregate]]] = {}
+    groups: dict[str, list[tuple[str, Declared]]] = {}
     for name, aggregate in kept.items():
-        if aggregate.event in meant:
-            filtered = format_condition(aggregate.where) if aggregate.where is not None else ""
+        if not meant.isdisjoint(events_of(aggregate)):
+            where = _where(aggregate)
+            filtered = format_condition(where) if where is not None else ""
             groups.setdefault(filtered, []).append((name, aggregate))
     source = EventSource()
     source.namespace.update(
@@ -250,6 +273,9 @@ def _feeder(kept: Mapping[str, Aggregate], meant: frozenset[str], keep: int) -> 
         add_entry=add_entry,
         add_seen=add_seen,
         add_tally=add_tally,
+        add_mark=add_mark,
+        add_said=add_said,
+        SAYS_TRAITS=SAYS_TRAITS,
         millionths=to_millionths,
         kept=_kept,
         keep=keep,
@@ -257,14 +283,14 @@ def _feeder(kept: Mapping[str, Aggregate], meant: frozenset[str], keep: int) -> 
     )
     lines: list[str] = []
     for group in groups.values():
-        where = group[0][1].where
+        where = _where(group[0][1])
         lines.append("if True:" if where is None else f"if {source.filter(where)}:")
         for rolling in (False, True):
             steps = [
                 line
                 for name, aggregate in group
-                if (form(aggregate) in _ROLLING) is rolling
-                for line in _steps(source, source.constant(name), aggregate)
+                if _takes_timely_only(aggregate) is rolling
+                for line in _steps(source, source.constant(name), aggregate, meant)
             ]
             if steps:
                 lines += [" if not late:" if rolling else " if True:", *("  " + line for line in steps)]
@@ -272,8 +298,22 @@ def _feeder(kept: Mapping[str, Aggregate], meant: frozenset[str], keep: int) -> 
     return cast("_Feed", source.steps("states, event, late, delay", [*setup, *lines, "return fed"]))
 
 
-def _steps(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
-    """Write what feeds one state; `name` is an expression of its key."""
+def _where(aggregate: Declared) -> Condition | None:
+    """Return the filter that all events pass which feed a state."""
+    return None if isinstance(aggregate, Sequence | HasBeen) else aggregate.where
+
+
+def _takes_timely_only(aggregate: Declared) -> bool:
+    """Say whether an event that is later than the allowed delay does not feed a state."""
+    if isinstance(aggregate, Sequence | HasBeen):
+        return takes_timely_only(aggregate)
+    return form(aggregate) in _ROLLING
+
+
+def _steps(source: EventSource, name: str, aggregate: Declared, meant: frozenset[str]) -> list[str]:
+    """Write what feeds one state with the events meant; `name` is an expression of its key."""
+    if isinstance(aggregate, Sequence | HasBeen):
+        return _marking(source, name, aggregate, meant)
     if not isinstance(aggregate.within, Since | FromTo):
         return _feeding(source, name, aggregate)
     start, end = fixed_ends(aggregate.within)
@@ -284,7 +324,25 @@ def _steps(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
     ]
 
 
-def _feeding(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
+def _marking(source: EventSource, name: str, marked: Marked, meant: frozenset[str]) -> list[str]:
+    """Write what notes which of the things that matter an event is."""
+    span = source.constant(_span(marked))
+    note = f"(states, {name}, (time, event.message_id, kind), {span} + delay, keep)"
+    if isinstance(marked, HasBeen):
+        said = f"(kind := {source.constant(said_of(marked))}(event)) is not None"
+        return [
+            "if event.type in SAYS_TRAITS or 'traits' in event.context:",
+            f" if {said} and add_said{note}: fed[{name}] = states[{name}]",
+        ]
+    kinds = [
+        f"{1 << place}" if deed.where is None else f"({1 << place} if {source.filter(deed.where)} else 0)"
+        for place, deed in enumerate(distinct_deeds(marked).values())
+        if deed.event in meant
+    ]
+    return [f"if (kind := {' | '.join(kinds)}) and add_mark{note}: fed[{name}] = states[{name}]"]
+
+
+def _feeding(source: EventSource, name: str, aggregate: Counted) -> list[str]:
     kept, within = form(aggregate), source.constant(_span(aggregate))
     if kept == "count":
         return [f"fed[{name}] = add_event(states, {name})"]
@@ -298,6 +356,10 @@ def _feeding(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
             f" fed[{name}] = state",
             f"elif add_time(states, {name}, time, span, keep): fed[{name}] = states[{name}]",
         ]
+    if isinstance(aggregate, LastPerformed):
+        add = _VALUES[kept].format(name=name, within=within)
+        has = f"value = True if {source.filter(aggregate.has)} else False"
+        return [has, f"if {add}: fed[{name}] = states[{name}]"]
     value = source.read(cast("str", aggregate.of))
     if kept in _AMOUNTS:
         add = _AMOUNTS[kept].format(name=name, within=within)

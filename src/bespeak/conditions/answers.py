@@ -21,6 +21,7 @@ from bespeak.conditions.dates import is_dated, moves
 from bespeak.conditions.fading import Fading
 from bespeak.conditions.heads import local_part
 from bespeak.conditions.local import clocked, next_tick, shown
+from bespeak.conditions.marked import holds_of, is_moving, spans_of, standing
 from bespeak.conditions.nested import turner
 from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, count_in, last_in, reached_in, sum_in
 from bespeak.conditions.source import Source, as_test, matcher, read_on_the_right
@@ -30,16 +31,20 @@ from bespeak.conditions.tree import (
     Aggregate,
     And,
     AnyOf,
+    Asked,
     Between,
     Compare,
     Condition,
+    Counted,
+    HasBeen,
     In,
     Kind,
+    Marked,
     Moment,
     Not,
-    Operand,
     Or,
     Path,
+    Sequence,
     Test,
     Within,
 )
@@ -86,18 +91,20 @@ READS: dict[str, object] = {
 """What generated functions call to read a state."""
 
 
-def operands(test: Test) -> tuple[Operand, ...]:
+def operands(test: Test) -> tuple[Asked, ...]:
     """Return what a test reads: what it asks, and what that is compared with, where it is no constant."""
     return (test.operand, *read_on_the_right(test))
 
 
-def read_expression(source: Source, operand: Operand) -> str:
+def read_expression(source: Source, operand: Asked) -> str:
     """Write what reads an operand, of `get`, `state` and `at`."""
     if isinstance(operand, Path):
         part = local_part(operand.path)
         if part is not None:
             return f"shown({source.constant(part)}, at, get('zone'))"
         return f"get({source.constant(operand.path)})"
+    if isinstance(operand, Sequence | HasBeen):
+        return f"{source.constant(holds_of(operand))}(state({source.constant(key(operand))}), get, at)"
     state, kind = f"state({source.constant(key(operand))})", operand.kind
     window = frame(operand.within)
     if window is None:
@@ -108,14 +115,18 @@ def read_expression(source: Source, operand: Operand) -> str:
     return f"{kind}({state}, {within}, at)" if kind in READS else f"{kind}_between({state}, at - {within}, at)"
 
 
-def reader(operand: Operand) -> Read:
+def reader(operand: Asked) -> Read:
     """Build the function that reads an operand of a visitor at an instant."""
     if isinstance(operand, Path):
         path, part = operand.path, local_part(operand.path)
         if part is not None:
             return lambda visitor, at: shown(part, at, visitor.get("zone"))
         return lambda visitor, _at: visitor.get(path)
-    name, window = key(operand), frame(operand.within)
+    name = key(operand)
+    if isinstance(operand, Sequence | HasBeen):
+        marked = holds_of(operand)
+        return lambda visitor, at: marked(visitor.state(name), visitor.get, at)
+    window = frame(operand.within)
     if window is None:
         ever = EVER[operand.kind]
         return lambda visitor, _at: ever(visitor.state(name))
@@ -174,9 +185,11 @@ def has_window(condition: Condition) -> bool:
             return any(map(_slides, operands(test))) or moves(test)
 
 
-def _slides(operand: Operand) -> bool:
+def _slides(operand: Asked) -> bool:
     if isinstance(operand, Path):
         return operand.path.startswith(FADING) or local_part(operand.path) is not None
+    if isinstance(operand, Sequence | HasBeen):
+        return is_moving(operand)
     return frame(operand.within) is not None
 
 
@@ -242,13 +255,15 @@ def _any(parts: Iterable[Answers]) -> Answers:
 def _moving(test: Test) -> Answers:
     """Answer a leaf that moves by itself."""
     operand = test.operand
+    if isinstance(operand, Sequence | HasBeen):
+        return _marked(operand)
     if isinstance(operand, Path) and moves(test) and len(operands(test)) == 1:
         return _dated(operand.path, test)
     others = _beside_the_clock(test)
     if others is not None:
         zone: Read = lambda visitor, _at: zone_read(visitor.get)  # noqa: E731  a name of its type
         return clocked(test, holds_function(test), zone, map(reader, others))
-    if len(operands(test)) > 1 or not isinstance(operand, Aggregate) or is_dated(test):
+    if len(operands(test)) > 1 or isinstance(operand, Path) or is_dated(test):
         return _piecewise(test)
     window = cast("Frame", frame(operand.within))
     windowed = _windowed(operand, window, test)
@@ -266,7 +281,17 @@ def _moving(test: Test) -> Answers:
     return windowed
 
 
-def _windowed(operand: Aggregate, window: Frame, test: Test) -> Answers:
+def _marked(operand: Marked) -> Answers:
+    """Answer what stands on the order of events: it holds from some instants until others."""
+    name, spans = key(operand), spans_of(operand)
+
+    def marked(visitor: Visitor, at: Instant) -> Answer:
+        return standing(spans(visitor.state(name), visitor.get), at)
+
+    return marked
+
+
+def _windowed(operand: Counted, window: Frame, test: Test) -> Answers:
     """Answer what one aggregate in a window must be: it slides until what it is passes no more, or at last."""
     name, kind, between, passes = key(operand), operand.kind, BETWEEN[operand.kind], matcher(test)
 

@@ -12,6 +12,7 @@ from bespeak.conditions.tree import (
     Aggregate,
     And,
     AnyOf,
+    Asked,
     Between,
     Compare,
     Condition,
@@ -27,7 +28,7 @@ from bespeak.conditions.tree import (
     Within,
 )
 
-Known: TypeAlias = Mapping[Operand, object]
+Known: TypeAlias = Mapping[Asked, object]
 """What is read of the person, by operand; what is not in it is the item's."""
 
 INSTANTS = frozenset({"item.created"})

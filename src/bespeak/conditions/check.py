@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from typing import Literal, TypeAlias, assert_never, cast
+from typing import Literal, TypeAlias, TypeVar, assert_never, cast
 
-from bespeak.clock import MILLISECOND, Duration
+from bespeak.conditions.check_marked import NAMES, check_within, filters, normal_marked
 from bespeak.conditions.heads import check_path, check_test
 from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.moments import NoMoment, read_instant, read_moment
@@ -22,7 +22,6 @@ from bespeak.conditions.tree import (
     MAX_NAME,
     MAX_NODES,
     MAX_VALUES,
-    MAX_WITHIN,
     Aggregate,
     And,
     AnyOf,
@@ -30,13 +29,16 @@ from bespeak.conditions.tree import (
     Calendar,
     Compare,
     Condition,
+    Declared,
     Exists,
     FromTo,
     HasAll,
+    HasBeen,
     In,
     InList,
     InSegment,
     Kind,
+    LastPerformed,
     Leaf,
     Matches,
     Moment,
@@ -46,9 +48,10 @@ from bespeak.conditions.tree import (
     Or,
     Path,
     Performed,
+    Plain,
     Right,
+    Sequence,
     Since,
-    Test,
     Text,
     ThisSession,
     Value,
@@ -58,11 +61,17 @@ from bespeak.conditions.tree import (
 )
 from bespeak.conditions.versions import version_key
 
+__all__ = [
+    "FIGURES", "HEADS", "KEYWORDS", "Misfit", "Where",
+    "check", "check_aggregate", "check_leaf", "check_within", "children", "walk",
+]  # fmt: skip
+
 KEYWORDS = frozenset(
     {
         "and", "or", "not", "in", "is", "exists", "missing", "where", "of", "performed", "in_segment", "in_list",
         "count", "sum", "avg", "min", "max", "distinct", "first", "last", "most_frequent",
         "any", "all", "has", "contains", "starts", "ends", "with", "matches", "between", "within", "on", "exactly",
+        "sequence", "then", "without", "for", "been", "less", "than",
         "date", "version", "ago", "since", "from", "to", "today", "yesterday", "this",
         "true", "false", "null",
     }
@@ -84,6 +93,8 @@ FIGURES: frozenset[Kind] = frozenset({"count", "sum", "avg", "min", "max", "dist
 Where: TypeAlias = Literal["person", "event", "element"]
 """What a condition is about: a person (or a request, or an item), an event in a filter, an element in `any of`."""
 
+D = TypeVar("D", bound=Declared)
+
 _ROOT = re.compile(r"[^\W\d][\w$-]*")
 _EVENT_ROOTS = ("properties.", "context.")
 _OF_EVENT = "properties.NAME, context.NAME or type"
@@ -104,15 +115,17 @@ def check(condition: Condition) -> Condition:
     return _normal(condition, "person")
 
 
-def check_aggregate(aggregate: Aggregate) -> Aggregate:
-    """Return the aggregate with its filter in normal form.
+def check_aggregate(aggregate: D) -> D:
+    """Return an aggregate, or another part of a condition that a state is kept for, with its filters in normal form.
 
     Raises
     ------
     ConditionError
         As `check`.
     """
-    return cast("Aggregate", cast("Exists", check(Exists(aggregate))).operand)
+    if isinstance(aggregate, Aggregate):
+        return cast("D", cast("Exists", check(Exists(aggregate))).operand)
+    return cast("D", check(aggregate))
 
 
 def check_leaf(leaf: Leaf, where: Where) -> Leaf:
@@ -145,6 +158,8 @@ def children(condition: Condition) -> tuple[Condition, ...]:
             return _filters(condition.operand, condition.low, condition.high)
         case In() | HasAll() | Text() | Matches() | Within() | Near() | Exists():
             return _filters(condition.operand)
+        case Sequence() | LastPerformed() | HasBeen():
+            return tuple(filters(condition))
         case InSegment() | InList():
             return ()
         case _:
@@ -199,11 +214,14 @@ def _normal(condition: Condition, where: Where) -> Condition:
             _refuse_nested(where, "in_list(...)")
             _check_name("in_list", condition.list)
             return condition
+        case Sequence() | LastPerformed() | HasBeen():
+            _refuse_nested(where, NAMES[type(condition)])
+            return normal_marked(condition, lambda inner: _normal(inner, where))
         case _:
             return _normal_test(condition, where)
 
 
-def _normal_test(test: Test, where: Where) -> Condition:
+def _normal_test(test: Plain, where: Where) -> Condition:
     if where == "person":
         check_test(test)
     match test:
@@ -307,18 +325,6 @@ def _check_path(path: str, where: Where) -> None:
         raise Misfit("any of", _OF_ELEMENT, shown, "`any of` reads the element only")
     if where == "person" and root == "it":
         raise Misfit("path", "a path such as traits.country", shown, "`it` has a meaning inside `any of` only")
-
-
-def check_within(within: Duration) -> None:
-    """Refuse a window that is empty, too long, or not whole milliseconds.
-
-    Raises
-    ------
-    ConditionError
-        Says the bounds.
-    """
-    if not MILLISECOND <= within <= MAX_WITHIN or within % MILLISECOND:
-        raise Misfit("window", "whole milliseconds, from 1 millisecond to 3,660 days", f"{within} microseconds")
 
 
 def _check_window(window: Window) -> None:

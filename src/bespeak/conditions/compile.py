@@ -21,10 +21,10 @@ from bespeak.conditions.answers import (
 from bespeak.conditions.check import check
 from bespeak.conditions.explain import Explain, Explanation, Sentence, explain_function, sentence_function
 from bespeak.conditions.heads import local_part
+from bespeak.conditions.marked import events_of, paths_of
 from bespeak.conditions.printer import format_operand
 from bespeak.conditions.source import as_test
-from bespeak.conditions.tree import Aggregate, And, Condition, InSegment, Not, Or, Path
-from bespeak.conditions.windows import frame
+from bespeak.conditions.tree import And, Condition, Declared, InSegment, Not, Or, Path
 
 
 class Depends(msgspec.Struct, frozen=True):
@@ -39,13 +39,14 @@ class Depends(msgspec.Struct, frozen=True):
     segments
         Segments that it asks for membership.
     aggregates
-        Aggregates that must be maintained for it, each once; `performed(...)` is a count.
+        Aggregates, and other parts that stand on events, that must be maintained for it, each once; `performed(...)`
+        is a count.
     """
 
     events: frozenset[str]
     paths: frozenset[str]
     segments: frozenset[str]
-    aggregates: tuple[Aggregate, ...]
+    aggregates: tuple[Declared, ...]
 
 
 class Compiled:
@@ -117,7 +118,7 @@ def depends_on(condition: Condition) -> Depends:
     """Return what can change the answer of a (checked) condition."""
     paths: set[str] = set()
     segments: set[str] = set()
-    aggregates: dict[str, Aggregate] = {}
+    aggregates: dict[str, Declared] = {}
     stack = [condition]
     while stack:
         match stack.pop():
@@ -132,12 +133,10 @@ def depends_on(condition: Condition) -> Depends:
                 if reads_zone(test):
                     paths.add("zone")
                 for operand in operands(test):
-                    if isinstance(operand, Path):
-                        paths.update((operand.path, "zone") if local_part(operand.path) else (operand.path,))
-                        continue
-                    aggregates[format_operand(operand)] = operand
-                    window = frame(operand.within)
-                    if window is not None:
-                        paths.update(window.paths)
-    events = frozenset(aggregate.event for aggregate in aggregates.values())
+                    paths.update(paths_of(operand))
+                    if not isinstance(operand, Path):
+                        aggregates[format_operand(operand)] = operand
+                    elif local_part(operand.path) is not None:
+                        paths.add("zone")
+    events = frozenset(event for aggregate in aggregates.values() for event in events_of(aggregate))
     return Depends(events, frozenset(paths), frozenset(segments), tuple(aggregates.values()))

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias, get_args
 import msgspec
 
 from bespeak.conditions.check import walk
+from bespeak.conditions.check_marked import deeds
 from bespeak.conditions.heads import DEVICE, PLACE, Part
 from bespeak.conditions.names import prefix_of
 from bespeak.conditions.parser import (
@@ -35,14 +36,17 @@ from bespeak.conditions.tree import (
     Aggregate,
     And,
     AnyOf,
+    Asked,
     Condition,
+    HasBeen,
     InList,
     InSegment,
+    LastPerformed,
     Not,
-    Operand,
     Or,
     Path,
     Performed,
+    Sequence,
 )
 
 OptionKind: TypeAlias = Literal["word", "trait", "property", "event", "segment", "path"]
@@ -54,12 +58,12 @@ _OPEN = re.compile(r'"(?:[^"\\]|\\.)*\\?\Z', re.DOTALL)
 _CLOSED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 _PART = re.compile(r"[\w$.-]*\Z")
 _AGGREGATES = ("count(", "sum(", "avg(", "min(", "max(", "distinct(", "first(", "last(", "most_frequent(")
-_OF_PERSON = ("performed(", *_AGGREGATES, "in_segment(", "in_list(", "bucket(")
+_OF_PERSON = ("performed(", "sequence(", *_AGGREGATES, "in_segment(", "in_list(", "bucket(")
 _WORDS = {
     A_CONDITION: (*_OF_PERSON, "any of", "not", "true", "false"),
     A_TEST: (
         "=", "!=", "<", "<=", ">", ">=", "in [", "not in [", "contains", "starts with", "ends with", "matches",
-        "between", "has all [", "on date", "within last", "within 20 km of (", "exists", "is missing",
+        "between", "has all [", "has been", "on date", "within last", "within 20 km of (", "exists", "is missing",
     ),
     A_VALUE: ("true", "false", "date", "version", "exactly"),
     A_WINDOW: (
@@ -219,6 +223,14 @@ def _unknown(condition: Condition, known: Vocabulary) -> Iterator[Unknown]:
                 yield from _missing("segment", segment, known.segments)
             case Performed(event, where):
                 yield from _of_event(event, where, None, known)
+            case LastPerformed(event, has, where):
+                yield from _of_event(event, where, None, known)
+                yield from _of_event(event, has, None, known)
+            case Sequence():
+                for deed in deeds(one):
+                    yield from _of_event(deed.event, deed.where, None, known)
+            case HasBeen(path):
+                yield from _of_operand(Path(path), known)
             case And() | Or() | Not() | InList():
                 pass
             case AnyOf(path):
@@ -228,7 +240,7 @@ def _unknown(condition: Condition, known: Vocabulary) -> Iterator[Unknown]:
                     yield from _of_operand(operand, known)
 
 
-def _of_operand(operand: Operand, known: Vocabulary) -> Iterator[Unknown]:
+def _of_operand(operand: Asked, known: Vocabulary) -> Iterator[Unknown]:
     if isinstance(operand, Aggregate):
         yield from _of_event(operand.event, operand.where, operand.of, known)
         return

@@ -12,6 +12,7 @@ from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.answers import Answers, Later, Visitor, answers_function, holds_function, operands, reader
 from bespeak.conditions.families import Turning, turning
+from bespeak.conditions.marked import behind_of
 from bespeak.conditions.printer import format_condition, format_expected, format_operand
 from bespeak.conditions.reads import count_in, times_inside
 from bespeak.conditions.source import as_test
@@ -20,12 +21,14 @@ from bespeak.conditions.states_values import First, Last
 from bespeak.conditions.tree import (
     Aggregate,
     And,
+    Asked,
     Condition,
+    HasBeen,
     Leaf,
     Not,
-    Operand,
     Or,
     Path,
+    Sequence,
 )
 from bespeak.conditions.windows import frame, is_rolling
 
@@ -163,11 +166,15 @@ def _leaf(leaf: Leaf) -> Explain:
     return explain
 
 
-def _events_behind(operand: Operand) -> Callable[[Visitor, Instant], tuple[tuple[Instant, ...], bool]]:
+def _events_behind(operand: Asked) -> Callable[[Visitor, Instant], tuple[tuple[Instant, ...], bool]]:
     """Build what finds the times of the newest events behind an operand, and whether not all of them are known."""
     if isinstance(operand, Path):
         return lambda _visitor, _at: ((), False)
-    name, window = key(operand), frame(operand.within)
+    name = key(operand)
+    if isinstance(operand, Sequence | HasBeen):
+        marked = behind_of(operand)
+        return lambda visitor, at: marked(visitor.state(name), visitor.get, at)
+    window = frame(operand.within)
     line = {"first": slice(0, 1), "last": slice(-1, None)}.get(operand.kind, slice(-EVENTS_MAX, None))
 
     def behind(visitor: Visitor, at: Instant) -> tuple[tuple[Instant, ...], bool]:

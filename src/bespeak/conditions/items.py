@@ -20,6 +20,7 @@ from bespeak.conditions.dates import is_dated, moves
 from bespeak.conditions.source import LoneSource, as_test, read_on_the_right
 from bespeak.conditions.tree import (
     And,
+    Asked,
     Between,
     Compare,
     Condition,
@@ -229,7 +230,7 @@ def _holds_instant(test: Test) -> bool:
     return isinstance(test.operand, Path) and test.operand.path in INSTANTS
 
 
-def _is_of(operand: Operand, prefix: str) -> bool:
+def _is_of(operand: Asked, prefix: str) -> bool:
     return isinstance(operand, Path) and operand.path.startswith(prefix)
 
 

@@ -1,4 +1,4 @@
-"""The error of a part of a condition that has no meaning."""
+"""What is said of a part of a condition that has no meaning."""
 
 from __future__ import annotations
 

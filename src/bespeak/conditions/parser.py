@@ -5,6 +5,11 @@ conjunction := negation ("and" negation)*
 negation    := "not" negation | "(" condition ")" | "true" | "false" | leaf
 leaf        := "performed" "(" event ")" | ("in_segment" | "in_list") "(" STRING ")" | operand ["not"] test
              | "any" "of" PATH "where" "(" condition ")"
+             | "last" "(" event ")" "has" "(" condition ")"
+             | "sequence" "(" step ("then" step)* ["without" deeds "for" NUMBER UNIT] ["," window] ")"
+step        := deed ["within" NUMBER UNIT] ["without" deeds]
+deeds       := deed ("," deed)*
+deed        := STRING ["where" condition]
 operand     := PATH | "bucket" "(" STRING ")" | "count" "(" event ")" | KIND "(" PATH "of" event ")"
 event       := STRING ["where" condition] ["," window]
 window      := "last" NUMBER UNIT | "today" | "yesterday" | ("this" | "last") PERIOD | "this" "session"
@@ -15,6 +20,7 @@ test        := ("=" | "!=") ["exactly"] right | ("<" | "<=" | ">" | ">=" | "on")
              | "matches" STRING | "between" right "and" right | "within" "last" NUMBER UNIT
              | "within" NUMBER ("km" | "miles" | "metres") "of" "(" NUMBER "," NUMBER ")"
              | "exists" | "is" "missing"
+             | "has" "been" ["exactly"] value "for" ["less" "than"] NUMBER UNIT
 list        := "[" value ("," value)* "]"
 right       := value | date | NUMBER UNIT "ago" | "version" STRING | operand
 date        := "date" STRING
@@ -32,6 +38,7 @@ from bespeak.conditions.cursor import Cursor, keyword_advice, quote_advice
 from bespeak.conditions.heads import BUCKET
 from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.moments import NoMoment, read_instant, read_moment
+from bespeak.conditions.parser_marked import Parts, read_has_been, read_last_performed, read_sequence
 from bespeak.conditions.parsing_near import read_near
 from bespeak.conditions.patterns import SYNTAX, NoPattern, full_match
 from bespeak.conditions.tokens import Token, error_at
@@ -44,6 +51,7 @@ from bespeak.conditions.tree import (
     Calendar,
     Compare,
     Condition,
+    Deed,
     Exists,
     FromTo,
     HasAll,
@@ -161,6 +169,7 @@ class _Parser:
         self._leaves = 0
         self._where: Where = "person"
         self._event_name: str | None = None
+        self._parts = Parts(self._at, self._deed, self._filter, self._duration, self._windowed, self._value)
 
     def whole(self) -> Condition:
         condition = self._condition()
@@ -238,6 +247,10 @@ class _Parser:
             return False, InList(at.bracketed(lambda: at.string(A_LIST)))
         if at.takes("any"):
             return False, self._any_of()
+        if at.takes("sequence"):
+            return False, at.bracketed(lambda: read_sequence(self._parts))
+        if at.next.text == "last" and at.after(1).text == "(" and at.after(2).kind == "string":
+            return False, read_last_performed(self._parts)
         first = at.next
         operand = self._operand(A_CONDITION)
         if not at.takes("not"):
@@ -272,13 +285,21 @@ class _Parser:
         return Aggregate(kind, event, of, where, within)
 
     def _event(self) -> tuple[str, Condition | None, Window | None]:
+        deed = self._deed()
+        return deed.event, deed.where, self._windowed()
+
+    def _deed(self) -> Deed:
+        event = self._event_name = self._at.string(AN_EVENT)
+        return Deed(event, self._filter() if self._at.takes("where") else None)
+
+    def _filter(self) -> Condition:
+        return self._within_where("event", self._condition)
+
+    def _windowed(self) -> Window | None:
         at = self._at
-        event = self._event_name = at.string(AN_EVENT)
-        where = self._within_where("event", self._condition) if at.takes("where") else None
         if at.next.text in {"last", "today", "yesterday", "this", "since", "from"}:
             raise at.error("`,` before the window", f"write a comma before `{at.next.text}`")
-        within = self._window() if at.takes(",") else None
-        return event, where, within
+        return self._window() if at.takes(",") else None
 
     def _within_where(self, where: Where, inside: Callable[[], Condition]) -> Condition:
         outer, self._where = self._where, where
@@ -360,7 +381,9 @@ class _Parser:
                 return In(operand, exact=at.takes("exactly"), values=self._values())
             case "has":
                 at.advance()
-                at.expect("all", "`all` and a list", "write `=` or `in` to ask for one of them")
+                if at.takes("been"):
+                    return read_has_been(self._parts, operand)
+                at.expect("all", "`all` and a list, or `been` and a value", "write `=` or `in` to ask for one of them")
                 return HasAll(operand, exact=at.takes("exactly"), values=self._values())
             case "contains":
                 at.advance()

@@ -19,26 +19,31 @@ from bespeak.conditions.tree import (
     Aggregate,
     And,
     AnyOf,
+    Asked,
     Between,
     Calendar,
     Compare,
     Condition,
+    Deed,
     Exists,
     FromTo,
     HasAll,
+    HasBeen,
     In,
     InList,
     InSegment,
+    LastPerformed,
     Matches,
     Moment,
     Near,
     Not,
-    Operand,
     Or,
     Path,
     Performed,
     Right,
+    Sequence,
     Since,
+    Step,
     Test,
     Text,
     ThisSession,
@@ -65,8 +70,8 @@ def format_condition(condition: Condition) -> str:
     return _format(check(condition))
 
 
-def format_operand(operand: Operand) -> str:
-    """Write a path or an aggregate as text; the text of an aggregate is its key."""
+def format_operand(operand: Asked) -> str:
+    """Write what a test reads as text: a path, an aggregate, or the test itself."""
     match operand:
         case Path(path) if path.startswith(_BUCKET):
             return f"{BUCKET}({format_value(path.removeprefix(_BUCKET))})"
@@ -75,6 +80,15 @@ def format_operand(operand: Operand) -> str:
         case Aggregate():
             of = f"{_format_path(operand.of)} of " if operand.of is not None else ""
             return f"{operand.kind}({of}{_format_event(operand.event, operand.where, operand.within)})"
+        case LastPerformed():
+            event = _format_event(operand.event, operand.where, operand.within)
+            return f"last({event}) has ({_format(operand.has)})"
+        case Sequence():
+            return f"sequence({_format_sequence(operand)})"
+        case HasBeen():
+            less = "less than " if operand.less else ""
+            value = f"{_exactly(exact=operand.exact)}{format_value(operand.value)}"
+            return f"{_format_path(operand.path)} has been {value} for {less}{format_within(operand.lasting)}"
         case _:
             assert_never(operand)
 
@@ -149,6 +163,8 @@ def format_expected(test: Test) -> str:
             return f"any where ({_format(test.where)})"
         case Exists():
             return "exists"
+        case LastPerformed() | Sequence() | HasBeen():
+            return "= true"
         case _:
             assert_never(test)
 
@@ -175,6 +191,8 @@ def _format(condition: Condition) -> str:
             return f"in_segment({format_value(condition.segment)})"
         case InList():
             return f"in_list({format_value(condition.list)})"
+        case LastPerformed() | Sequence() | HasBeen():
+            return format_operand(condition)
         case And():
             return " and ".join(map(_format_part, condition.all)) or "true"
         case Or():
@@ -191,7 +209,7 @@ def _format_not(inner: Condition) -> str:
             return f"{format_operand(inner.operand)} not {format_expected(inner)}"
         case Exists():
             return f"{format_operand(inner.operand)} is missing"
-        case Performed() | InSegment() | InList() | AnyOf() | And(all=()) | Or(any=()):
+        case Performed() | InSegment() | InList() | AnyOf() | LastPerformed() | Sequence() | And(all=()) | Or(any=()):
             return f"not {_format(inner)}"
         case _:
             return f"not ({_format(inner)})"
@@ -212,6 +230,29 @@ def _format_event(event: str, where: Condition | None, within: Window | None) ->
     filtered = f" where {_format(where)}" if where is not None else ""
     window = f", {format_window(within)}" if within is not None else ""
     return f"{format_value(event)}{filtered}{window}"
+
+
+def _format_sequence(sequence: Sequence) -> str:
+    steps = " then ".join(map(_format_step, sequence.steps))
+    quiet = sequence.after
+    after = f" {_format_without(quiet.without)} for {format_within(quiet.lasting)}" if quiet is not None else ""
+    window = f", {format_window(sequence.within)}" if sequence.within is not None else ""
+    return f"{steps}{after}{window}"
+
+
+def _format_step(step: Step) -> str:
+    within = f" within {format_within(step.within)}" if step.within is not None else ""
+    without = f" {_format_without(step.without)}" if step.without else ""
+    return f"{format_deed(Deed(step.event, step.where))}{within}{without}"
+
+
+def _format_without(deeds: tuple[Deed, ...]) -> str:
+    return f"without {', '.join(map(format_deed, deeds))}"
+
+
+def format_deed(deed: Deed) -> str:
+    """Write an event and its filter: `"Product Viewed" where properties.price > 50`."""
+    return _format_event(deed.event, deed.where, None)
 
 
 def _format_path(path: str) -> str:

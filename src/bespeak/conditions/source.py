@@ -22,14 +22,17 @@ from bespeak.conditions.tree import (
     Aggregate,
     And,
     AnyOf,
+    Asked,
     Between,
     Compare,
     Condition,
     Exists,
     HasAll,
+    HasBeen,
     In,
     InList,
     InSegment,
+    LastPerformed,
     Leaf,
     Matches,
     Near,
@@ -45,6 +48,7 @@ from bespeak.conditions.tree import (
     Value,
     Version,
 )
+from bespeak.conditions.tree import Sequence as Steps
 from bespeak.conditions.versions import VersionKey, version_key
 
 _OfElement: TypeAlias = Callable[[object, Instant, object], bool]
@@ -114,6 +118,8 @@ class Source:
         rights
             Expressions of what the operand is compared with, in the order of `read_on_the_right`.
         """
+        if isinstance(leaf, LastPerformed | Steps | HasBeen):
+            return f"({operand} is True)"
         if isinstance(leaf, Exists):
             return f"((v := {operand}) is not None and (v.__class__ not in LISTS or len(v) > 0))"
         if isinstance(leaf, HasAll):
@@ -245,7 +251,7 @@ class _ElementSource(Source):
         rights = [self._read(right) for right in read_on_the_right(test)]
         return self.test(test, self._read(test.operand), rights)
 
-    def _read(self, operand: Operand) -> str:
+    def _read(self, operand: Asked) -> str:
         """Write what reads `it.NAME`."""
         return f"dig(e, {self.shared(tuple(cast('Path', operand).path.split('.')[1:]))})"
 

@@ -18,6 +18,7 @@ from bespeak.conditions.states_figures import (
     merge_totals,
     newer,
 )
+from bespeak.conditions.states_marks import Marks, merge_marks
 from bespeak.conditions.states_values import (
     Entries,
     First,
@@ -31,7 +32,7 @@ from bespeak.conditions.states_values import (
     merge_tallies,
 )
 
-State: TypeAlias = Count | Times | Sum | Sums | Total | Last | First | Entries | Seen | Tally
+State: TypeAlias = Count | Times | Sum | Sums | Total | Last | First | Entries | Seen | Tally | Marks
 
 
 def merge_states(one: State, other: State, keep: int) -> State:
@@ -54,6 +55,8 @@ def merge_states(one: State, other: State, keep: int) -> State:
             seen = Seen(sorted({*ours.hashes, *theirs.hashes}), ours.more or theirs.more)
             bound_seen(seen, keep)
             return seen
+        case Marks() as ours, Marks() as theirs:
+            return merge_marks(ours, theirs, keep)
         case First() as ours, First() as theirs:
             return First(min(ours.entry, theirs.entry, key=entry_order))
         case Last() as ours, Last() as theirs:

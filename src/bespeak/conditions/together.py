@@ -29,10 +29,12 @@ from bespeak.conditions.compile import Compiled
 from bespeak.conditions.families import Move, Turning, choosing, chosen_by_value, turning, turning_leaf
 from bespeak.conditions.flips import Flips
 from bespeak.conditions.heads import local_part
+from bespeak.conditions.marked import events_of
 from bespeak.conditions.names import is_meant
+from bespeak.conditions.printer import format_operand
 from bespeak.conditions.source import Source, as_test
 from bespeak.conditions.states_figures import Sums, Times
-from bespeak.conditions.tree import Aggregate, And, Condition, Leaf, Not, Or, Path
+from bespeak.conditions.tree import Aggregate, And, Condition, Declared, HasBeen, Leaf, Not, Or, Path, Sequence
 from bespeak.conditions.windows import is_rolling
 
 Direction: TypeAlias = Literal["in", "out", "both"]
@@ -56,7 +58,8 @@ def direction(condition: Condition, event: str) -> Direction | None:
 
 
 def _leaf_direction(leaf: Leaf, event: str) -> Direction | None:
-    if not any(isinstance(one, Aggregate) and is_meant(one.event, event) for one in operands(as_test(leaf))):
+    read = (one for one in operands(as_test(leaf)) if not isinstance(one, Path))
+    if not any(is_meant(one, event) for operand in read for one in events_of(operand)):
         return None
     turns = turning_leaf(leaf)
     if turns is None:
@@ -231,9 +234,11 @@ class _Writer:
             self._top.append(f"{local} = get({name})")
         return self._read[name]
 
-    def _value(self, aggregate: Aggregate) -> str:
+    def _value(self, aggregate: Declared) -> str:
         """Return the name of what an aggregate holds whose window never changes by itself."""
-        name = f"{aggregate.kind} {key(aggregate)}"  # several kinds may share a state
+        # Several kinds, and all sequences of the same events, share a state.
+        kind = format_operand(aggregate) if isinstance(aggregate, Sequence | HasBeen) else aggregate.kind
+        name = f"{kind} {key(aggregate)}"
         if name not in self._read:
             local = self._read[name] = f"x{len(self._read)}"
             self._top.append(f"{local} = {read_expression(self._source, aggregate)}")

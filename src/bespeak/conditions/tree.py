@@ -33,6 +33,10 @@ MAX_WITHIN: Duration = 3_660 * DAY
 """The longest window, ten years; what should look further back has no window at all."""
 MAX_AMOUNT = 1_000_000_000_000
 """Numbers beyond this size, either way, are not summed."""
+MAX_STEPS = 10
+"""Steps that one sequence may have."""
+MAX_WITHOUT = 5
+"""Events that may not come between two steps, or after the last."""
 
 
 class Moment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="date"):
@@ -229,6 +233,116 @@ class InList(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="in_li
     list: str
 
 
+class LastPerformed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="last_performed"):
+    """`last("Order Completed" where A, last 30 days) has (B)`: the newest such event passes B.
+
+    Parameters
+    ----------
+    event, where, within
+        Which event it is: the newest of them in the window, by (time, message id).
+    has
+        What it must be: a condition on the event itself, as `where`.
+    """
+
+    event: str
+    has: Condition
+    where: Condition | None = None
+    within: Window | None = None
+
+    @property
+    def kind(self) -> Literal["last"]:
+        """How its events come to what it asks: what is kept of each is whether it has it, and the last one says."""
+        return "last"
+
+    @property
+    def operand(self) -> LastPerformed:
+        """What is read, as other tests name it: true, false, or nothing where there is no such event."""
+        return self
+
+
+class Deed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An event of a name that passes a filter."""
+
+    event: str
+    where: Condition | None = None
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One step of a sequence.
+
+    Parameters
+    ----------
+    event, where
+        What happens.
+    within
+        At most so long after the step before; None: any time after it.
+    without
+        What may not happen between the step before and this one.
+    """
+
+    event: str
+    where: Condition | None = None
+    within: Duration | None = None
+    without: tuple[Deed, ...] = ()
+
+
+class Quiet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may not happen after the last step of a sequence, and for how long."""
+
+    without: tuple[Deed, ...]
+    lasting: Duration = msgspec.field(name="for")
+
+
+class Sequence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="sequence"):
+    """`sequence("A" then "B" within 1 hour without "C" for 1 day, last 30 days)`: one step after the other.
+
+    The order is strict, by (time, message id); other events may come between.
+
+    Parameters
+    ----------
+    after
+        What may not follow: the sequence is complete only when the time for it has passed.
+    within
+        The window in which the last step lies.
+    """
+
+    steps: tuple[Step, ...]
+    after: Quiet | None = None
+    within: Window | None = None
+
+    @property
+    def operand(self) -> Sequence:
+        """What is read, as other tests name it: whether it is complete."""
+        return self
+
+
+class HasBeen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="has_been"):
+    """`traits.plan has been "pro" for 30 days`: it is, and every message said so for as long, or for less.
+
+    Parameters
+    ----------
+    path
+        A trait: `traits.plan`.
+    value
+        What it equals, as `=` says.
+    lasting
+        How long, since the message that said it first.
+    less
+        Whether for less than that; else for so long or longer.
+    """
+
+    path: str
+    value: Value
+    lasting: Duration = msgspec.field(name="for")
+    less: bool = False
+    exact: bool = False
+
+    @property
+    def operand(self) -> HasBeen:
+        """What is read, as other tests name it: whether it has been so."""
+        return self
+
+
 class And(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="and"):
     """All of them hold; true when there are none."""
 
@@ -247,12 +361,40 @@ class Not(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="not"):
     condition: Condition
 
 
-Condition: TypeAlias = (
-    Compare | In | HasAll | Text | Matches | Between | Within | Near | AnyOf | Exists
-    | Performed | InSegment | InList | And | Or | Not
-)  # fmt: skip
+Counted: TypeAlias = Aggregate | LastPerformed
+"""What events of one name come to."""
+Marked: TypeAlias = Sequence | HasBeen
+"""What stands on the order of events, and on when they happened."""
+Declared: TypeAlias = Counted | Marked
+"""What a state is kept for."""
+Asked: TypeAlias = Path | Declared
+"""What a test reads."""
 
-Test: TypeAlias = Compare | In | HasAll | Text | Matches | Between | Within | Near | AnyOf | Exists
-"""A leaf that asks one thing of one `operand`."""
+Condition: TypeAlias = (
+    Compare
+    | In
+    | HasAll
+    | Text
+    | Matches
+    | Between
+    | Within
+    | Near
+    | AnyOf
+    | Exists
+    | Performed
+    | InSegment
+    | InList
+    | LastPerformed
+    | Sequence
+    | HasBeen
+    | And
+    | Or
+    | Not
+)
+
+Plain: TypeAlias = Compare | In | HasAll | Text | Matches | Between | Within | Near | AnyOf | Exists
+"""A leaf that asks one thing of one `operand`, a path or an aggregate."""
+Test: TypeAlias = Plain | LastPerformed | Sequence | HasBeen
+"""A leaf that asks one thing of one `operand`, which may be the leaf itself."""
 Leaf: TypeAlias = Test | Performed | InSegment | InList
 """A condition with no conditions inside it but filters on events."""

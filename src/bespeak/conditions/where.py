@@ -39,6 +39,11 @@ class Happening(Protocol):
         ...
 
     @property
+    def group_id(self) -> str | None:
+        """Which group a call of type `group` names."""
+        ...
+
+    @property
     def context(self) -> Mapping[str, object]:
         """What the sender said around it."""
         ...

@@ -15,7 +15,7 @@ import msgspec
 
 from bespeak.catalog import Catalog
 from bespeak.clock import NEVER, Instant, zone_named
-from bespeak.conditions import Aggregate, key
+from bespeak.conditions import Declared, key
 from bespeak.conditions.aggregates import Feeds
 from bespeak.engine.aliases import Aliases
 from bespeak.engine.backfill import Backfill
@@ -256,7 +256,7 @@ class Sequencer:
         return changes
 
     def define(
-        self, segments: Segments, aggregates: tuple[Aggregate, ...], *, upto: int, at: Instant
+        self, segments: Segments, aggregates: tuple[Declared, ...], *, upto: int, at: Instant
     ) -> tuple[Change, ...]:
         """Put new definitions in force, as a replay does: who is not asked for is left for `ask`.
 
@@ -269,7 +269,7 @@ class Sequencer:
         self.begin(segments, aggregates, backfill, at=at)
         return self.moved()
 
-    def backfill(self, aggregates: tuple[Aggregate, ...], *, upto: int) -> Backfill:
+    def backfill(self, aggregates: tuple[Declared, ...], *, upto: int) -> Backfill:
         """Return what counts history in the aggregates that are not declared yet.
 
         Parameters
@@ -285,7 +285,7 @@ class Sequencer:
         folder = Path(self._settings.data_dir) if isinstance(store, SqliteStore) else None
         return Backfill(store, self._vault, self, feeds, upto=upto, delay=delay, asks_all=asks_all, folder=folder)
 
-    def begin(self, segments: Segments, aggregates: tuple[Aggregate, ...], backfill: Backfill, *, at: Instant) -> None:
+    def begin(self, segments: Segments, aggregates: tuple[Declared, ...], backfill: Backfill, *, at: Instant) -> None:
         """Put new definitions in force: everybody is asked again, with what history has counted.
 
         What was due by `at` flips first, under the definitions that it was due under. Who is asked when changes
@@ -330,7 +330,7 @@ class Sequencer:
         self._question = question
         self.live.owe(lambda profile: self._ask_one(profile, question))
 
-    def begin_again(self, owed: Owed, aggregates: tuple[Aggregate, ...]) -> None:
+    def begin_again(self, owed: Owed, aggregates: tuple[Declared, ...]) -> None:
         """Go on with the asking that a checkpoint fell into; history is counted anew for those who are left.
 
         Who is left is who they were: whoever joined somebody since has been asked before.
@@ -379,7 +379,7 @@ class Sequencer:
             self.sizes[segment_id] = self.sizes.get(segment_id, 0) + 1
 
     def restore(
-        self, segments: Segments, aggregates: tuple[Aggregate, ...], sizes: Mapping[str, int], profiles: int
+        self, segments: Segments, aggregates: tuple[Declared, ...], sizes: Mapping[str, int], profiles: int
     ) -> None:
         """Put definitions in force whose products are in the checkpoint already."""
         self._end_question()
@@ -388,7 +388,7 @@ class Sequencer:
         self.sizes = Counter(sizes)
         self.profiles = profiles
 
-    def _set_feeds(self, aggregates: tuple[Aggregate, ...]) -> None:
+    def _set_feeds(self, aggregates: tuple[Declared, ...]) -> None:
         self._feeds = Feeds(aggregates)
         self._folding = Folding(self._feeds, self.catalog.item, self.profile_settings)
 

@@ -8,7 +8,7 @@ from typing import Any, assert_never, cast, get_args
 import msgspec
 
 from bespeak import content, experiments, rules, segments
-from bespeak.conditions import Aggregate, Condition, compile_condition
+from bespeak.conditions import Condition, Declared, compile_condition
 from bespeak.engine.definitions import KINDS, Definition, DefinitionKind
 from bespeak.errors import DefinitionError
 from bespeak.stores import Document, Store
@@ -26,7 +26,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[rules.Rule, ...] = ()
     experiments: tuple[experiments.Experiment, ...] = ()
     blocks: tuple[content.Block, ...] = ()
-    aggregates: tuple[Aggregate, ...] = ()
+    aggregates: tuple[Declared, ...] = ()
 
 
 class Registry:
@@ -155,7 +155,7 @@ def load(definition: Definition) -> Any:  # noqa: ANN401 - one loader a kind, ea
             assert_never(definition.kind)
 
 
-def _declared(value: object) -> Iterator[Aggregate]:
+def _declared(value: object) -> Iterator[Declared]:
     """Yield the aggregates of every condition anywhere in a definition, so that the fold keeps them."""
     for condition in _conditions(value):
         yield from compile_condition(condition).depends.aggregates

@@ -12,6 +12,7 @@ from typing import TypeAlias, TypeVar
 
 from bespeak.conditions.states import State
 from bespeak.conditions.states_figures import Sums, Times
+from bespeak.conditions.states_marks import Marks
 from bespeak.conditions.states_values import Entries, Entry, First, Last, Tally
 from bespeak.profiles.profile import Membership, Profile, Recent
 
@@ -73,6 +74,8 @@ def _share_state(state: State, time: _One[int], message: _One[str]) -> None:
         state.times = [time(at, at) for at in state.times]
     elif isinstance(state, Last | Entries):
         state.entries = [shared(entry) for entry in state.entries]
+    elif isinstance(state, Marks):
+        state.entries = [(time(at, at), message(name, name), kind) for at, name, kind in state.entries]
     elif isinstance(state, First):
         state.entry = shared(state.entry)
     elif isinstance(state, Tally):

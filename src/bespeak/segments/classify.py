@@ -10,9 +10,9 @@ import msgspec
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions import (
     AfterEvent,
-    Aggregate,
     Compiled,
     Condition,
+    Declared,
     Flips,
     Move,
     Pass,
@@ -125,7 +125,7 @@ class Segments:
         """Return every segment."""
         return tuple(entry.segment for entry in self._all.values())
 
-    def aggregates(self) -> tuple[Aggregate, ...]:
+    def aggregates(self) -> tuple[Declared, ...]:
         """Return every aggregate that a segment declares."""
         return tuple(one for entry in self._all.values() for one in entry.compiled.depends.aggregates)
 

@@ -17,13 +17,16 @@ from bespeak.conditions.tree import (
     Calendar,
     Compare,
     Condition,
+    Deed,
     Exists,
     FromTo,
     HasAll,
+    HasBeen,
     In,
     InList,
     InSegment,
     Kind,
+    LastPerformed,
     Leaf,
     Matches,
     Moment,
@@ -34,9 +37,12 @@ from bespeak.conditions.tree import (
     Or,
     Path,
     Performed,
+    Quiet,
     Reach,
     Right,
+    Sequence,
     Since,
+    Step,
     Test,
     Text,
     ThisSession,
@@ -200,9 +206,59 @@ counted: Made[Leaf] = st.one_of(
     st.builds(Compare, aggregates(tuple(sorted(FIGURES))), st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), numbers),
     st.builds(Performed, st.sampled_from(WORDS), wheres, st.one_of(st.none(), windows)),
 )
+deeds: Made[Deed] = st.builds(Deed, st.sampled_from(WORDS), wheres)
+
+
+def sequences(
+    some: Made[Deed] = deeds,
+    lengths: Made[int] = rolling,
+    within: Made[Window | None] = st.one_of(st.none(), windows),  # noqa: B008
+    most: int = 3,
+) -> Made[Leaf]:
+    """Return sequences of at most so many of these events, with these times between them, in these windows."""
+    without = st.one_of(st.just(()), st.lists(some, max_size=2).map(tuple))
+
+    def step(deed: Deed, within: int | None, without: tuple[Deed, ...]) -> Step:
+        return Step(deed.event, deed.where, within, without)
+
+    def alone(deed: Deed) -> Step:
+        return Step(deed.event, deed.where)
+
+    later = st.builds(step, some, st.one_of(st.none(), lengths), without)
+    first = some.map(alone)
+    quiet = st.builds(Quiet, st.lists(some, min_size=1, max_size=2).map(tuple), lengths)
+
+    def made(first: Step, later: list[Step], after: Quiet | None, window: Window | None) -> Sequence:
+        return Sequence((first, *later), after, window)
+
+    steps = st.lists(later, max_size=most - 1)
+    found: Made[Leaf] = st.builds(made, first, steps, st.one_of(st.none(), quiet), within)
+    return _short(found.filter(is_meant))
+
+
+def newest(
+    words: tuple[str, ...] = WORDS,
+    where: Made[Condition | None] = wheres,
+    has: Made[Condition] = filters,
+    within: Made[Window | None] = st.one_of(st.none(), windows),  # noqa: B008
+) -> Made[Leaf]:
+    """Return what the newest event of a name has, in these windows."""
+    return st.builds(LastPerformed, st.sampled_from(words), has, where, within)
+
+
+def lasting(
+    paths: tuple[str, ...] = ("traits.country", "traits.deep.er"),
+    given: Made[Value] = values,
+    lengths: Made[int] = rolling,
+) -> Made[Leaf]:
+    """Return what traits have been, for so long or for less."""
+    return st.builds(HasBeen, st.sampled_from(paths), given, lengths, st.booleans(), st.booleans())
+
+
+marked: Made[Leaf] = st.one_of(sequences(), newest(), lasting())
 memberships: Made[Leaf] = st.one_of(
     st.builds(InSegment, st.sampled_from(["loyal", 'a "b"'])), st.builds(InList, st.sampled_from(["vip", "a b"]))
 )
 valued: Made[Leaf] = value_leaves("person", ("traits.addresses",))
-conditions: Made[Condition] = trees(st.one_of(valued, valued, counted, memberships))
+conditions: Made[Condition] = trees(st.one_of(valued, valued, counted, marked, memberships))
 """Conditions of every kind."""

@@ -18,10 +18,25 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from bespeak.clock import Instant
-from bespeak.conditions import Aggregate, And, Condition, InList, InSegment, Not, Or, Path, Performed
-from bespeak.conditions.tree import FromTo, Since, Window
+from bespeak.conditions import (
+    Aggregate,
+    And,
+    Compare,
+    Condition,
+    HasBeen,
+    InList,
+    InSegment,
+    LastPerformed,
+    Not,
+    Or,
+    Path,
+    Performed,
+)
+from bespeak.conditions.tree import Asked, FromTo, Since, Window
+from bespeak.conditions.tree import Sequence as Steps
 from bespeak.events import Event
 from bespeak.testing.naive_counts import figure, is_inside, is_meant
+from bespeak.testing.naive_orders import has_been, is_complete
 from bespeak.testing.naive_places import clock_shows
 from bespeak.testing.naive_values import passes
 
@@ -95,12 +110,14 @@ def holds(
             return person.get("segments." + segment) is True
         case InList(name):
             return person.get("lists." + name) is True
+        case LastPerformed() | Steps() | HasBeen():
+            return worth(condition, person, events, at, timely=timely) is True
         case _:
             return passes(condition, read, at, person.get("zone"), of_element)
 
 
 def worth(
-    operand: Path | Aggregate,
+    operand: Asked,
     person: Known,
     events: Sequence[Event],
     at: Instant,
@@ -112,8 +129,18 @@ def worth(
         return clock_shows(operand.path.removeprefix("local."), at, person.get("zone"))
     if isinstance(operand, Path):
         return person.get(operand.path)
+    if isinstance(operand, HasBeen):
+        asked = Compare(Path(operand.path), "=", operand.value, operand.exact)
+        said = events if timely is None else timely
+        return has_been(operand, said, at, lambda value: holds(asked, {operand.path: value}, (), at))
+    if isinstance(operand, Steps):
+        seen = _seen(operand.within, events, timely)
+        return is_complete(operand, seen, at, person.get, lambda one, event: holds(one, _Fields(event), (), event.time))
     within = operand.within
     found = _chosen(operand.event, operand.where, within, _seen(within, events, timely), at, person)
+    if isinstance(operand, LastPerformed):
+        newest = max(found, key=lambda event: (event.time, event.message_id), default=None)
+        return None if newest is None else holds(operand.has, _Fields(newest), (), newest.time)
     read = operand.of or "type"
     return figure(operand.kind, [(event.time, event.message_id, of_event(event, read)) for event in found])
 
