@@ -8,14 +8,14 @@ until it differs. What nearly all segments ask, whether so many events are in a 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
 from itertools import groupby
 from typing import Protocol, TypeAlias, cast
 
-from bespeak.clock import NEVER, Duration, Instant
+from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
+from bespeak.conditions.answers_counts import counted, reached_up_to_now, summed
 from bespeak.conditions.check import walk
 from bespeak.conditions.dates import is_dated, moves
 from bespeak.conditions.fading import Fading
@@ -26,7 +26,6 @@ from bespeak.conditions.nested import turner
 from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, count_in, last_in, reached_in, sum_in
 from bespeak.conditions.source import Source, as_test, matcher, read_on_the_right
 from bespeak.conditions.states import State
-from bespeak.conditions.states_figures import MILLIONTHS, Sums, Times
 from bespeak.conditions.tree import (
     Aggregate,
     And,
@@ -272,12 +271,12 @@ def _moving(test: Test) -> Answers:
         return (
             windowed
             if turns is None or not ends_now(operand.within)
-            else _reached(window, windowed, key(operand), turns)
+            else reached_up_to_now(window, windowed, key(operand), turns)
         )
     if turns is not None:
-        return _counted(key(operand), window.span, *turns, otherwise=windowed)
+        return counted(key(operand), window.span, *turns, otherwise=windowed)
     if operand.kind == "sum" and isinstance(test, Compare) and test.op in _ORDERED:
-        return _summed(key(operand), window.span, matcher(test), otherwise=windowed)
+        return summed(key(operand), window.span, matcher(test), otherwise=windowed)
     return windowed
 
 
@@ -418,68 +417,6 @@ def _numbers(found: object) -> Iterator[float]:
     for one in cast("Iterable[object]", found) if isinstance(found, list | tuple) else (found,):
         if isinstance(one, int | float) and not isinstance(one, bool):
             yield one
-
-
-def _counted(name: str, within: Duration, least: int, reached: bool, *, otherwise: Answers) -> Answers:  # noqa: FBT001
-    """Answer a count that turns at one number: it stands until the `least` newest event leaves the window."""
-    stays = (not reached, NEVER)
-
-    def counted(visitor: Visitor, at: Instant) -> Answer:
-        state = visitor.state(name)
-        if not isinstance(state, Times):
-            return stays
-        times = state.times
-        if times[-1] > at:
-            return otherwise(visitor, at)
-        if len(times) >= least:
-            leaves = times[-least] + within
-            if leaves > at:
-                return reached, leaves
-        return stays
-
-    return counted
-
-
-def _reached(window: Frame, otherwise: Answers, name: str, turns: tuple[int, bool]) -> Answers:
-    """Answer a count that turns at one number, in a window that reaches up to now: as `_counted`."""
-    least, reached = turns
-
-    def counted(visitor: Visitor, at: Instant) -> Answer:
-        state = visitor.state(name)
-        if not isinstance(state, Times):
-            return not reached, NEVER
-        times = state.times
-        if times[-1] > at:
-            return otherwise(visitor, at)
-        if len(times) < least or times[-least] <= window.bounds(visitor.get, at)[0]:
-            return not reached, NEVER
-        return reached, window.leaves(times[-least], visitor.get)
-
-    return counted
-
-
-def _summed(name: str, within: Duration, passes: Callable[[object], bool], *, otherwise: Answers) -> Answers:
-    """Answer a sum of amounts that are 0 or more against a bound: it stands while the newest that reach it are in."""
-
-    def summed(visitor: Visitor, at: Instant) -> Answer:
-        state = visitor.state(name)
-        if not isinstance(state, Sums):
-            return passes(0), NEVER
-        times = state.times
-        inside = state.amounts[bisect_right(times, at - within) :]
-        if times[-1] > at or (inside and min(inside) < 0):
-            return otherwise(visitor, at)
-        holds = passes(sum(inside) / MILLIONTHS)
-        if passes(0) == holds:  # what is left only falls, towards 0
-            return holds, NEVER
-        newest = 0
-        for place in range(1, len(inside) + 1):
-            newest += inside[-place]
-            if passes(newest / MILLIONTHS) == holds:
-                return holds, times[-place] + within
-        return holds, NEVER
-
-    return summed
 
 
 def turn(test: Test) -> tuple[int, bool] | None:

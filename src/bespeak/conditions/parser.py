@@ -35,11 +35,10 @@ from typing import Literal, NamedTuple, TypeVar, cast, get_args
 from bespeak.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK, Duration
 from bespeak.conditions.check import HEADS, Where, check, check_leaf
 from bespeak.conditions.cursor import Cursor, keyword_advice, quote_advice
-from bespeak.conditions.heads import BUCKET
 from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.moments import NoMoment, read_instant, read_moment
 from bespeak.conditions.parser_marked import Parts, read_has_been, read_last_performed, read_sequence
-from bespeak.conditions.parsing_near import read_near
+from bespeak.conditions.parser_places import begins_bucket, read_bucket, read_near
 from bespeak.conditions.patterns import SYNTAX, NoPattern, full_match
 from bespeak.conditions.tokens import Token, error_at
 from bespeak.conditions.tree import (
@@ -101,7 +100,6 @@ _AGO = {"second": "s", "minute": "m", "hour": "h", "day": "d", "week": "w", "mon
 AN_EVENT = "the name of an event in double quotes"
 A_SEGMENT = "the id of a segment in double quotes"
 A_LIST = "the id of a list in double quotes"
-A_SALT = "a salt in double quotes"
 A_PROPERTY = "a property such as properties.revenue"
 A_CONDITION = 'a condition such as traits.country = "DE"'
 A_VALUE = 'a value such as "DE", 5 or true'
@@ -268,9 +266,8 @@ class _Parser:
 
     def _operand(self, expected: str) -> Operand:
         kind = _KINDS.get(self._at.next.text)
-        if kind is None and self._at.next.text == BUCKET and self._at.after(1).text == "(":
-            self._at.advance()
-            return Path(f"{BUCKET}.{self._at.bracketed(lambda: self._at.string(A_SALT))}")
+        if kind is None and begins_bucket(self._at):
+            return read_bucket(self._at)
         if kind is None:
             return Path(self._at.path(expected))
         self._at.advance()
@@ -404,7 +401,6 @@ class _Parser:
                 at.advance()
                 return Compare(operand, "on", self._right())
             case "within" if at.after(1).kind == "number":
-                at.advance()
                 return read_near(at, operand)
             case "within":
                 return self._within(operand)

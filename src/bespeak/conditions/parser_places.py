@@ -1,9 +1,10 @@
-"""The text of a distance: `within 20 km of (48.21, 16.37)`."""
+"""The text of distances and buckets: `within 20 km of (48.21, 16.37)`, `bucket("spring")`."""
 
 from __future__ import annotations
 
 from bespeak.conditions.cursor import Cursor
-from bespeak.conditions.tree import Near, Operand, Reach
+from bespeak.conditions.heads import BUCKET
+from bespeak.conditions.tree import Near, Operand, Path, Reach
 
 _REACHES: dict[str, Reach] = {
     **dict.fromkeys(("km", "kilometers", "kilometres", "kilometer", "kilometre"), "km"),
@@ -13,8 +14,20 @@ _REACHES: dict[str, Reach] = {
 _EXAMPLE = "write within 20 km of (48.21, 16.37)"
 
 
+def begins_bucket(at: Cursor) -> bool:
+    """Say whether `bucket(` stands here; a path may begin with the word, too."""
+    return at.next.text == BUCKET and at.after(1).text == "("
+
+
+def read_bucket(at: Cursor) -> Path:
+    """Take `bucket("SALT")`."""
+    at.advance()
+    return Path(f"{BUCKET}.{at.bracketed(lambda: at.string('a salt in double quotes'))}")
+
+
 def read_near(at: Cursor, operand: Operand) -> Near:
-    """Take what follows `within`, where that is a number and no `last`."""
+    """Take `within` and what follows, where that is a number and no `last`."""
+    at.advance()
     within, _ = at.number("a distance such as 20 km")
     unit = _REACHES.get(at.next.text)
     if unit is None:
