@@ -12,7 +12,7 @@ from bespeak.conditions import Feeds
 from bespeak.events import Event
 from bespeak.ids import hash_v2
 from bespeak.profiles import EMPTY, LISTS_MAX, Folding, Profile, ProfileSettings, View, fold, merge, share
-from bespeak.testing.naive_places import lists_of, place_in, said
+from bespeak.testing.naive_places import bucket_of, device_in, lists_of, place_in, said
 
 START = 1_780_000_000 * SECOND
 SETTINGS = ProfileSettings()
@@ -149,7 +149,7 @@ def test_a_place_is_read_by_name_and_as_a_whole():
 )
 def test_a_device_is_what_the_context_calls_it(context, device):
     profile, _ = folded([event(0, 0, **context)])
-    assert read(profile, "device") == device
+    assert read(profile, "device") == device == (device_in(context) or None)
     assert read(profile, "device.type") == (device or {}).get("type")
 
 
@@ -191,7 +191,8 @@ def test_everybody_falls_in_one_of_ten_thousand_buckets_and_nobody_in_none():
     people = [Profile(id=f"u:{n}") for n in range(2_000)]
     share_of = sum(read(one, "bucket.spring") < 0.1 for one in people) / len(people)
     assert share_of == pytest.approx(0.1, abs=0.02)
-    assert read(people[7], "bucket.spring") == hash_v2("spring", "u:7")
+    assert read(people[7], "bucket.spring") == hash_v2("spring", "u:7") == bucket_of("spring", "u:7")
+    assert read(Profile(id="u:\U0001f600"), "bucket.é") == bucket_of("é", "u:\U0001f600")
     assert read(EMPTY, "bucket.spring") is None
     both = sum(read(one, "bucket.spring") < 0.5 and read(one, "bucket.summer") < 0.5 for one in people)
     assert both / len(people) == pytest.approx(0.25, abs=0.04), "salts are dealt anew"

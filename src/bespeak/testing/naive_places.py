@@ -71,6 +71,50 @@ def place_in(context: dict[str, object]) -> dict[str, object]:
     return found if place is None else {**found, "latitude": place[0], "longitude": place[1]}
 
 
+def device_in(context: dict[str, object]) -> dict[str, object]:
+    """Return what a context says of the device."""
+    browser, device = (_object(context.get(name)) for name in ("userAgentData", "device"))
+    mobile, whole = browser.get("mobile"), context.get("device")
+    asked: dict[str, tuple[object, ...]] = {
+        "type": (whole, device.get("type"), (None, "mobile", "desktop")[(mobile is True) + 2 * (mobile is False)]),
+        "model": (device.get("model"),),
+        "manufacturer": (device.get("manufacturer"),),
+        "os": (_object(context.get("os")).get("name"), browser.get("platform")),
+        "os_version": (_object(context.get("os")).get("version"),),
+        "app": (_object(context.get("app")).get("name"),),
+        "app_version": (_object(context.get("app")).get("version"),),
+    }
+    if not {"device", "os", "userAgentData"} & context.keys():
+        return {}
+    found = {name: next((word for word in words if _is_word(word)), None) for name, words in asked.items()}
+    return {name: word for name, word in found.items() if word is not None}
+
+
+def bucket_of(salt: str, profile_id: str) -> float:
+    """Return the bucket of somebody: FNV-1a twice, over what UTF-16 has for letters."""
+    first = _fnv(salt + profile_id)
+    return _fnv(str(first)) % 10_000 / 10_000
+
+
+class Whereabouts:
+    """Where somebody is, on what device, on which lists, and in which bucket, by path."""
+
+    def __init__(self, profile_id: str, did: Iterable[Event], heard: Sequence[Event]) -> None:
+        did = tuple(did)
+        self._id = profile_id
+        self._said = {"place": said(did, place_in) or {}, "device": said(did, device_in) or {}}
+        self._lists = lists_of(heard)
+
+    def get(self, path: str, /) -> object:
+        """Return the value at a path; None where there is none."""
+        head, _, rest = path.partition(".")
+        if head == "lists":
+            return rest in self._lists
+        if head == "bucket":
+            return bucket_of(rest, self._id)
+        return self._said[head].get(rest) if rest else self._said[head] or None
+
+
 def lists_of(events: Sequence[Event]) -> set[str]:
     """Return the lists that somebody is on: of each the newest word counts, where it is ours."""
     newest: dict[str, Event] = {}
@@ -78,6 +122,18 @@ def lists_of(events: Sequence[Event]) -> set[str]:
         if event.name in {"List Joined", "List Left"} and event.source == "bespeak":
             newest[str(event.properties["list"])] = event
     return {name for name, event in newest.items() if event.name == "List Joined"}
+
+
+def _object(value: object) -> dict[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def _fnv(text: str) -> int:
+    raw = text.encode("utf-16-be", "surrogatepass")
+    value = 2_166_136_261
+    for place in range(0, len(raw), 2):
+        value = (value ^ int.from_bytes(raw[place : place + 2])) * 16_777_619 % 2**32
+    return value
 
 
 def _is_word(value: object) -> bool:

@@ -32,7 +32,10 @@ from bespeak.events.vocabulary import (
     IMPRESSION,
     ITEM_HIDDEN,
     ITEM_WEIGHTS,
+    LIST_JOINED,
+    LIST_LEFT,
     ORDER_COMPLETED,
+    OUR_SOURCE,
 )
 from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy import consent_choices
@@ -41,7 +44,7 @@ from bespeak.stores import LogRow, Store
 from bespeak.testing.naive import holds
 from bespeak.testing.naive_counts import zone_of
 
-_OURS = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED})
+_OURS = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED, LIST_JOINED, LIST_LEFT})
 """Events that are not something that the person did: they are counted and no more."""
 
 
@@ -158,7 +161,8 @@ class Truth:
         who = user or anonymous_profile(event.anonymous_id or "")
         being = self._owners.get(who)
         if being is None:
-            if event.name in _OURS and not event.context.get("consent"):
+            is_listed = event.name == LIST_JOINED and event.source == OUR_SOURCE
+            if event.name in _OURS and not event.context.get("consent") and not is_listed:
                 return
             being = self._owners[who] = Being(who)
         if user is None and event.user_id is not None:
