@@ -2,7 +2,7 @@
 
 from bespeak.engine.answers import EventResult, Receipt
 from bespeak.engine.archive import ArchiveFile, Fault
-from bespeak.engine.archive_reading import ask_archive, cut_of, export_archive
+from bespeak.engine.archive_reading import ask_archive, cut_of, export_archive, members_in_archive
 from bespeak.engine.archiving import Archived
 from bespeak.engine.custody import ErasureReceipt, Rotation
 from bespeak.engine.definitions import KINDS, Applied, Definition, DefinitionKind, definitions_in
@@ -48,6 +48,7 @@ __all__ = [
     "definitions_in",
     "export_archive",
     "list_sizes",
+    "members_in_archive",
     "rebuild",
     "replay",
     "show_list",

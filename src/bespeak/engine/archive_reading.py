@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
 
 from bespeak.analytics import Answer, Damaged, Row, ask, export
+from bespeak.analytics.conditions_sql import NOTHING, Events, Members, Rules, members
 from bespeak.clock import NEVER, Instant, format_time
+from bespeak.conditions import Condition
 from bespeak.engine.archive import ArchiveFile, floor_of, folder_of, gaps_in, listed, opened
 from bespeak.engine.archive_writing import row_in
 from bespeak.engine.records import EventRecord, SealedRecord, decode
@@ -68,6 +70,40 @@ def ask_archive(
     """
     with cut_of(settings, since=since, until=until) as cut:
         return cut.offset, ask(sql, cut.files, cut.tail, cut.aliases, settings.archive, threads=threads)
+
+
+def members_in_archive(
+    settings: Settings,
+    condition: Condition,
+    at: Instant,
+    *,
+    segments: Mapping[str, Condition] = NOTHING,
+    most: int = 20,
+    threads: int = 2,
+) -> tuple[int, Members]:
+    """Ask SQL who holds a condition at an instant, and return the offset of the cut with the answer.
+
+    Nothing has to be counted for it beforehand: it is how a condition that nobody has defined yet can be tried.
+
+    Parameters
+    ----------
+    segments
+        What `in_segment` means, as `segments.references.inlined` returns it.
+    most
+        People named, 1 or more.
+
+    Raises
+    ------
+    NotInSql
+        Events alone do not answer it (consent, interests, the context of a request); the message names the part.
+    InvalidInput, StoreError, Damaged
+        As `ask_archive`.
+    """
+    rules = Rules(settings.profiles, settings.identity)
+    with cut_of(settings) as cut:
+        events = Events(cut.files, cut.tail, cut.aliases)
+        found = members(condition, at, events, settings.archive, rules, segments=segments, most=most, threads=threads)
+        return cut.offset, found
 
 
 def export_archive(settings: Settings, path: Path, *, since: Instant = -NEVER, until: Instant = NEVER) -> int:
@@ -173,23 +209,42 @@ def _tail(
     files: tuple[ArchiveFile, ...],
     aliases: dict[ProfileId, ProfileId],
 ) -> Iterator[Row]:
-    checkpoint = store.checkpoint_offset()
+    gaps = gaps_in(files, floor_of(store), store.last_offset())
     try:
-        for first, last in gaps_in(files, floor_of(store), store.last_offset()):
-            for row in store.read(first - 1):
-                if row.first > last:
-                    break
-                for offset, record in decode(row, after=first - 1):
-                    if offset > last or not isinstance(record, SealedRecord | EventRecord):
-                        continue
-                    found = row_in(vault, settings.identity, record, offset, aliases)
-                    if found is None:
-                        continue
-                    if found.joined and offset > checkpoint:
-                        _join(aliases, found.joined, found.person)
-                    yield found.row
+        yield from rows_in(settings, store, vault, gaps, aliases, known=store.checkpoint_offset())
     finally:
         store.close()
+
+
+def rows_in(
+    settings: Settings,
+    store: Store,
+    vault: Vault,
+    spans: Iterable[tuple[int, int]],
+    aliases: dict[ProfileId, ProfileId],
+    *,
+    known: int,
+) -> Iterator[Row]:
+    """Yield the events of parts of the log, first and last offset of each, as rows.
+
+    Parameters
+    ----------
+    aliases
+        Those of the merges up to the offset `known`; later ones are put in as they are read.
+    """
+    for first, last in spans:
+        for row in store.read(first - 1):
+            if row.first > last:
+                break
+            for offset, record in decode(row, after=first - 1):
+                if offset > last or not isinstance(record, SealedRecord | EventRecord):
+                    continue
+                found = row_in(vault, settings.identity, record, offset, aliases)
+                if found is None:
+                    continue
+                if found.joined and offset > known:
+                    _join(aliases, found.joined, found.person)
+                yield found.row
 
 
 def _join(aliases: dict[ProfileId, ProfileId], joined: ProfileId, person: ProfileId) -> None:

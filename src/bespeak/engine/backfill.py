@@ -11,7 +11,7 @@ from bespeak.clock import Duration
 from bespeak.conditions.aggregates import Feeds
 from bespeak.engine.counted import Counted, History
 from bespeak.engine.live import LiveTable
-from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
+from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event, subject_of
 from bespeak.engine.vault import Vault
 from bespeak.events import Event
 from bespeak.ids import ProfileId
@@ -98,20 +98,32 @@ class Backfill:
         profile.aggregates.update(states)
 
     def _read(self) -> Iterator[None]:
-        for event in self._events():
-            if event is not None:
-                self._count(event)
+        for opened in self._events():
+            if opened is not None:
+                self._count(*opened)
             yield
 
-    def _count(self, event: Event) -> None:
+    def _count(self, event: Event, joined: ProfileId | None) -> None:
         resolved = self._known.whose(event)
         history = self._history(resolved.profile) if isinstance(resolved, Resolved) else None
         if history is None or not isinstance(resolved, Resolved):
             return
-        names = [name for name in names_of(event) if canonical(name, self._known.aliases) == resolved.profile]
-        self._feeds.update(history.states, event, newest=history.newest(names), delay=self._delay)
+        names = self._names(event, resolved, joined)
+        newest = history.newest(names)
+        if event.name in SILENT and not (joined or event.context.get("consent") or history.knows(names)):
+            return  # what we did to somebody who had done nothing yet is of nobody
+        history.meet(names)
+        self._feeds.update(history.states, event, newest=newest, delay=self._delay)
         if event.name not in SILENT:
             history.note(names, event.time)
+
+    def _names(self, event: Event, resolved: Resolved, joined: ProfileId | None) -> list[ProfileId]:
+        """Return the ids that are one person's from this event on: whose it is, and whom it took in, as the log says.
+
+        In a log that is older than that, every id that it names and that is theirs by now.
+        """
+        named = names_of(event) if joined is None else (subject_of(event, resolved), *([joined] if joined else []))
+        return [name for name in named if canonical(name, self._known.aliases) == resolved.profile]
 
     def close(self) -> None:
         """Let go of what was counted, also of what is on disk; idempotent."""
@@ -126,12 +138,10 @@ class Backfill:
         is_counted = (self._asks_all or live.owes(profile_id)) and live.knows(profile_id)
         return self._counted.put(profile_id, History()) if is_counted else None
 
-    def _events(self) -> Iterator[Event | None]:
+    def _events(self) -> Iterator[tuple[Event, ProfileId | None] | None]:
         for row in self._store.read(0):
             for offset, record in decode(row, after=0):
                 if offset > self.upto:
                     return
-                opened = None
-                if isinstance(record, SealedRecord | EventRecord):
-                    opened = open_event(self._vault, record, offset)
-                yield opened[0] if opened is not None else None
+                is_event = isinstance(record, SealedRecord | EventRecord)
+                yield open_event(self._vault, record, offset) if is_event else None

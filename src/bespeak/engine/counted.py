@@ -40,12 +40,15 @@ class History(msgspec.Struct):
         States of aggregates by key.
     parents, times
         The newest event time of each of the person's ids that stands for others, and for which of them others stand, at
-        each place of the log: two ids are one from the event that names both.
+        each place of the log: two ids are one from the event that joined them.
+    there
+        Those of these ids of whom there was a profile by then.
     """
 
     states: dict[str, State] = {}
     parents: dict[ProfileId, ProfileId] = {}
     times: dict[ProfileId, Instant] = {}
+    there: set[ProfileId] = set()
 
     def newest(self, names: Sequence[ProfileId]) -> Instant:
         """Return the newest time of whom the names mean; from now on they mean one."""
@@ -55,7 +58,17 @@ class History(msgspec.Struct):
         for one in roots - {root}:
             self.parents[one] = root
         self.times[root] = time
+        if not self.there.isdisjoint(roots):
+            self.there.add(root)
         return time
+
+    def knows(self, names: Sequence[ProfileId]) -> bool:
+        """Say whether there was a profile of whom the names mean."""
+        return self._root(names[0]) in self.there
+
+    def meet(self, names: Sequence[ProfileId]) -> None:
+        """Note that from now on there is one."""
+        self.there.add(self._root(names[0]))
 
     def note(self, names: Sequence[ProfileId], time: Instant) -> None:
         """Take in the time of an event about them."""

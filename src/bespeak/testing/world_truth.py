@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 
 from bespeak.catalog import Item
-from bespeak.clock import Instant, format_time
+from bespeak.clock import MINUTE, Instant, format_time
 from bespeak.conditions import Condition, load
 from bespeak.engine.records import (
     DefinitionRecord,
@@ -235,14 +235,44 @@ def members(being: Being, known: Mapping[str, Any], segments: Mapping[str, Condi
         "known": known["user_id"] is not None,
         "user_id": known["user_id"],
         "sessions.count": known["sessions"],
-        "sessions.started": known["session"] and format_time(known["session"][0]),
+        **_visit(known),
         "zone": known["zone"],
-        **{f"traits.{name}": value for name, value in known["traits"].items()},
         **{f"consent.{name}": granted for name, granted in known["consent"].items()},
     }
     events = [heard.event for heard in being.heard]
     timely = [heard.event for heard in being.heard if not heard.late]
-    return {name for name, condition in segments.items() if holds(condition, paths, events, at, timely=timely)}
+    person = _Person(paths, known["traits"])
+    return {name for name, condition in segments.items() if holds(condition, person, events, at, timely=timely)}
+
+
+class _Person:
+    """What is known of somebody, by path; a trait by its whole name, or what is inside the trait of its first part."""
+
+    def __init__(self, paths: Mapping[str, object], traits: Mapping[str, object]) -> None:
+        self._paths = paths
+        self._traits = traits
+
+    def get(self, path: str, /) -> object:
+        head, _, name = path.partition(".")
+        if head != "traits":
+            return self._paths.get(path)
+        if name in self._traits:
+            return self._traits[name]
+        found: object = self._traits
+        for part in name.split("."):
+            found = cast("dict[str, object]", found).get(part) if isinstance(found, dict) else None
+        return found
+
+
+def _visit(known: Mapping[str, Any]) -> dict[str, object]:
+    if known["session"] is None:
+        return {}
+    began, ended = known["session"]
+    return {
+        "sessions.started": format_time(began),
+        "sessions.minutes": (ended - began) / MINUTE,
+        "sessions.events": sum(1 for row in known["recent"] if row[0] >= began),
+    }
 
 
 def _newest_of(pairs: Iterable[tuple[str, Instant]]) -> dict[str, Instant]:

@@ -1,0 +1,297 @@
+"""A condition as one question of SQL over the events: who holds it at an instant.
+
+A visitor beside the one that compiles: it shares the tree with it and the words for folding, dates and versions, but no
+state and no order of arrival. It reads the archive and the log behind it as `query.view` offers them, and answers for
+definitions that nobody has counted yet.
+
+What it counts, it counts exactly, however much there is; live, beyond 1,000 events in one window, a figure says that it
+is approximate.
+
+Examples
+--------
+>>> from bespeak.conditions import parse
+>>> asked = sql_of(parse('count("Product Viewed", last 7 days) >= 3'), at=0)
+>>> sorted(asked.parameters.items())
+[('at', 0), ('p0', 'Product Viewed'), ('p1', 604800000000), ('p2', 3.0)]
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from bespeak.analytics.conditions_sql_counts import counted
+from bespeak.analytics.conditions_sql_people import prepare, trait_of
+from bespeak.analytics.conditions_sql_values import Bound, NotInSql, Scope, holds, passes
+from bespeak.analytics.conditions_sql_words import teach
+from bespeak.analytics.parquet import connect
+from bespeak.analytics.query import view
+from bespeak.analytics.rows import Row
+from bespeak.analytics.settings import ArchiveSettings
+from bespeak.clock import Instant
+from bespeak.conditions import check
+from bespeak.conditions.printer import format_condition, format_operand
+from bespeak.conditions.reads import FIGURES, NEVER_MISSING
+from bespeak.conditions.source import as_test
+from bespeak.conditions.tree import (
+    AnyOf,
+    Between,
+    Compare,
+    Condition,
+    Exists,
+    HasAll,
+    In,
+    InSegment,
+    Matches,
+    Operand,
+    Path,
+    Performed,
+    Text,
+    Within,
+)
+from bespeak.errors import InvalidInput
+from bespeak.ids import ProfileId
+from bespeak.profiles import IdentitySettings, ProfileSettings
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_PARAMETER = re.compile(r"\$(\w+)")
+NOTHING: Final[Mapping[str, Condition]] = {}
+
+
+class Query(msgspec.Struct, frozen=True):
+    """One statement over the views of `prepare`, and the values that it stands on, by name."""
+
+    text: str
+    parameters: dict[str, object]
+
+
+class Events(msgspec.Struct, frozen=True):
+    """What is asked over, as `query.ask` takes it; all of it, since what is left out was never done."""
+
+    files: Sequence[int]
+    tail: Iterable[Row]
+    aliases: Mapping[ProfileId, ProfileId]
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """By which settings events were folded: delay, sessions, time zone, and whose word is taken."""
+
+    profiles: ProfileSettings = ProfileSettings()
+    identity: IdentitySettings = IdentitySettings()
+
+
+class Members(msgspec.Struct, frozen=True):
+    """How many people hold a condition, and the first of them, by id."""
+
+    size: int
+    sample: tuple[ProfileId, ...]
+
+
+def sql_of(condition: Condition, at: Instant, *, segments: Mapping[str, Condition] = NOTHING) -> Query:
+    """Return the question for all who hold a condition at an instant: one column, `person`.
+
+    Parameters
+    ----------
+    segments
+        What `in_segment` means, by the segment's id, segments within segments written out.
+
+    Raises
+    ------
+    NotInSql
+        Events alone do not answer it; the message names the part.
+    ConditionError
+        It has no meaning.
+    """
+    return sql_of_all({"": condition}, at, segments=segments, only=True)
+
+
+def sql_of_all(
+    conditions: Mapping[str, Condition],
+    at: Instant,
+    *,
+    segments: Mapping[str, Condition] = NOTHING,
+    only: bool = False,
+) -> Query:
+    """Return the question for everybody, `person`, and which of the conditions they hold, a list of places: `held`.
+
+    Parameters
+    ----------
+    only
+        Whether to leave out who holds none of them, and `held`. Others as `sql_of`; raises as `sql_of`.
+    """
+    asked = _Asked(at, segments)
+    written = [asked.holds(check(condition)) for condition in conditions.values()]
+    columns = "p.person"
+    if not only:
+        said = ", ".join(f"CASE WHEN {one} THEN {place} END" for place, one in enumerate(written))
+        columns += f", known_of(CAST([{said}] AS INTEGER[])) AS held"
+    where = " OR ".join(written) or "false" if only else "true"
+    text = asked.statement(columns, where)
+    named = set(_PARAMETER.findall(text))  # what was written and then not needed has no place in the statement
+    return Query(text, {name: value for name, value in asked.bound.values.items() if name in named})
+
+
+def members(
+    condition: Condition,
+    at: Instant,
+    events: Events,
+    limits: ArchiveSettings,
+    rules: Rules,
+    *,
+    segments: Mapping[str, Condition] = NOTHING,
+    most: int = 20,
+    threads: int = 2,
+) -> Members:
+    """Ask who holds a condition at an instant.
+
+    Parameters
+    ----------
+    limits
+        What the question may take: `query_mib` and `query_seconds`.
+    most
+        People named, 1 or more.
+
+    Raises
+    ------
+    NotInSql
+        Events alone do not answer it.
+    InvalidInput
+        It needs more than the limits allow.
+    """
+    query = sql_of(condition, at, segments=segments)
+    sized = Query(f"SELECT count(*), min(person, {most}) FROM ({query.text})", query.parameters)  # noqa: S608 - a number
+    with closing(connect(threads=threads, mib=limits.query_mib)) as connection:
+        view(connection, events.files, events.tail, events.aliases)
+        size, sample = _within(limits, connection, lambda: _answer(connection, rules, sized))
+    return Members(int(size), tuple(sample or ()))
+
+
+def open_to_conditions(connection: DuckDBPyConnection, rules: Rules) -> None:
+    """Make a connection that has the view `events` ready for the questions of `sql_of`; close it in the end."""
+    teach(connection)
+    prepare(connection, rules.profiles, rules.identity)
+
+
+def _answer(connection: DuckDBPyConnection, rules: Rules, query: Query) -> tuple[Any, ...]:
+    open_to_conditions(connection, rules)
+    found = connection.execute(query.text, query.parameters).fetchone()
+    return found or (0, ())
+
+
+def _within(
+    limits: ArchiveSettings, connection: DuckDBPyConnection, answer: Callable[[], tuple[Any, ...]]
+) -> tuple[Any, ...]:
+    import duckdb
+
+    timer = threading.Timer(limits.query_seconds, connection.interrupt)
+    timer.start()
+    try:
+        return answer()
+    except duckdb.InterruptException:
+        raise InvalidInput(
+            f"the question took longer than archive.query_seconds ({limits.query_seconds:g} s); raise it"
+        ) from None
+    except duckdb.OutOfMemoryException as error:
+        raise InvalidInput(
+            f"the question needs more than archive.query_mib ({limits.query_mib:,} MiB); raise it: {error}"
+        ) from None
+    finally:
+        timer.cancel()
+
+
+class _Asked:
+    """A statement that is being written: a query by person for each thing that is read, each once."""
+
+    def __init__(self, at: Instant, segments: Mapping[str, Condition]) -> None:
+        self.bound = Bound()
+        self.bound.values["at"] = at
+        self._segments = segments
+        self._parts: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        self._scope = Scope(self.bound, self._read, "$at", "places.zone")
+
+    def holds(self, condition: Condition) -> str:
+        """Return SQL that is true for whoever holds a condition."""
+        return holds(condition, self._scope, self._leaf)
+
+    def statement(self, columns: str, where: str) -> str:
+        """Return the whole statement; what it does not read is not joined."""
+        parts = ", ".join(f"{name} AS ({text})" for name, text in self._parts.items())
+        read = [name for name in ("places", "visits", *self._parts) if f"{name}." in f"{columns} {where}"]
+        joined = "".join(f" LEFT JOIN {name} ON {name}.person = p.person" for name in read)
+        asked = f"SELECT {columns} FROM people p{joined} WHERE {where}"  # noqa: S608 - every value is bound
+        return f"WITH {parts} {asked}" if parts else asked
+
+    def _leaf(self, leaf: Condition) -> str:
+        if not isinstance(leaf, InSegment):
+            if not isinstance(leaf, _ANSWERED):
+                raise NotInSql(f"`{format_condition(leaf)}`", "what SQL does not count")
+            return passes(as_test(leaf), self._scope)
+        if leaf.segment not in self._segments:
+            raise NotInSql(f"`{format_condition(leaf)}`", "a segment that is not there")
+        return self.holds(check(self._segments[leaf.segment]))
+
+    def _read(self, operand: Operand) -> str:
+        """Return SQL of what an operand is, as JSON."""
+        if isinstance(operand, Path):
+            return self._path(operand)
+        name = self._part(operand, lambda: counted(operand, self.bound, "$at"))
+        if operand.kind in NEVER_MISSING:
+            return f"to_json(coalesce({name}.v, 0))"
+        return f"to_json({name}.v)" if operand.kind in FIGURES else f"{name}.v"
+
+    def _part(self, operand: Operand, write: Callable[[], str]) -> str:
+        """Return the name of the query of an operand."""
+        key = format_operand(operand)  # 1 and true are equal in Python, and another filter
+        name = self._names.get(key)
+        if name is None:
+            name = self._names[key] = f"q{len(self._names)}_"
+            self._parts[name] = write()
+        return name
+
+    def _path(self, path: Path) -> str:
+        head, _, rest = path.path.partition(".")
+        if head == "traits" and rest:
+            return self._trait(rest)
+        found = _OF_A_PERSON.get(head if head in {"user_id", "known", "zone"} else path.path)
+        if found is None:
+            raise NotInSql(f"`{path.path}`", "what is not in the events, or not as it is kept")
+        return found
+
+    def _trait(self, name: str) -> str:
+        """Return SQL of a trait: of that very name, dots and all, or else inside the trait of its first part."""
+        first, *deeper = name.split(".")
+        whole = self._said(name)
+        if not deeper:
+            return f"{whole}.said"
+        inside = f"json_extract({self._said(first)}.said, {self.bound.path(deeper)})"
+        return f"CASE WHEN {whole}.said IS NOT NULL THEN {whole}.said ELSE {inside} END"
+
+    def _said(self, name: str) -> str:
+        def write() -> str:
+            paths = self.bound.path([name]), self.bound.path(["traits", name])
+            return trait_of(self.bound(name), *paths)
+
+        # Under a name of its own: `traits.a.b` may be the trait "a.b", and the part "b" of the trait "a".
+        return self._part(Path(f"traits.{name}"), write)
+
+
+_ANSWERED = (Compare, In, HasAll, Text, Matches, Between, Within, AnyOf, Exists, Performed)
+"""The leaves that SQL answers, beside membership in a segment."""
+_OF_A_PERSON: Final[Mapping[str, str]] = {
+    "user_id": "CASE WHEN starts_with(p.person, 'u:') THEN to_json(substr(p.person, 3)) END",
+    "known": "to_json(starts_with(p.person, 'u:'))",
+    "zone": "to_json(places.zone)",
+    "sessions.count": "to_json(coalesce(visits.visits, 0))",
+    "sessions.started": "to_json(iso_time(visits.started))",
+    "sessions.minutes": "to_json((visits.ended - visits.started) / 60e6)",
+    "sessions.events": "to_json(visits.mentions)",
+}
+"""What SQL knows of a person beside traits and events."""

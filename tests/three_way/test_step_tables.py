@@ -1,0 +1,17 @@
+"""Tables of steps, with what is expected written by hand: the live engine, plain counting and SQL all say the same."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bespeak.testing.steps import live_through, read_table
+
+TABLES = sorted(Path(__file__).parent.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", TABLES, ids=[path.stem for path in TABLES])
+def test_after_each_step_of_a_table_all_three_say_what_it_says(path: Path) -> None:
+    asyncio.run(live_through(read_table(path)))
