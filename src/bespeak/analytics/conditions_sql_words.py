@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from bespeak.analytics.conditions_sql_places import FUNCTIONS
 from bespeak.clock import DAY, Instant, format_time, zone_named
 from bespeak.conditions import Calendar, fold
 from bespeak.conditions.dates import instants, period, resolve
@@ -144,7 +145,7 @@ def teach(connection: DuckDBPyConnection) -> None:
     """Teach a connection every word that a condition in SQL may use; close it in the end, since it holds on to them."""
     for name, function, takes, gives in _FUNCTIONS:
         connection.create_function(name, function, cast("Any", takes), cast("Any", gives))
-    for name, function, takes, gives in _MAY_FAIL:
+    for name, function, takes, gives in (*_MAY_FAIL, *FUNCTIONS):
         kinds = cast("Any", takes), cast("Any", gives)
         connection.create_function(name, function, *kinds, null_handling=cast("Any", "special"))
     connection.execute(_MACROS)
