@@ -39,6 +39,7 @@ from bespeak.profiles.settings import ProfileSettings
 SILENT = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED, LIST_JOINED, LIST_LEFT})
 """What we did or asked, not what the person did: counted, but no session, no recency, no recent event."""
 
+
 def leaves_unknown(event: Event) -> bool:
     """Say whether an event about somebody of whom nothing is known makes nobody of them: what we did or asked.
 
