@@ -9,6 +9,7 @@ from hypothesis import given
 
 from bespeak.conditions import format_condition, parse
 from bespeak.conditions.complete import Vocabulary, complete, point_at, unknown
+from bespeak.conditions.heads import ITEM
 from bespeak.testing.condition_trees import conditions
 
 KNOWN = Vocabulary(
@@ -16,6 +17,9 @@ KNOWN = Vocabulary(
     ("country", "Favourite Colour", "city"),
     ("loyal", "new"),
 )
+
+
+ITEMS = [f"item.{name}" for name in ITEM]
 
 
 def offered(text):
@@ -64,7 +68,7 @@ def offered(text):
         ('performed("product v', ['"Product Viewed"']),
         ('count("Product Viewed"', [")", ",", "where"]),
         ('count("Product Viewed" ', [")", ",", "where"]),
-        ('count("Product Viewed" where ', ["properties.category", "properties.price", "type", "context.", "any of", "not", "true", "false"]),
+        ('count("Product Viewed" where ', ["properties.category", "properties.price", "type", "context.", *ITEMS, "any of", "not", "true", "false"]),
         ('count("Order Completed" where prop', ['properties."Sales Tax"', "properties.total"]),
         ('count("Order Completed" where properties.total > 5 a', ["and"]),
         ('count("Order Completed", th', ["this week", "this month", "this quarter", "this year", "this session"]),

@@ -143,7 +143,7 @@ def test_text_and_json_read_back(text, shown):
     "text, words",
     [
         ("place within 20 of (1, 2)", "column 17: expected km, miles or metres, found `of`"),
-        ("place within 7 days of (1, 2)", "`within last` asks for days and hours"),
+        ("place within 7 days of (1, 2)", "expected `last` and a duration such as 30 days, or a distance"),
         ("place within 20 km from (1, 2)", "expected `of` and a place, found `from`; write within 20 km of"),
         ("place within 20 km of (100, 2)", "degrees from -90 to 90, found 100; write (latitude, longitude)"),
         ("place within 20 km of (1, 200)", "degrees from -180 to 180, found 200"),
@@ -168,7 +168,7 @@ def test_text_and_json_read_back(text, shown):
         ("bucket(spring) < 0.1", 'write strings in double quotes: "spring"'),
         ("any of local.hour where (it.a = 1)", "a list such as traits.addresses, found `local.hour`"),
         ("in_list(vip)", "the id of a list in double quotes"),
-        ('performed("A" where in_list("vip"))', "expected properties.NAME, context.NAME or type, found in_list(...)"),
+        ('performed("A" where in_list("vip"))', "context.NAME, item.NAME or type, found in_list(...)"),
         ('any of traits.a where (in_list("vip"))', "expected it.NAME, found in_list(...)"),
     ],
 )

@@ -59,7 +59,7 @@ from bespeak.conditions.tree import (
     Sequence,
     Since,
 )
-from bespeak.conditions.where import EventSource, Happening
+from bespeak.conditions.where import EventSource, Happening, ReadItems, no_items
 from bespeak.conditions.windows import ends_now, fixed_ends, frame, is_fixed
 
 __all__ = ["KEEP", "Count", "Feeds", "Happening", "Last", "State", "Sum", "Sums", "Times", "key", "merge"]
@@ -117,6 +117,8 @@ class Feeds:
         What to maintain; the same aggregate twice is maintained once.
     keep
         Events that one state of windows may keep for one person; 1 or more.
+    items
+        Reads what filters ask of the items of an event.
 
     Raises
     ------
@@ -130,8 +132,9 @@ class Feeds:
     ('count("Product Viewed")',)
     """
 
-    def __init__(self, aggregates: Iterable[Declared], *, keep: int = KEEP) -> None:
+    def __init__(self, aggregates: Iterable[Declared], *, keep: int = KEEP, items: ReadItems = no_items) -> None:
         self._keep = keep
+        self._items = items
         self._kept: dict[str, Declared] = {}
         for aggregate in map(check_aggregate, aggregates):
             name = key(aggregate)
@@ -163,7 +166,11 @@ class Feeds:
             known = held._kept.get(name)
             if known is None or _span(aggregate) > _span(known):
                 missing.append(aggregate)
-        return Feeds(missing, keep=self._keep)
+        return Feeds(missing, keep=self._keep, items=self._items)
+
+    def reading(self, items: ReadItems) -> Feeds:
+        """Return the same feeds, for which items are looked up elsewhere."""
+        return Feeds(self._kept.values(), keep=self._keep, items=items)
 
     def update(self, states: dict[str, State], event: Happening, *, newest: Instant, delay: Duration) -> Fed:
         """Add an event to every aggregate that it feeds.
@@ -198,7 +205,7 @@ class Feeds:
         """Return the function for the events of a name; names that are meant by the same aggregates share one."""
         meant = tuple(event for event in self._meant if is_meant(event, name))
         if meant not in self._of_several:
-            self._of_several[meant] = _feeder(self._kept, frozenset(meant), self._keep) if meant else None
+            self._of_several[meant] = _feeder(self._kept, frozenset(meant), self._keep, self._items) if meant else None
         return self._of_several[meant]
 
 
@@ -252,7 +259,7 @@ def merge(into: dict[str, State], other: dict[str, State], *, keep: int = KEEP) 
         into[name] = deepcopy(state) if held is None else merge_states(held, state, keep)
 
 
-def _feeder(kept: Mapping[str, Declared], meant: frozenset[str], keep: int) -> _Feed:
+def _feeder(kept: Mapping[str, Declared], meant: frozenset[str], keep: int, items: ReadItems) -> _Feed:
     """Write the function that feeds what counts the events meant: each filter is asked once and feeds what passes."""
     groups: dict[str, list[tuple[str, Declared]]] = {}
     for name, aggregate in kept.items():
@@ -260,7 +267,7 @@ def _feeder(kept: Mapping[str, Declared], meant: frozenset[str], keep: int) -> _
             where = _where(aggregate)
             filtered = format_condition(where) if where is not None else ""
             groups.setdefault(filtered, []).append((name, aggregate))
-    source = EventSource()
+    source = EventSource(items)
     source.namespace.update(
         Times=Times,
         add_event=add_event,

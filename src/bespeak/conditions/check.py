@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Literal, TypeAlias, TypeVar, assert_never, cast
 
 from bespeak.conditions.check_marked import NAMES, check_within, filters, normal_marked
-from bespeak.conditions.heads import check_path, check_test
+from bespeak.conditions.heads import check_item, check_path, check_test
 from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.moments import NoMoment, read_instant, read_moment
 from bespeak.conditions.near import checked
@@ -96,8 +96,8 @@ Where: TypeAlias = Literal["person", "event", "element"]
 D = TypeVar("D", bound=Declared)
 
 _ROOT = re.compile(r"[^\W\d][\w$-]*")
-_EVENT_ROOTS = ("properties.", "context.")
-_OF_EVENT = "properties.NAME, context.NAME or type"
+_EVENT_ROOTS = ("properties.", "context.", "item.")
+_OF_EVENT = "properties.NAME, context.NAME, item.NAME or type"
 _OF_ELEMENT = "it.NAME"
 _MAX_INTEGER = 2**63
 
@@ -321,6 +321,8 @@ def _check_path(path: str, where: Where) -> None:
     shown = repr(path)[:80]
     if where == "event" and path != "type" and not path.startswith(_EVENT_ROOTS):
         raise Misfit("filter on an event", _OF_EVENT, shown)
+    if where == "event":
+        check_item(path)
     if where == "element" and (root != "it" or not parts):
         raise Misfit("any of", _OF_ELEMENT, shown, "`any of` reads the element only")
     if where == "person" and root == "it":

@@ -14,7 +14,7 @@ import msgspec
 
 from bespeak.conditions.check import walk
 from bespeak.conditions.check_marked import deeds
-from bespeak.conditions.heads import DEVICE, PLACE, Part
+from bespeak.conditions.heads import DEVICE, ITEM, PLACE, Part
 from bespeak.conditions.names import prefix_of
 from bespeak.conditions.parser import (
     A_CONDITION,
@@ -79,7 +79,7 @@ _PATHS = {
         *(f"local.{name}" for name in get_args(Part)), *(f"place.{name}" for name in PLACE),
         *(f"device.{name}" for name in DEVICE),
     ),
-    "event": ("type", "context."),
+    "event": ("type", "context.", *(f"item.{name}" for name in ITEM)),
     "element": ("it.",),
 }  # fmt: skip
 

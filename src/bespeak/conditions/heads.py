@@ -33,6 +33,7 @@ Part: TypeAlias = Literal["hour", "weekday", "date"]
 BUCKET = "bucket"
 LOCAL = "local"
 PLACE = ("country", "region", "city", "latitude", "longitude")
+ITEM = ("id", "title", "url", "image", "categories", "tags", "brand", "price", "stock", "hidden")
 DEVICE = ("type", "model", "manufacturer", "os", "os_version", "app", "app_version")
 
 _NAMES: Mapping[str, tuple[str, ...]] = {LOCAL: get_args(Part), "place": PLACE, "device": DEVICE}
@@ -72,6 +73,21 @@ def check_path(path: str) -> None:
     close = difflib.get_close_matches(rest, names, n=1)
     expected = ", ".join(f"{head}.{name}" for name in names)
     raise Misfit(head, expected, f"`{path[:80]}`", f"did you mean {head}.{close[0]}?" if close else "")
+
+
+def check_item(path: str) -> None:
+    """Refuse a path that reads the items of an event, where it names nothing that an event has of them.
+
+    Raises
+    ------
+    Misfit
+        Says what there is.
+    """
+    head, _, rest = path.partition(".")
+    if head == "item" and rest not in ITEM and not rest.startswith("properties."):
+        close = difflib.get_close_matches(rest, ITEM, n=1)
+        expected = ", ".join(f"item.{name}" for name in (*ITEM, "properties.NAME"))
+        raise Misfit("item", expected, f"`{path[:80]}`", f"did you mean item.{close[0]}?" if close else "")
 
 
 def check_test(test: Test) -> None:

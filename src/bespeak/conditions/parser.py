@@ -38,7 +38,7 @@ from bespeak.conditions.cursor import Cursor, keyword_advice, quote_advice
 from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.moments import NoMoment, read_instant, read_moment
 from bespeak.conditions.parser_marked import Parts, read_has_been, read_last_performed, read_sequence
-from bespeak.conditions.parser_places import begins_bucket, read_bucket, read_near
+from bespeak.conditions.parser_places import begins_bucket, begins_near, read_bucket, read_near
 from bespeak.conditions.patterns import SYNTAX, NoPattern, full_match
 from bespeak.conditions.tokens import Token, error_at
 from bespeak.conditions.tree import (
@@ -400,7 +400,7 @@ class _Parser:
             case "on":
                 at.advance()
                 return Compare(operand, "on", self._right())
-            case "within" if at.after(1).kind == "number":
+            case "within" if begins_near(at):
                 return read_near(at, operand)
             case "within":
                 return self._within(operand)

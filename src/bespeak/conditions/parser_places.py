@@ -11,6 +11,7 @@ _REACHES: dict[str, Reach] = {
     **dict.fromkeys(("mi", "mile", "miles"), "miles"),
     **dict.fromkeys(("m", "meters", "metres", "meter", "metre"), "metres"),
 }
+_TIMES = frozenset({"millisecond", "second", "minute", "hour", "day", "week", "month", "year"})
 _EXAMPLE = "write within 20 km of (48.21, 16.37)"
 
 
@@ -25,13 +26,18 @@ def read_bucket(at: Cursor) -> Path:
     return Path(f"{BUCKET}.{at.bracketed(lambda: at.string('a salt in double quotes'))}")
 
 
+def begins_near(at: Cursor) -> bool:
+    """Say whether a distance stands behind the `within` that stands here, and no length of time."""
+    return at.after(1).kind == "number" and at.after(2).text.removesuffix("s") not in _TIMES
+
+
 def read_near(at: Cursor, operand: Operand) -> Near:
     """Take `within` and what follows, where that is a number and no `last`."""
     at.advance()
     within, _ = at.number("a distance such as 20 km")
     unit = _REACHES.get(at.next.text)
     if unit is None:
-        raise at.error("km, miles or metres", "`within last` asks for days and hours: within last 7 days")
+        raise at.error("km, miles or metres", _EXAMPLE)
     at.advance()
     at.expect("of", "`of` and a place", _EXAMPLE)
     at.expect("(", "a place in brackets: (48.21, 16.37)", _EXAMPLE)

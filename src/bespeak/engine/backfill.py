@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from bespeak.catalog import Item
 from bespeak.clock import Duration
 from bespeak.conditions.aggregates import Feeds
 from bespeak.engine.counted import Counted, History
 from bespeak.engine.live import LiveTable
-from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event, subject_of
+from bespeak.engine.records import EventRecord, ItemsRecord, SealedRecord, decode, open_event, subject_of
 from bespeak.engine.vault import Vault
 from bespeak.events import Event
 from bespeak.ids import ProfileId
-from bespeak.profiles import SILENT, Profile, Resolved, Unresolved, canonical, names_of
+from bespeak.profiles import SILENT, ItemValues, Profile, Resolved, Unresolved, canonical, names_of
 from bespeak.stores import Store
 
 
@@ -69,7 +70,8 @@ class Backfill:
         self._store = store
         self._vault = vault
         self._known = known
-        self._feeds = feeds
+        self._items: dict[str, Item] = {}
+        self._feeds = feeds.reading(ItemValues(self._items.get))
         self.upto = upto
         self._delay = delay
         self._asks_all = asks_all
@@ -143,5 +145,9 @@ class Backfill:
             for offset, record in decode(row, after=0):
                 if offset > self.upto:
                     return
+                if isinstance(record, ItemsRecord):  # an event speaks of the items as they were then
+                    self._items.update({item.id: item for item in record.put})
+                    for item_id in record.removed:
+                        self._items.pop(item_id, None)
                 is_event = isinstance(record, SealedRecord | EventRecord)
                 yield open_event(self._vault, record, offset) if is_event else None

@@ -30,6 +30,7 @@ from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy import Admitted, Choice, Purpose, Refused, admit
 from bespeak.profiles import (
     Folding,
+    ItemValues,
     Join,
     Profile,
     ProfileSettings,
@@ -389,7 +390,7 @@ class Sequencer:
         self.profiles = profiles
 
     def _set_feeds(self, aggregates: tuple[Declared, ...]) -> None:
-        self._feeds = Feeds(aggregates)
+        self._feeds = Feeds(aggregates, items=ItemValues(self.catalog.item))
         self._folding = Folding(self._feeds, self.catalog.item, self.profile_settings)
 
     def _create(self, profile_id: ProfileId) -> Profile:

@@ -13,6 +13,7 @@ from bespeak.profiles.identity import (
     resolve,
     within_bounds,
 )
+from bespeak.profiles.item_values import ItemValues
 from bespeak.profiles.merge import merge
 from bespeak.profiles.profile import Faded, Listing, Membership, Profile, Recent, Said, Session, Trait, Zone
 from bespeak.profiles.said import LISTS_MAX
@@ -30,6 +31,7 @@ __all__ = [
     "Folded",
     "Folding",
     "IdentitySettings",
+    "ItemValues",
     "Join",
     "Listing",
     "Membership",
