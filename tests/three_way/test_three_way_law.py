@@ -209,7 +209,7 @@ def said(place, deed):
     return {**base, "type": "track", "event": name, "properties": properties}
 
 
-async def spent(asked, day, waits, *, later=0, kind="secret", unsigned="merge"):
+async def spent(asked, day, waits, *, later=0, kind="secret", unsigned="merge", erased=None):
     """Live through a day; `later` of the segments are defined when half of it is over, so that history is counted."""
     named = {f"s{n:02}": text for n, text in enumerate(asked)}
     whose = msgspec.structs.replace(SETTINGS, identity=IdentitySettings(unsigned=unsigned))
@@ -219,7 +219,10 @@ async def spent(asked, day, waits, *, later=0, kind="secret", unsigned="merge"):
             await ways.send([said(place, deed)] * (1 + place % 3 // 2))
             if later and place == len(day) // 2:
                 await ways.define(named)
-        ways.agreed()
+        there = sorted(ways.agreed())
+        if erased is not None and there:
+            await ways.engine.erase(there[erased % len(there)])
+            assert set(ways.agreed()) == set(there) - {there[erased % len(there)]}
         for wait in waits:
             await ways.wait(ways.clock.now() + wait)
             ways.agreed()
@@ -244,6 +247,7 @@ def test_what_marketers_ask_of_days_of_several_devices_is_the_same_three_ways(as
     st.integers(0, 7),
     st.sampled_from(["secret", "write"]),
     st.sampled_from(["merge", "claim"]),
+    st.one_of(st.none(), st.integers(0, 3)),
 )
-def test_so_it_is_of_segments_that_came_later_and_whoever_s_word_is_taken(asked, day, later, kind, unsigned):
-    asyncio.run(spent(asked, day, [], later=later, kind=kind, unsigned=unsigned))
+def test_so_it_is_of_segments_that_came_later_and_whoever_s_word_is_taken(asked, day, later, kind, unsigned, erased):
+    asyncio.run(spent(asked, day, [], later=later, kind=kind, unsigned=unsigned, erased=erased))

@@ -18,20 +18,19 @@ Examples
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from bespeak.analytics.conditions_sql_counts import counted
-from bespeak.analytics.conditions_sql_people import prepare, trait_of
+from bespeak.analytics.conditions_sql_people import PEOPLE, prepare, trait_of
 from bespeak.analytics.conditions_sql_places import listed, read_head
 from bespeak.analytics.conditions_sql_values import Bound, NotInSql, Scope, holds, passes
 from bespeak.analytics.conditions_sql_words import teach
 from bespeak.analytics.parquet import connect
-from bespeak.analytics.query import view
+from bespeak.analytics.query import limited, view
 from bespeak.analytics.rows import Row
 from bespeak.analytics.settings import ArchiveSettings
 from bespeak.clock import Instant
@@ -57,7 +56,6 @@ from bespeak.conditions.tree import (
     Text,
     Within,
 )
-from bespeak.errors import InvalidInput
 from bespeak.ids import ProfileId
 from bespeak.profiles import IdentitySettings, ProfileSettings
 
@@ -172,7 +170,9 @@ def members(
     sized = Query(f"SELECT count(*), min(person, {most}) FROM ({query.text})", query.parameters)  # noqa: S608 - a number
     with closing(connect(threads=threads, mib=limits.query_mib)) as connection:
         view(connection, events.files, events.tail, events.aliases)
-        size, sample = _within(limits, connection, lambda: _answer(connection, rules, sized))
+        with limited(connection, limits):
+            open_to_conditions(connection, rules)
+            size, sample = connection.execute(sized.text, sized.parameters).fetchone() or (0, ())
     return Members(int(size), tuple(sample or ()))
 
 
@@ -180,33 +180,6 @@ def open_to_conditions(connection: DuckDBPyConnection, rules: Rules) -> None:
     """Make a connection that has the view `events` ready for the questions of `sql_of`; close it in the end."""
     teach(connection)
     prepare(connection, rules.profiles, rules.identity)
-
-
-def _answer(connection: DuckDBPyConnection, rules: Rules, query: Query) -> tuple[Any, ...]:
-    open_to_conditions(connection, rules)
-    found = connection.execute(query.text, query.parameters).fetchone()
-    return found or (0, ())
-
-
-def _within(
-    limits: ArchiveSettings, connection: DuckDBPyConnection, answer: Callable[[], tuple[Any, ...]]
-) -> tuple[Any, ...]:
-    import duckdb
-
-    timer = threading.Timer(limits.query_seconds, connection.interrupt)
-    timer.start()
-    try:
-        return answer()
-    except duckdb.InterruptException:
-        raise InvalidInput(
-            f"the question took longer than archive.query_seconds ({limits.query_seconds:g} s); raise it"
-        ) from None
-    except duckdb.OutOfMemoryException as error:
-        raise InvalidInput(
-            f"the question needs more than archive.query_mib ({limits.query_mib:,} MiB); raise it: {error}"
-        ) from None
-    finally:
-        timer.cancel()
 
 
 class _Asked:
@@ -225,16 +198,19 @@ class _Asked:
         return holds(condition, self._scope, self._leaf)
 
     def statement(self, columns: str, where: str) -> str:
-        """Return the whole statement; what it does not read is not joined."""
-        parts = ", ".join(f"{name} AS ({text})" for name, text in self._parts.items())
-        read = [
-            name
-            for name in ("places", "visits", "whereabouts", "devices", *self._parts)
-            if f"{name}." in f"{columns} {where}"
-        ]
+        """Return the whole statement; what it does not read is not joined, and what it reads often is read once."""
+        heads = ("places", "visits", "whereabouts", "devices")
+        read = [name for name in (*heads, *self._parts) if f"{name}." in f"{columns} {where}"]
         joined = "".join(f" LEFT JOIN {name} ON {name}.person = p.person" for name in read)
         asked = f"SELECT {columns} FROM people p{joined} WHERE {where}"  # noqa: S608 - every value is bound
-        return f"WITH {parts} {asked}" if parts else asked
+        written = " ".join([*self._parts.values(), asked])
+        shared = [
+            f"{name} AS MATERIALIZED (SELECT * FROM {view})"  # noqa: S608 - our own names
+            for name, view in PEOPLE.items()
+            if f" {name} " in written
+        ]
+        parts = [f"{name} AS ({text})" for name, text in self._parts.items()]
+        return f"WITH {', '.join([*shared, *parts])} {asked}"
 
     def _leaf(self, leaf: Condition) -> str:
         if not isinstance(leaf, InSegment):

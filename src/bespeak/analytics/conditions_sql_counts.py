@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, assert_never, cast
 
-from bespeak.analytics.conditions_sql_values import Bound, Scope, of_event
+from bespeak.analytics.conditions_sql_values import Bound, NotInSql, Scope, of_event
 from bespeak.clock import NEVER
 from bespeak.conditions.names import name_of, prefix_of
 from bespeak.conditions.tree import Aggregate, Calendar, FromTo, Kind, Operand, Path, Since, ThisSession, Window
@@ -95,7 +95,7 @@ def _inside(window: Window | None, bound: Bound, at: str) -> tuple[str, list[str
             asked = f"zone, {bound(unit)}, {bound(back)}, {at}"
             frames = (
                 f"SELECT zone, period_after({asked}) AS after, period_until({asked}) AS until"  # noqa: S608
-                " FROM (SELECT DISTINCT zone FROM places)"
+                " FROM (SELECT DISTINCT zone FROM places AS known)"
             )
             joined = f" JOIN places z ON z.person = e.person JOIN ({frames}) f ON f.zone = z.zone"
             return joined, ["NOT e.late", "e.happened > f.after", "e.happened <= f.until"]
@@ -111,6 +111,8 @@ def _read(bound: Bound) -> Callable[[Operand], str]:
 
     def read(operand: Operand) -> str:
         root, *parts = cast("Path", operand).path.split(".")
+        if root == "item":
+            raise NotInSql(cast("Path", operand).path, "what the catalog had of its items")
         return "to_json(e.type)" if root == "type" else f"json_extract(e.{root}, {bound.path(parts)})"
 
     return read

@@ -5,8 +5,8 @@ joined with another. The log keeps which event joined whom; so lateness is worke
 joins, in the order of the log, and no row has to say it.
 
 `judged`: the few events that were late, or were of nobody (what we did ourselves to somebody who had done nothing yet).
-`heard`: all others and the late ones. `did`: what people did themselves, in time. `people`: everybody.
-`visits`: their sessions. `places`: their time zones.
+`heard`: all others and the late ones. `did`: what people did themselves, in time. `everybody`: who there is.
+`everybodys_visits`: their sessions. `everybodys_places`: their time zones.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _AT_ONCE = 20_000
+
+PEOPLE: Final = {"people": "everybody", "places": "everybodys_places", "visits": "everybodys_visits"}
+"""The views of people, by the names under which a question reads each once."""
 
 Way = tuple[ProfileId, ProfileId, int, int]
 """An id, what it meant, from which offset on, and before which."""
@@ -136,10 +139,10 @@ CREATE TEMP VIEW did AS
 SELECT heard.* FROM heard, setting WHERE NOT late AND NOT list_contains(ours, name)
 """
 
-_PEOPLE: Final = "CREATE TEMP VIEW people AS SELECT DISTINCT person FROM heard"
+_PEOPLE: Final = "CREATE TEMP VIEW everybody AS SELECT DISTINCT person FROM heard"
 
 _VISITS: Final = """
-CREATE TEMP VIEW visits AS
+CREATE TEMP VIEW everybodys_visits AS
 SELECT person, any_value(visits) AS visits, any_value(started) AS started, max(happened) AS ended,
     sum(mentions) FILTER (happened >= started) AS mentions
 FROM (
@@ -175,9 +178,9 @@ def trait_of(name: str, path: str, beside: str) -> str:
 
 _TIMEZONE: Final = trait_of("'timezone'", "'$.timezone'", "'$.traits.timezone'")
 _PLACES: Final = f"""
-CREATE TEMP VIEW places AS
+CREATE TEMP VIEW everybodys_places AS
 SELECT p.person, coalesce(d.zone, CASE WHEN is_zone(text_of(t.said)) THEN text_of(t.said) END, s.zone) AS zone
-FROM people p CROSS JOIN setting s
+FROM everybody p CROSS JOIN setting s
 LEFT JOIN (SELECT person, first(time_zone ORDER BY happened DESC, message_id DESC, log_offset) AS zone
     FROM did WHERE time_zone IS NOT NULL GROUP BY person) d ON d.person = p.person
 LEFT JOIN ({_TIMEZONE}) t ON t.person = p.person

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,18 +63,43 @@ def ask(
             view(connection, files, tail, aliases)
             _shut(connection, files)
             return _bounded(connection, sql, settings)
-        except duckdb.InterruptException:
-            raise InvalidInput(
-                f"the question took longer than archive.query_seconds ({settings.query_seconds:g} s);"
-                " ask for less, or raise it"
-            ) from None
         except duckdb.OutOfMemoryException as error:
-            raise InvalidInput(
-                f"the question needs more than archive.query_mib ({settings.query_mib:,} MiB);"
-                f" ask for less, or raise it: {error}"
-            ) from None
+            raise _too_large(settings, error) from None
         except duckdb.Error as error:
             raise InvalidInput(f"SQL: {error}") from None
+
+
+@contextmanager
+def limited(connection: DuckDBPyConnection, settings: ArchiveSettings) -> Generator[None]:
+    """Let what is asked inside take no longer, and no more memory, than the settings allow.
+
+    Raises
+    ------
+    InvalidInput
+        It took more.
+    """
+    import duckdb
+
+    timer = threading.Timer(settings.query_seconds, connection.interrupt)
+    timer.start()
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise InvalidInput(
+            f"the question took longer than archive.query_seconds ({settings.query_seconds:g} s);"
+            " ask for less, or raise it"
+        ) from None
+    except duckdb.OutOfMemoryException as error:
+        raise _too_large(settings, error) from None
+    finally:
+        timer.cancel()
+
+
+def _too_large(settings: ArchiveSettings, error: Exception) -> InvalidInput:
+    return InvalidInput(
+        f"the question needs more than archive.query_mib ({settings.query_mib:,} MiB);"
+        f" ask for less, or raise it: {error}"
+    )
 
 
 def export(
@@ -166,14 +191,10 @@ def _read_only(sql: str) -> None:
 
 
 def _bounded(connection: DuckDBPyConnection, sql: str, settings: ArchiveSettings) -> Answer:
-    timer = threading.Timer(settings.query_seconds, connection.interrupt)
-    timer.start()
-    try:
+    with limited(connection, settings):
         answered = connection.execute(sql)
         described = answered.description or []
         rows = answered.fetchmany(settings.query_rows + 1)
-    finally:
-        timer.cancel()
     more = len(rows) > settings.query_rows
     return Answer(
         tuple(str(one[0]) for one in described),

@@ -1,0 +1,172 @@
+"""A condition in SQL: no value is ever its text, and what it sorts and follows is sorted and followed as elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bespeak.analytics import ArchiveSettings, row_of
+from bespeak.analytics.conditions_sql import Events, Members, NotInSql, Rules, members, sql_of, sql_of_all
+from bespeak.analytics.conditions_sql_people import ways_of
+from bespeak.analytics.conditions_sql_words import version_order
+from bespeak.clock import DAY, NEVER, SECOND
+from bespeak.conditions import Compare, Path, parse
+from bespeak.conditions.versions import version_key
+from bespeak.errors import ConditionError
+from bespeak.events import Event
+
+START = 1_780_000_000 * SECOND
+ODD = "o'clock\"; DROP VIEW events; -- $p0 \\ {} ? :x"
+
+
+def told(*said: dict[str, Any], at: int = START) -> Events:
+    rows = [
+        row_of(
+            Event(
+                type="identify",
+                name="Identified",
+                message_id=f"m{place}",
+                time=at,
+                received=at,
+                user_id=f"u{place}",
+                properties=traits,
+            ),
+            offset=place + 1,
+            data_key=1,
+            imported=False,
+            person=f"u:u{place}",
+            joined=None,
+        )
+        for place, traits in enumerate(said)
+    ]
+    return Events((), rows, {})
+
+
+def found(condition: Any, *said: dict[str, Any]) -> Members:
+    asked = parse(condition) if isinstance(condition, str) else condition
+    return members(asked, START, told(*said), ArchiveSettings(query_mib=256), Rules(), threads=1)
+
+
+def test_no_value_is_ever_the_text_of_the_question() -> None:
+    conditions = [
+        Compare(Path("traits.a"), "=", ODD),
+        Compare(Path(f"traits.{ODD.replace('.', '')}"), "=", 8_765),
+        parse('count("secret*" where properties.hidden contains "hush", last 9 days) >= 7654'),
+        parse('traits.b in ["whisper", 4321] or any of traits.c where (it.quiet matches "x+y")'),
+        parse('sum(properties.mute of "silence", since date "1999-12-31") > 2 and traits.d < date "now-77d"'),
+    ]
+    text = sql_of_all({str(place): one for place, one in enumerate(conditions)}, START).text
+    for word in ("DROP", "8765", "secret", "hush", "7654", "whisper", "4321", "quiet", "x+y", "mute", "silence", "77d"):
+        assert word not in text
+    assert str(START) not in text
+
+
+def test_odd_values_are_found_by_what_they_are() -> None:
+    assert found(Compare(Path("traits.a"), "=", ODD), {"a": ODD}, {"a": "o'clock"}, {}) == Members(1, ("u:u0",))
+
+
+@pytest.mark.parametrize("name", ["o'clock", 'a "b"', "a\\b", "$", "?", "a b", "\u00e9t\u00e9", "0", "[0]", "a*"])
+def test_odd_names_are_names(name: str) -> None:
+    condition = Compare(Path(f"traits.{name}"), "=", 1)
+    assert found(condition, {name: 1}, {"a": 1}, {name: 2}) == Members(1, ("u:u0",))
+
+
+def test_a_name_that_means_every_name_to_sql_is_refused() -> None:
+    with pytest.raises(NotInSql, match="every name"):
+        sql_of(Compare(Path("traits.*"), "=", 1), START)
+
+
+def test_a_trait_may_have_dots_in_its_name_or_be_inside_another() -> None:
+    said = ({"a.b": 1}, {"a": {"b": 1}}, {"a.b": 2, "a": {"b": 1}}, {"a": 1})
+    assert found("traits.a.b = 1", *said).sample == ("u:u0", "u:u1")
+
+
+def test_the_sample_is_the_first_by_id_and_the_size_is_of_all() -> None:
+    asked = members(parse("true"), START, told(*[{}] * 30), ArchiveSettings(query_mib=256), Rules(), most=3, threads=1)
+    assert asked == Members(30, ("u:u0", "u:u1", "u:u10"))
+
+
+def test_nobody_is_nobody() -> None:
+    assert found("true") == found("false", {}) == Members(0, ())
+
+
+def test_a_segment_is_asked_as_what_it_means() -> None:
+    known = {"loyal": parse("traits.n > 1")}
+    query = sql_of(parse('not in_segment("loyal")'), START, segments=known)
+    assert query == sql_of(parse("not traits.n > 1"), START)
+    with pytest.raises(NotInSql, match="not there"):
+        sql_of(parse('in_segment("loyal")'), START)
+
+
+def test_what_has_no_meaning_is_refused_as_anywhere() -> None:
+    with pytest.raises(ConditionError, match="an end after its start"):
+        sql_of(parse('count("A", from date "2026-01-02" to date "2026-01-01") > 1'), START)
+
+
+def test_an_event_that_is_late_for_one_device_is_in_time_for_another() -> None:
+    """What each did before they were one person's was judged by what it had done itself."""
+    deeds = [
+        ("phone", 0, None, "in time"),
+        ("laptop", -3, None, "in time"),
+        ("phone", -3, None, "late by two days"),
+        ("laptop", -4, None, "in time: a day before what the laptop has seen"),
+        ("phone", -1, "ann", "in time; the phone is Ann's now"),
+        ("laptop", -1, "ann", "in time; the laptop is, too"),
+        ("laptop", -2, None, "late: the newest that Ann has done is a day newer than the laptop's"),
+    ]
+    rows = [
+        row_of(
+            Event(
+                type="track",
+                name="Seen",
+                message_id=f"m{place}",
+                time=START + days * DAY,
+                received=START,
+                anonymous_id=device,
+                user_id=user,
+            ),
+            offset=place + 1,
+            data_key=1,
+            imported=False,
+            person="u:ann",
+            joined=f"a:{device}" if user else None,
+        )
+        for place, (device, days, user, _) in enumerate(deeds)
+    ]
+
+    def held(days: int, count: int) -> int:
+        asked = parse(f'count("Seen", last {days} days) = {count}')
+        return members(asked, START, Events((), rows, {}), ArchiveSettings(query_mib=256), Rules(), threads=1).size
+
+    assert held(9, 5) == 1
+    assert held(4, 4) == 1, "without the one at the very edge of the window"
+
+
+PARTS = st.lists(st.sampled_from(["0", "1", "2", "9", "10", "11", "007"]), min_size=1, max_size=4).map(".".join)
+EARLY = st.lists(st.sampled_from(["rc", "alpha", "alpha-", "1", "10", "2", "b9"]), max_size=3).map(".".join)
+versions = st.builds(lambda numbers, early: f"{numbers}-{early}" if early else numbers, PARTS, EARLY)
+
+
+@given(versions, versions)
+def test_versions_sort_as_texts_as_they_do_as_versions(one: str, other: str) -> None:
+    keys, texts = (version_key(one), version_key(other)), (version_order(one), version_order(other))
+    assert None not in (*keys, *texts)
+    assert [(keys[0] < keys[1]), keys[0] == keys[1]] == [texts[0] < texts[1], texts[0] == texts[1]]
+
+
+def test_an_id_means_whom_it_meant_at_each_place_of_the_log() -> None:
+    joins = [(3, "a:1", "u:x"), (5, "a:2", "u:y"), (8, "u:y", "u:x"), (9, "a:3", "u:y")]
+    assert sorted(ways_of(joins)) == [
+        ("a:1", "a:1", 0, 3),
+        ("a:1", "u:x", 3, NEVER),
+        ("a:2", "a:2", 0, 5),
+        ("a:2", "u:x", 8, NEVER),
+        ("a:2", "u:y", 5, 8),
+        ("a:3", "a:3", 0, 9),
+        ("a:3", "u:x", 9, NEVER),
+        ("u:y", "u:x", 8, NEVER),
+        ("u:y", "u:y", 0, 8),
+    ]
