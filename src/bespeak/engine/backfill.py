@@ -16,7 +16,7 @@ from bespeak.engine.records import EventRecord, ItemsRecord, SealedRecord, decod
 from bespeak.engine.vault import Vault
 from bespeak.events import Event
 from bespeak.ids import ProfileId
-from bespeak.profiles import SILENT, ItemValues, Profile, Resolved, Unresolved, canonical, names_of
+from bespeak.profiles import SILENT, ItemValues, Profile, Resolved, Unresolved, canonical, leaves_unknown, names_of
 from bespeak.stores import Store
 
 
@@ -112,7 +112,7 @@ class Backfill:
             return
         names = self._names(event, resolved, joined)
         newest = history.newest(names)
-        if event.name in SILENT and not (joined or event.context.get("consent") or history.knows(names)):
+        if leaves_unknown(event) and not (joined or history.knows(names)):
             return  # what we did to somebody who had done nothing yet is of nobody
         history.meet(names)
         self._feeds.update(history.states, event, newest=newest, delay=self._delay)
