@@ -33,7 +33,7 @@ from bespeak.events.vocabulary import (
 from bespeak.privacy import Choice, consent_choices
 from bespeak.profiles.fading import add, faded
 from bespeak.profiles.profile import Profile, Recent, Session, Trait, Zone
-from bespeak.profiles.said import SPEAKS_OF_DEVICE, note_device, note_list, note_place
+from bespeak.profiles.said import note_device, note_list, note_place
 from bespeak.profiles.settings import ProfileSettings
 
 SILENT = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED, LIST_JOINED, LIST_LEFT})
@@ -191,7 +191,7 @@ def _note_context(profile: Profile, event: Event, context: Mapping[str, object])
     facts = "timezone" in context and _note_zone(profile, event, context["timezone"])
     if "location" in context:
         facts = note_place(profile, event) or facts
-    if any(name in context for name in SPEAKS_OF_DEVICE):
+    if "device" in context or "os" in context or "userAgentData" in context:  # one by one: no event goes around this
         facts = note_device(profile, event) or facts
     return facts
 

@@ -13,11 +13,10 @@ from bespeak.profiles.profile import Listing, Profile, Said
 
 Values: TypeAlias = dict[str, str | float]
 
-SPEAKS_OF_DEVICE = ("device", "os", "userAgentData")
-"""Fields of a context without which it says nothing of the device."""
 LISTS_MAX = 200
 """Lists of which one person's membership is kept; beyond it those that were left make room."""
 
+_SPEAKS_OF_DEVICE = ("device", "os", "userAgentData")
 _LISTED = frozenset({LIST_JOINED, LIST_LEFT})
 _TEXT_MAX = 100
 _NAMED = ("country", "region", "city")
@@ -58,7 +57,7 @@ def device_in(context: Mapping[str, object]) -> Values:
     >>> device_in({"userAgentData": {"mobile": False, "platform": "macOS"}})
     {'type': 'desktop', 'os': 'macOS'}
     """
-    if not any(name in context for name in SPEAKS_OF_DEVICE):
+    if not any(name in context for name in _SPEAKS_OF_DEVICE):
         return {}
     found: Values = {name: text for name, (of, field) in _DEVICE.items() if (text := _text(context.get(of), field))}
     whole = context.get("device")
