@@ -28,6 +28,7 @@ BUDGETS = {
     "fold-town": 10,
     "import": 40_000,
     "replay": 40_000,
+    "backfill": 40_000,
     "decide": 1.5,
     "start": 5,
     "start-memory": 1_024,

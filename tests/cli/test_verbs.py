@@ -113,6 +113,29 @@ def test_definitions_are_applied_all_or_none_and_say_what_changed(project: Any) 
     file.unlink()
 
 
+def test_definitions_that_need_history_are_waited_for_or_not(project: Any) -> None:
+    name = f"s{uuid.uuid4().hex[:8]}"
+    (project.path / "map.yaml").write_text(MAP.replace("Product Viewed", f"Seen {name}"))
+    (project.path / "seen.csv").write_text(f"visitor,at,item\n{name},2026-03-01,item-1\n{name},2026-03-02,item-2\n")
+    project.run("import", "seen.csv", "--map", "map.yaml")
+    file = project.path / "segments" / f"{name}.yaml"
+    for version, (words, condition) in enumerate(
+        {
+            (): f'count("Seen {name}") >= 2',
+            ("--no-wait",): f'distinct(properties.product_id of "Seen {name}") >= 2',
+        }.items(),
+        start=1,
+    ):
+        file.write_text(f"id: {name}\ncondition: {condition}\n")
+        applied = next(one for one in project.json("apply", ".", *words) if one["id"] == name)
+        assert (applied["version"], applied.get("preparing", False)) == (version, bool(words))
+    table = project.run("apply", ".").stdout
+    assert name in table
+    listed = {one["id"]: one for one in project.json("segments", "list")}
+    assert (listed[name]["version"], listed[name]["size"]) == (2, 1)
+    file.unlink()
+
+
 def test_decide_answers_from_standard_input_and_from_a_file(project: Any) -> None:
     body = {"userId": uuid.uuid4().hex, "slots": [{"id": "hero"}]}
     answer = project.json("decide", stdin=json.dumps(body))

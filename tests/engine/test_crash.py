@@ -41,7 +41,8 @@ def test_twenty_kills_lose_nothing_and_count_nothing_twice(
 ) -> None:
     kills = 200 if pytestconfig.getoption("--all") else 20
     rng = Random(20)
-    token = asyncio.run(_prepare(tmp_path))
+    token, secret = asyncio.run(_prepare(tmp_path))
+    promised: dict[str, str] = {}
     acknowledged: set[str] = set()
     starts: list[float] = []
     sent = 0
@@ -52,7 +53,9 @@ def test_twenty_kills_lose_nothing_and_count_nothing_twice(
             senders = [_Sender(tmp_path, token, f"{run}-{place}") for place in range(SENDERS)]
             for sender in senders:
                 sender.start()
-            time.sleep(rng.uniform(0.1, 0.8))
+            time.sleep(rng.uniform(0.05, 0.6))
+            _define(tmp_path, secret, run, promised)
+            time.sleep(rng.uniform(0.0, 0.2))
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -63,6 +66,8 @@ def test_twenty_kills_lose_nothing_and_count_nothing_twice(
         starts += (
             [min(sender.heard for sender in senders) - began] if any(each.acknowledged for each in senders) else []
         )
+    in_force = asyncio.run(_in_force(tmp_path))
+    assert {name: in_force.get(name) for name in promised} == promised, "what was to come into force is"
     found = _compared(tmp_path, acknowledged)
     tell(
         "killed under load",
@@ -72,15 +77,42 @@ def test_twenty_kills_lose_nothing_and_count_nothing_twice(
     wrong = {name: found[name] for name in ("doubled", "missing", "differences to a replay")}
     assert wrong == {"doubled": 0, "missing": 0, "differences to a replay": 0}
     assert found["acknowledged"] > kills, "the load was real"
+    assert promised, "history was counted meanwhile"
 
 
-async def _prepare(folder: Path) -> str:
+async def _prepare(folder: Path) -> tuple[str, str]:
     engine = Engine.open(Settings(data_dir=str(folder)))
     await engine.start()
     _, token = await engine.create_key("write", "load")
+    _, secret = await engine.create_key("secret", "owner")
     await engine.apply([Definition(kind="segments", id="keen", body=SEGMENT)])
     await engine.close()
-    return token
+    return token, secret
+
+
+def _define(folder: Path, secret: str, run: int, promised: dict[str, str]) -> None:
+    """Ask for a segment that needs history, and remember the answer; the kill comes while it is counted, or so."""
+    name, condition = f"new-{run % 3}", f'count("Product Viewed" where properties.n != {run}) >= 3'
+    promised.pop(name, None)
+    connection = http.client.HTTPConnection((read_owner(folder) or "").removeprefix("http://"), timeout=20)
+    headers = {"Authorization": "Basic " + b64encode(f"{secret}:".encode()).decode()}
+    try:
+        connection.request("PUT", f"/v1/segments/{name}?wait=0", json.dumps({"condition": condition}), headers)
+        if connection.getresponse().status == 200:
+            promised[name] = condition
+    finally:
+        connection.close()
+
+
+async def _in_force(folder: Path) -> dict[str, str]:
+    """Let everything that is prepared come into force, and return the conditions."""
+    engine = Engine.open(Settings(data_dir=str(folder)))
+    await engine.start()
+    left = await engine.prepared(60)
+    assert (left.preparing, left.failed) == ((), ())
+    found = {one.id: one.body["condition"] for one in engine.definitions("segments")}
+    await engine.close()
+    return found
 
 
 def _serve(folder: Path) -> subprocess.Popen[bytes]:

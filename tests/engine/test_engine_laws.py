@@ -10,12 +10,13 @@ from random import Random
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bespeak.catalog import Item
 from bespeak.clock import HOUR, MINUTE, SECOND, ManualClock, format_time
-from bespeak.engine import Definition, Engine
+from bespeak.engine import Definition, Engine, backfill, preparing
 from bespeak.engine.dedupe import Dedupe
 from bespeak.engine.records import (
     DefinitionRecord,
@@ -67,6 +68,14 @@ SEGMENTS = tuple(
     Definition(kind="segments", id=f"s{place}", body={"id": f"s{place}", "condition": text})
     for place, text in enumerate(CONDITIONS)
 )
+
+
+@pytest.fixture(autouse=True)
+def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let history be counted so slowly that much comes between."""
+    for name, value in {"READ_AT_ONCE": 1, "READ_AT_ONCE_MAX": 2, "NEAR": 3, "FEW": 2, "BESIDE_MAX": 5}.items():
+        monkeypatch.setattr(preparing, name, value)
+    monkeypatch.setattr(backfill, "ROWS", 1)
 
 
 async def opened(clock: ManualClock, store: FragileMemory) -> MortalEngine:
@@ -179,6 +188,31 @@ def whatever_the_order(messages: list[dict[str, Any]]) -> object:
     return asyncio.run(live())
 
 
+@settings.get_profile("fewest")
+@given(days, st.integers(0, 14), st.integers(0, 14))
+def test_history_that_is_counted_later_is_what_would_have_been_counted_from_the_beginning(
+    day: list[tuple[str, str, int, int]], asked: int, joined: int
+) -> None:
+    messages = [message(place, deed) for place, deed in enumerate(day)]
+    messages.insert(joined, {"type": "alias", "messageId": "m-alias", "userId": "u0", "previousId": "u1"})
+
+    async def counted(place: int | None) -> dict[str, Any]:
+        engine = await opened(ManualClock(START), FragileMemory())
+        key, _ = await engine.create_key("secret", "site")
+        for number, each in enumerate([*messages, None]):
+            if number == (0 if place is None else min(place, len(messages))):
+                await engine.apply(SEGMENTS, wait=place is None)
+            if each is not None:
+                await send(engine, key, [each])
+        await engine.prepared(60)
+        await engine._all_asked()
+        found = {profile.id: profile.aggregates for profile in engine.profiles()}
+        await engine.close()
+        return found
+
+    assert asyncio.run(counted(asked)) == asyncio.run(counted(None))
+
+
 class Life:
     """What one example lives through, by steps that hypothesis chose."""
 
@@ -231,7 +265,7 @@ class Life:
         if held and number % 2:
             await self.engine.delete("segments", held[number % len(held)].id)
         else:
-            await self.engine.apply([SEGMENTS[number % len(SEGMENTS)]])
+            await self.engine.apply([SEGMENTS[number % len(SEGMENTS)]], wait=number % 3 == 0)
 
     async def stock(self, number: int) -> None:
         if number % 2:
@@ -276,6 +310,11 @@ class Life:
         shown = [each async for each in watching]
         nothing_answers(self.engine, Gone(tuple(being.names), ids, (), self.clock.now()), self.key, shown, None)
 
+    async def at_rest(self) -> None:
+        """Let definitions that are prepared come into force."""
+        found = await self.engine.prepared(60)
+        assert (found.preparing, found.failed) == ((), ())
+
     def holds(self) -> None:
         at = self.clock.now()
         truth_is_live(self.engine, Truth(SETTINGS, self.engine.store, self.engine.vault), SETTINGS, at)
@@ -290,6 +329,8 @@ def lived(steps: list[tuple[str, int]], *, erased: int | None = None) -> None:
             await life.step(step)
         if erased is not None:
             await life.forgotten(erased)
+        life.holds()
+        await life.at_rest()
         life.holds()
         await life.engine.close()
 

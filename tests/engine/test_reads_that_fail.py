@@ -11,7 +11,7 @@ import contextlib
 import json
 import selectors
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from random import Random
 from typing import Any, TypeVar
@@ -24,12 +24,13 @@ from bespeak.decide import DecideRequest, DecideSettings, SlotRequest
 from bespeak.engine import (
     Definition,
     asking,
+    backfill,
     committing,
     counted,
     dedupe,
-    defining,
     ledger,
     live,
+    preparing,
     rebuild,
     rebuilding,
     replay,
@@ -38,6 +39,7 @@ from bespeak.engine import (
 from bespeak.engine import engine as serving
 from bespeak.engine import models as learning
 from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
+from bespeak.engine.wishes import PREPARING
 from bespeak.engine.writer import Writer
 from bespeak.errors import BespeakError, StoreError
 from bespeak.events import Event
@@ -64,9 +66,10 @@ SMALL = {
     committing: {"CUT_AT_ONCE": 2},
     asking: {"ASKED_AT_ONCE": 2},
     counted: {"IN_RAM": 3, "PUT_ASIDE_AT_ONCE": 2},
-    defining: {"READ_AT_ONCE": 3},
+    preparing: {"READ_AT_ONCE": 3, "READ_AT_ONCE_MAX": 9, "NEAR": 12, "FEW": 3, "BESIDE_MAX": 9},
+    backfill: {"ROWS": 2},
     live: {"ASKED_BYTES": 2_000, "READ_AT_ONCE": 3},
-    serving: {"TAKEN_AT_ONCE": 3, "FLIPS_AT_ONCE": 2, "RECORDED_AT_ONCE": 1},
+    serving: {"TAKEN_AT_ONCE": 3, "FLIPS_AT_ONCE": 2},
     ledger: {"FLIPS_AT_ONCE": 2},
     timers: {"PAGE": 3},
     rebuilding: {"SPILL": 7, "SLICE": 3, "ROWS": 2, "NEAR": 20},
@@ -209,12 +212,21 @@ class Shop:
         self.store = Deaf()
         self.store.rng, Turns.rng = Random(rng.random()), Random(rng.random())
         self.store.beside[KEY_FILE] = encode_masters(make_masters(Random(seed).randbytes))
-        self.sent = 0
+        self.sent = self.wishes = 0
+        self.newest: dict[str, int] = {}
+        self.promised: dict[str, str | None] = {}
         self.told: dict[tuple[str, str], tuple[str, ...]] = {}
         self.unsure: list[Callable[[], Coroutine[Any, Any, None]]] = []
         weights = (
             *((self.track, 12), (self.burst, 4), (self.again, 4), (self.history, 2), (self.decide, 4), (self.look, 2)),
-            *((self.apply, 4), (self.leave, 1), (self.delete, 1), (self.items, 1), (self.erase, 2), (self.rotate, 0.6)),
+            *(
+                (self.apply, 6),
+                (self.leave, 1),
+                (self.delete, 1.5),
+                (self.items, 1),
+                (self.erase, 2),
+                (self.rotate, 0.6),
+            ),
             *((self.checkpoint, 4), (self.models, 2), (self.rebuild, 1.5), (self.tick, 8), (self.jump, 6)),
             *((self.write_badly, 1.2), (self.read_badly, 4)),
         )
@@ -319,10 +331,36 @@ class Shop:
 
     async def apply(self) -> None:
         rng = self.rng
-        some = [(f"s{place}", rng.choice(CONDITIONS)) for place in rng.sample(range(4), rng.choice([1, 1, 2]))]
-        await self.engine.apply(
-            [Definition(kind="segments", id=one, body={"id": one, "condition": condition}) for one, condition in some]
+        some = {f"s{place}": self.condition() for place in rng.sample(range(4), rng.choice([1, 1, 2]))}
+        with self.wished(some):
+            await self.engine.apply(
+                [Definition(kind="segments", id=one, body={"id": one, "condition": some[one]}) for one in some],
+                wait=rng.random() < 0.5,
+            )
+
+    def condition(self) -> str:
+        """Return one of a few, or one that nobody has asked for, so that history is to be counted."""
+        rng = self.rng
+        if rng.random() < 0.5:
+            return rng.choice(CONDITIONS)
+        number = rng.randrange(1, 2_000)
+        return rng.choice(
+            (
+                f'count("Product Viewed" where properties.product_id = "i{number % 3}", last {number} minutes) >= 1',
+                f'count("Product Viewed" where properties.n != {number}) >= 2',
+            )
         )
+
+    @contextlib.contextmanager
+    def wished(self, some: Mapping[str, str | None]) -> Iterator[None]:
+        """Remember what was said to come into force (None: to go), where nothing else was wished for meanwhile."""
+        self.wishes += 1
+        mine = self.wishes
+        for one in some:
+            self.newest[one] = mine
+            self.promised.pop(one, None)
+        yield
+        self.promised |= {one: condition for one, condition in some.items() if self.newest[one] == mine}
 
     async def leave(self) -> None:
         """Ask for definitions, and go away before they are in force."""
@@ -333,9 +371,11 @@ class Shop:
         await asyncio.gather(asked, return_exceptions=True)
 
     async def delete(self) -> None:
-        held = self.engine.definitions("segments")
+        held = sorted({*(one.id for one in (*self.engine.definitions("segments"), *self.engine.preparing()))})
         if held:
-            await self.engine.delete("segments", self.rng.choice(held).id)
+            gone = self.rng.choice(held)
+            with self.wished({gone: None}):
+                await self.engine.delete("segments", gone)
 
     async def items(self) -> None:
         await self.engine.remove_items([f"i{self.rng.randrange(9)}"])
@@ -387,7 +427,7 @@ class Shop:
         assert isinstance(writer, Turns)
         writer.dies()
         await engine.die()
-        for one in (*going, engine._asking, engine._rebuild):
+        for one in (*going, engine._asking, engine._rebuild, engine._preparing):
             if one is not None:
                 one.cancel()
         await asyncio.gather(*going, return_exceptions=True)
@@ -425,7 +465,7 @@ class Shop:
             await asyncio.sleep(0.5)
             await engine.tick()
             ready = engine._writer is not None and engine._writer.is_well and engine._writer.ready
-            busy = engine._undoing or engine._held is not None or engine._later or engine._cutting or engine._rebuild
+            busy = engine._undoing or engine.preparing() or engine._cutting or engine._rebuild
             if ready and not busy and not engine.sequencer.live.owing and not engine._pending:
                 await engine._on_disk()
                 return
@@ -444,6 +484,9 @@ class Shop:
         found = replay(self.settings, self.store, clock=clock)
         assert found.difference is None, found.difference
         self.has_what_was_told()
+        in_force = {one.id: one.body["condition"] for one in engine.definitions("segments")}
+        same("promises", {one: in_force.get(one) for one in self.promised}, self.promised)
+        assert not self.store.documents(PREPARING)
         if self.rng.random() < 0.5:
             await (engine.die() if self.rng.random() < 0.5 else engine.close())
             await self.opened()

@@ -12,7 +12,7 @@ import pytest
 
 from bespeak.clock import SECOND, ManualClock, format_time
 from bespeak.decide import DecideRequest, SlotRequest
-from bespeak.engine import Definition, Engine, asking, defining, ledger, recovery, replay
+from bespeak.engine import Definition, Engine, asking, ledger, preparing, recovery, replay
 from bespeak.engine import committing as committing_module
 from bespeak.engine import engine as engine_module
 from bespeak.engine.backfill import Backfill
@@ -47,7 +47,7 @@ def anyio_backend() -> str:
 def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(committing_module, "CUT_AT_ONCE", AT_ONCE)
     monkeypatch.setattr(asking, "ASKED_AT_ONCE", AT_ONCE)
-    monkeypatch.setattr(defining, "READ_AT_ONCE", AT_ONCE)
+    monkeypatch.setattr(preparing, "READ_AT_ONCE", AT_ONCE)
     monkeypatch.setattr(engine_module, "ASKED_AT_ONCE", AT_ONCE)
 
 
@@ -319,29 +319,46 @@ async def test_history_of_which_one_turn_could_not_be_kept_is_not_said_to_be_the
     await engine.close()
 
 
-async def test_while_history_is_counted_pages_are_answered_and_events_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(defining, "READ_AT_ONCE", 1)
-    store = Kept()
+async def test_no_turn_of_the_loop_reads_more_than_a_few_records_of_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, _, _ = await opened(Kept(), condition=None)
+    turns = Turns()
+    monkeypatch.setattr(Backfill, "_take", turns.counting(Backfill._take))
+    await engine.apply([segment("second", ONCE_LATELY)])
+    most = turns.end()
+    assert sum(turns.counts) == PEOPLE
+    assert most <= AT_ONCE
+    await engine.close()
+
+
+async def test_while_history_is_counted_pages_are_answered_and_events_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, go_on = Kept(), asyncio.Event()
     engine, key, clock = await opened(store, condition=None)
-    read: list[int] = []
+    read_some = engine._read_some
+
+    async def waits(backfill: Backfill) -> bool:
+        if backfill.offset > PEOPLE // 2:
+            await go_on.wait()
+        return await read_some(backfill)
+
+    monkeypatch.setattr(engine, "_read_some", waits)
     applying = asyncio.create_task(engine.apply([segment("second", ONCE_LATELY)]))
-    await until(lambda: engine._held is not None)
+    await until(lambda: any(one.done > PEOPLE // 2 for one in engine.preparing()))
     page = DecideRequest(anonymous_id="d3", slots=(SlotRequest(id="home", n=2),))
     assert engine.decide(page, key=key).personalized
-    with pytest.raises(Unavailable, match="history"):
-        engine.accept(engine.parse(body([3], 7, clock.now()), key=key), key)
-    sending = asyncio.create_task(engine.track(engine.parse(body([3, 4], 8, clock.now()), key=key), key))
-    erasing = asyncio.create_task(engine.erase("d5"))
-    for _ in range(5):
-        await asyncio.sleep(0)
-        read.append(store.last_offset())
-    assert len(set(read)) == 1, "nothing is taken in"
+    engine.accept(engine.parse(body([3], 7, clock.now()), key=key), key)
+    await engine.track(engine.parse(body([3, 4], 8, clock.now()), key=key), key)
+    await engine.erase("d5")
+    (progress,) = engine.preparing()
+    assert 0 < progress.done < progress.total
     assert engine.segment_sizes() == {}, "what was in force serves until history is counted"
-    await asyncio.gather(applying, sending, erasing)
+    go_on.set()
+    await applying
     await engine.checkpoint_now()
     third = engine.find("d3")
     assert third is not None
-    assert third.counts == {"Product Viewed": 2, "Decision Made": 1}
+    assert third.counts == {"Product Viewed": 3, "Decision Made": 1}
     assert engine.segment_sizes() == {"second": PEOPLE - 1}
     assert replay(FEW, store, clock=clock).difference is None
     await engine.close()

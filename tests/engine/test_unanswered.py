@@ -14,7 +14,6 @@ import pytest
 from bespeak.clock import HOUR, MINUTE, SECOND, ManualClock
 from bespeak.decide import DecideRequest, SlotRequest
 from bespeak.engine import Definition, Engine, replay
-from bespeak.engine import engine as serving
 from bespeak.engine import live as live_table
 from bespeak.engine.site import Registry, Site
 from bespeak.errors import StoreError, Unavailable
@@ -145,30 +144,6 @@ async def test_a_page_has_its_answer_when_its_record_cannot_be_taken_in(monkeypa
     assert page.personalized
     assert engine.metrics.snapshot()["bespeak_decisions_unrecorded_total"] == 1
     assert engine.store.last_offset() == engine._offset == 1
-    await engine.close()
-
-
-async def test_decisions_that_wait_are_recorded_also_when_events_are_held_back_twice(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(serving, "RECORDED_AT_ONCE", 1)
-    engine = await opened(Unanswering())
-    await views(engine, "a")
-    page = DecideRequest(anonymous_id="a", slots=(SlotRequest(id="home"),))
-    loop = asyncio.get_running_loop()
-    first, second = loop.create_future(), loop.create_future()
-    engine._held = first
-    for _ in range(3):
-        engine.decide(page, key=engine.keys()[0])
-    engine._held = second
-    first.set_result(None)
-    await asyncio.sleep(0.01)
-    engine._held = None
-    second.set_result(None)
-    await asyncio.sleep(0.01)
-    await engine._on_disk()
-    assert not engine._later
-    assert engine.store.last_offset() == 4
     await engine.close()
 
 

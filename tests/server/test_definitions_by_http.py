@@ -117,6 +117,25 @@ def test_a_segment_tells_its_size_its_members_and_why(site: Any, name: str) -> N
     assert told["explanation"]["next_change"] > told["since"]
 
 
+def test_a_segment_that_needs_history_is_prepared_and_says_so_until_it_is_in_force(site: Any, name: str) -> None:
+    event, path = f"Event {name}", f"/v1/segments/{name}"
+    site.write.post("/v1/batch", json={"batch": [{"type": "track", "anonymousId": name, "event": event}] * 2})
+    asked = site.secret.put(f"{path}?wait=0", json={"condition": f'count("{event}") >= 2'})
+    assert (asked.json()["change"], asked.json()["version"], asked.json()["preparing"]) == ("created", 1, True)
+    listed = next(one for one in site.secret.get("/v1/segments").json() if one["id"] == name)
+    assert listed["version"] == (0 if "preparing" in listed else 1)
+    coming = site.secret.get("/v1/definitions/preparing?wait=30").json()
+    assert coming == {"preparing": [], "failed": []}
+    found = site.secret.get(path)
+    assert (found.json()["version"], found.json()["size"], found.headers["etag"]) == (1, 1, '"1"')
+    assert "preparing" not in found.json()
+    body = {"id": name, "condition": f'count("{event}", last 1 hour) >= 1'}
+    changed = site.secret.post("/v1/definitions", json=[{"kind": "segments", "id": name, "body": body}])
+    assert changed.json() == [{"kind": "segments", "id": name, "version": 2, "change": "updated"}]
+    assert "bespeak_definitions_preparing 0" in site.open.get("/metrics").text
+    assert site.secret.delete(path).json()["change"] == "deleted"
+
+
 def test_history_is_taken_once_and_at_its_own_time(site: Any, name: str) -> None:
     at = 1_577_836_800_000_000  # 2020-01-01T00:00:00Z
     events = [

@@ -158,6 +158,9 @@ def _key_id(parser: ArgumentParser) -> None:
 
 def _apply(parser: ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", nargs="?", default=".", help="project folder (default: here)")
+    parser.add_argument(
+        "--no-wait", action="store_true", help="do not wait until history is counted for new definitions"
+    )
 
 
 def _import(parser: ArgumentParser) -> None:

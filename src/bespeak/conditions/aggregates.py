@@ -172,6 +172,11 @@ class Feeds:
         """Return the same feeds, for which items are looked up elsewhere."""
         return Feeds(self._kept.values(), keep=self._keep, items=items)
 
+    def covers(self, other: Feeds) -> bool:
+        """Say whether all states that `other` maintains are maintained here, too, just as far back."""
+        held = self._kept
+        return all(name in held and _span(held[name]) == _span(one) for name, one in other._kept.items())
+
     def update(self, states: dict[str, State], event: Happening, *, newest: Instant, delay: Duration) -> Fed:
         """Add an event to every aggregate that it feeds.
 

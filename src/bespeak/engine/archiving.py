@@ -294,7 +294,7 @@ class Archiving(Ledger):
             return ()
         async with self.archive_lock():
             old = self._older_than(self.clock.now() - days * DAY)
-            if not old:
+            if not old or self._is_needed():
                 return ()
             versions = self.store.versions(FLOOR, FLOOR)
             floor = Document(
@@ -302,6 +302,18 @@ class Archiving(Ledger):
             )
             await self._unlist(old, (floor,))
             return tuple(file.name for file in old)
+
+    def _is_needed(self) -> bool:
+        """Whether what the log has dropped is being counted, or would be by a start or a replay from some snapshot."""
+        counted = self.sequencer.counted
+        behind = [self.store.checkpoint_offset(), *(one.offset for one in self.store.snapshots())]
+        return self.store.dropped() > 0 and (
+            self._is_preparing() or self.sequencer.live.owing or min(behind) <= counted
+        )
+
+    def _is_preparing(self) -> bool:
+        """Whether history is being counted for definitions that are not in force yet."""
+        return False
 
     def _older_than(self, edge: Instant) -> list[ArchiveFile]:
         old: list[ArchiveFile] = []

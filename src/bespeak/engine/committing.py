@@ -38,7 +38,6 @@ class Committing(Shown):
     _items: dict[str, Item | None]
     _pending: dict[asyncio.Future[None], frozenset[ProfileId]]
     _cutting: Cutting | None
-    _held: asyncio.Future[None] | None
     _last: asyncio.Future[None] | None
     _asking: asyncio.Task[None] | None
     _undoing: bool
@@ -89,11 +88,6 @@ class Committing(Shown):
         """Raise `Unavailable` while everything is read again, after an undoing: what is known is not whole then."""
         if self._undoing:
             raise Unavailable("what is known is being read again", retry_after=1)
-
-    async def _released(self) -> None:
-        """Wait until events are not held back."""
-        while self._held is not None:
-            await asyncio.shield(self._held)
 
     def _open_writer(self) -> Writer:
         if self._writer is None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -22,8 +21,8 @@ from bespeak.ids import ProfileId, digest
 from bespeak.privacy.envelope import KEY_BYTES
 from bespeak.privacy.sealing import Field, Sealer
 
-IN_RAM = 10_000
-"""People whose histories are in RAM: some kilobytes each."""
+IN_RAM = 30_000
+"""People whose histories are in RAM: half a kilobyte to some kilobytes each."""
 
 PUT_ASIDE_AT_ONCE = 100
 """People whose histories go to disk together when there are more: some milliseconds."""
@@ -32,56 +31,21 @@ _FIELD = Field("counted")
 
 
 class History(msgspec.Struct):
-    """What is counted of one person.
+    """What is counted of one person, or whose an id is.
 
     Parameters
     ----------
     states
         States of aggregates by key.
-    parents, times
-        The newest event time of each of the person's ids that stands for others, and for which of them others stand, at
-        each place of the log: two ids are one from the event that joined them.
-    there
-        Those of these ids of whom there was a profile by then.
+    newest
+        Time of the person's newest event: what a later one is late by.
+    into
+        Who has taken this id in; empty for a person. Then nothing else is here.
     """
 
     states: dict[str, State] = {}
-    parents: dict[ProfileId, ProfileId] = {}
-    times: dict[ProfileId, Instant] = {}
-    there: set[ProfileId] = set()
-
-    def newest(self, names: Sequence[ProfileId]) -> Instant:
-        """Return the newest time of whom the names mean; from now on they mean one."""
-        roots = {self._root(name) for name in names}
-        root = min(roots)
-        time = max(self.times.pop(one, 0) for one in roots)
-        for one in roots - {root}:
-            self.parents[one] = root
-        self.times[root] = time
-        if not self.there.isdisjoint(roots):
-            self.there.add(root)
-        return time
-
-    def knows(self, names: Sequence[ProfileId]) -> bool:
-        """Say whether there was a profile of whom the names mean."""
-        return self._root(names[0]) in self.there
-
-    def meet(self, names: Sequence[ProfileId]) -> None:
-        """Note that from now on there is one."""
-        self.there.add(self._root(names[0]))
-
-    def note(self, names: Sequence[ProfileId], time: Instant) -> None:
-        """Take in the time of an event about them."""
-        root = self._root(names[0])
-        self.times[root] = max(time, self.times.get(root, 0))
-
-    def _root(self, name: ProfileId) -> ProfileId:
-        root = name
-        while (above := self.parents.get(root)) is not None:
-            root = above
-        while name != root:
-            self.parents[name], name = root, self.parents[name]
-        return root
+    newest: Instant = 0
+    into: ProfileId = ""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -114,26 +78,45 @@ class Counted:
         self._folder = folder
         self._bound = bound
         self._here: dict[ProfileId, History] = {}
+        self._gone: set[ProfileId] = set()
         self._file: sqlite3.Connection | None = None
         self._sealer = Sealer(1, os.urandom(KEY_BYTES), tenant="", subject="")
 
     def get(self, profile_id: ProfileId) -> History | None:
-        """Return what `put` was given, to be changed in place until the next call; None when there is nothing."""
-        history = self.take(profile_id)
+        """Return what `put` was given; None when there is nothing.
+
+        It may be changed in place as long as no more than `bound` others are asked for.
+        """
+        history = self._here.pop(profile_id, None)
+        if history is not None:
+            self._here[profile_id] = history  # the last one now
+            return history
+        history = self._read(profile_id)
         return None if history is None else self.put(profile_id, history)
 
     def put(self, profile_id: ProfileId, history: History) -> History:
-        """Keep a history, and return it; the longest not asked for go to disk when there are too many."""
-        self._here[profile_id] = history  # the last one now
+        """Keep a history, and return it; the longest not asked for go to disk first when there are too many."""
         if len(self._here) >= self._bound + PUT_ASIDE_AT_ONCE:
             self._put_aside()
+        self._gone.discard(profile_id)
+        self._here.pop(profile_id, None)
+        self._here[profile_id] = history  # the last one now
         return history
 
     def take(self, profile_id: ProfileId) -> History | None:
         """Return a history for the last time, or before it is put again."""
         history = self._here.pop(profile_id, None)
-        if history is not None or self._file is None:
-            return history
+        return self._read(profile_id) if history is None else history
+
+    def drop(self, profile_id: ProfileId) -> None:
+        """Forget somebody; what lies on disk of them is not read any more, and goes with its key."""
+        self._here.pop(profile_id, None)
+        if self._file is not None:
+            self._gone.add(profile_id)
+
+    def _read(self, profile_id: ProfileId) -> History | None:
+        if self._file is None or profile_id in self._gone:
+            return None
         try:
             row = self._file.execute("SELECT data FROM counted WHERE name = ?", (digest(profile_id),)).fetchone()
         except sqlite3.Error as error:
@@ -156,6 +139,7 @@ class Counted:
     def close(self) -> None:
         """Let go of everything; idempotent."""
         self._here.clear()
+        self._gone.clear()
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -110,10 +110,9 @@ class Custody(Archiving):
                 return rewritten
 
     async def _at_rest(self) -> None:
-        """Wait until all that was taken is on disk, no events are held back, and nobody is left to ask."""
+        """Wait until all that was taken is on disk, and nobody is left to ask."""
         await self._on_disk()
-        while self._held is not None or self.sequencer.live.owing:
-            await self._released()
+        while self.sequencer.live.owing:
             await self._all_asked()
             await self._on_disk()
 
@@ -128,6 +127,7 @@ class Custody(Archiving):
             numbers, documents = self.vault.destroy(ids, erased)
             if profile is not None:
                 self.sequencer.forget(profile)
+            self._forget_prepared(ids, self._offset)
             names = tuple(sorted(document.id for document in documents))
             goes = about(self.vault, ids, numbers)
             cutting = self._cut_whole(writer, forgotten=ids)
@@ -160,6 +160,9 @@ class Custody(Archiving):
             names=names,
             stores={**stores, "archive": told(rewritten)},
         )
+
+    def _forget_prepared(self, ids: Sequence[ProfileId], offset: int) -> None:
+        """Take a person who is erased by the record of an offset out of what is being prepared."""
 
     async def rotate_master_key(self) -> Rotation:
         """Make a new master key, wrap every data key anew under it, then retire the old one.

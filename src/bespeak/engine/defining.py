@@ -1,72 +1,119 @@
-"""New definitions: history counted in what they declare, logged, and everybody asked, while the rest goes on."""
+"""New definitions: compiled, put in force at once or when history is counted for them, and everybody asked."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
-from bespeak.engine.backfill import Backfill
 from bespeak.engine.definitions import Applied, Definition, DefinitionKind
-from bespeak.engine.issuing import Issuing
-from bespeak.engine.records import DefinitionRecord, Record
+from bespeak.engine.preparing import Preparing, Versioned
 from bespeak.engine.site import Site
-from bespeak.errors import Conflict, NotFound, Unavailable
-
-READ_AT_ONCE = 250
-"""Records of the log that are read before others have their turn: some ten milliseconds."""
+from bespeak.engine.wishes import Name
+from bespeak.errors import Conflict, DefinitionError, NotFound
 
 NAMED_MAX = 20
 """Definitions that a message names; of more it says how many there are."""
 
-_Versioned: TypeAlias = tuple[DefinitionKind, str, int, dict[str, Any] | None]
-"""One change: kind, id, version, and what it says; None when it is deleted."""
 
-
-class Defining(Issuing):
+class Defining(Preparing):
     """A ledger whose definitions can be changed."""
 
-    async def close(self) -> None:
-        """Ask nobody more, which whoever waits for it is told, then close; the next start goes on asking."""
-        await self._stop_asking()
-        await super().close()
+    async def apply(self, definitions: Sequence[Definition], *, wait: bool = True) -> tuple[Applied, ...]:
+        """Put definitions in force, all or none; unchanged ones keep their version.
 
-    async def apply(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:
-        """Put definitions in force, all or none; unchanged ones keep their version. Returns when everybody was asked.
+        Where they declare aggregates that are not maintained yet, history is counted for them first, while events are
+        taken in and the definitions so far serve; `preparing` says how far that is.
+
+        Parameters
+        ----------
+        wait
+            Return when they are in force and everybody was asked; else as soon as it is on disk that they will be.
 
         Raises
         ------
         DefinitionError
             One is not well formed; nothing was changed.
+        Conflict
+            One was changed or deleted once more before it was in force, and given up with that.
         StoreError
             They could not be written, and nothing was changed; or the engine was closed before everybody was asked, and
             the next start goes on.
         """
         async with self._changing:
-            return await self._apply_all(definitions)
+            applied, batches = await self._apply_all(definitions)
+        if not wait or not batches:
+            return applied
+        for batch in sorted(batches):
+            await asyncio.shield(self._end_of(batch))
+        await self._all_asked()
+        for one, definition in zip(applied, definitions, strict=True):
+            held = self.registry.get(one.kind, one.id)
+            if one.preparing and (held is None or held.body != definition.body):
+                raise Conflict(
+                    f"{one.kind}/{one.id}: it was changed or deleted before this version was in force, and given up"
+                )
+        return tuple(msgspec.structs.replace(one, preparing=False) for one in applied)
 
-    async def _apply_all(self, definitions: Sequence[Definition]) -> tuple[Applied, ...]:
+    async def _apply_all(self, definitions: Sequence[Definition]) -> tuple[tuple[Applied, ...], set[int]]:
+        """Put in force what needs no history, and write down the rest; returns in which batches that is, too."""
         self._open_writer()
         reading = self._readings
-        results: list[Applied] = []
+        applied: list[Applied] = []
         changes: list[Definition] = []
+        withdrawn: list[Name] = []
+        batches: set[int] = set()
         for definition in definitions:
-            held = self.registry.get(definition.kind, definition.id)
-            if held is not None and held.body == definition.body:
-                results.append(Applied(definition.kind, definition.id, held.version, "unchanged"))
-                continue
-            version = self.registry.next_version(definition.kind, definition.id)
-            changes.append(msgspec.structs.replace(definition, version=version))
-            results.append(Applied(definition.kind, definition.id, version, "created" if held is None else "updated"))
-        site = await asyncio.to_thread(self.registry.with_changes, tuple(changes))
-        await self._define([(one.kind, one.id, one.version, one.body) for one in changes], site, reading)
-        return tuple(results)
+            kind, name = definition.kind, definition.id
+            held, wish = self.registry.get(kind, name), self._wishes.get((kind, name))
+            change: Literal["created", "updated"] = "created" if held is None else "updated"
+            if wish is not None and wish.definition.body == definition.body:
+                applied.append(Applied(kind, name, wish.definition.version, change, preparing=True))
+                batches.add(wish.batch)
+            elif held is not None and held.body == definition.body:
+                applied.append(Applied(kind, name, held.version, "unchanged"))
+                withdrawn.append((kind, name))
+            else:
+                version = self.registry.next_version(kind, name)
+                changes.append(msgspec.structs.replace(definition, version=version))
+                applied.append(Applied(kind, name, version, change))
+        if not changes and not any(self._wishes.get(name) for name in withdrawn):
+            await self._on_disk()  # what is there already may be there since a moment ago
+            return tuple(applied), batches
+        site = await self._site_with(changes)
+        if site is not None and not self._needs_history(site):
+            await self._all_asked()
+        if site is not None and not self._needs_history(site):
+            await self._define([(one.kind, one.id, one.version, one.body) for one in changes], site, reading, withdrawn)
+            return tuple(applied), batches
+        self._check_reading(reading)
+        batch = self._wish_for(changes, withdrawn)
+        await self._on_disk()
+        changed = {(one.kind, one.id) for one in changes}
+        batches.add(batch)
+        told = (
+            msgspec.structs.replace(one, preparing=one.preparing or (one.kind, one.id) in changed) for one in applied
+        )
+        return tuple(told), batches
+
+    async def _site_with(self, changes: Sequence[Definition]) -> Site | None:
+        """Compile what will be in force; None where that asks for what is not in force yet itself."""
+        try:
+            return await asyncio.to_thread(self.registry.with_changes, tuple(changes))
+        except DefinitionError:
+            wishes = tuple(wish.definition for wish in self._wishes.all())
+            if not wishes:
+                raise
+            await asyncio.to_thread(self.registry.with_changes, (*wishes, *changes))
+            return None
+
+    def _needs_history(self, site: Site) -> bool:
+        return self._offset > 0 and bool(self.sequencer.lacks(site.aggregates).keys)
 
     async def delete(self, kind: DefinitionKind, definition_id: str) -> Applied:
-        """Take a definition out of force; its versions stay readable.
+        """Take a definition out of force, and give up one that is not in force yet; its versions stay readable.
 
         Raises
         ------
@@ -77,73 +124,38 @@ class Defining(Issuing):
         """
         async with self._changing:
             self._open_writer()
-            reading = self._readings
-            if self.registry.get(kind, definition_id) is None:
+            reading, name = self._readings, (kind, definition_id)
+            held, wish = self.registry.get(*name), self._wishes.get(name)
+            if held is None and wish is None:
                 raise NotFound(f"there is no {kind} {definition_id!r}")
-            others = await asyncio.to_thread(self.registry.dependents, kind, definition_id)
+            wishes = tuple(one.definition for one in self._wishes.all())
+            others = await asyncio.to_thread(self.registry.dependents, kind, definition_id, wishes)
             if others:
                 raise Conflict(_asked_for(kind, definition_id, others))
-            site = await asyncio.to_thread(self.registry.with_changes, (), ((kind, definition_id),))
-            version = self.registry.next_version(kind, definition_id)
-            await self._define([(kind, definition_id, version, None)], site, reading)
+            version = self.registry.next_version(*name)
+            if held is None:
+                self._check_reading(reading)
+                self._wish_for((), (name,))
+                await self._on_disk()
+            else:
+                site = await asyncio.to_thread(self.registry.with_changes, (), (name,))
+                await self._all_asked()
+                await self._define([(kind, definition_id, version, None)], site, reading, ())
         return Applied(kind, definition_id, version, "deleted")
 
-    async def _define(self, changes: Sequence[_Versioned], site: Site, reading: int) -> None:
-        """Log changes and put them in force; what was read before `reading` changed is not what is known now.
-
-        Raises
-        ------
-        Unavailable
-            The store is not writable, or what is known was undone and read again; nothing was changed.
-        """
-        if not changes:
-            await self._on_disk()  # what is there already may be there since a moment ago
-            return
-        self._open_writer()
-        await self._all_asked()
-        async with self._history_counted(site) as backfill:
-            writer = self._open_writer()  # once more: that may have taken long
-            if self._readings != reading:  # versions, what is compiled and what was counted may be of what was undone
-                raise Unavailable("what is known was read again meanwhile", retry_after=1)
-            now = self.clock.now()
-            records: list[Record] = []
-            with self._all_or_none():
-                self._pass_time(now, records)
-                for kind, definition_id, version, body in changes:
-                    records.append(DefinitionRecord(kind, definition_id, version, body, now))
-                    self._offset += 1
-                    self._note(records[-1])
-                self.registry.site = site
-                self.sequencer.begin(site.segments, site.aggregates, backfill, at=now)
-            self._queue(writer, now, records)
-            durable = self._durable()
-        self._ask_on()
-        await asyncio.shield(durable)
-        await self._all_asked()
-        await self._settle(self.checkpoint())
-
-    @asynccontextmanager
-    async def _history_counted(self, site: Site) -> AsyncGenerator[Backfill]:
-        """Count history in what a site newly declares, while events are held back and pages are answered.
-
-        Nobody may join anybody while history is read, and what it is read up to must be on disk and folded. The
-        definitions so far serve meanwhile; those who send wait until it is done.
-        """
-        await self._on_disk()
-        backfill = self.sequencer.backfill(site.aggregates, upto=self._offset)
-        if not backfill.has_work:
-            yield backfill
-            return
-        self._held = asyncio.get_running_loop().create_future()
-        try:
+    async def _define(self, changes: Sequence[Versioned], site: Site, reading: int, withdrawn: Sequence[Name]) -> None:
+        """Put changes in force that need no history, and wait until everybody was asked; `reading` as there."""
+        backfill = self.sequencer.backfill(self.sequencer.lacks(site.aggregates))
+        if changes:
+            durable = self._put_in_force(changes, site, backfill, reading, withdrawn)
+            self._end_over()
+            await asyncio.shield(durable)
+            await self._all_asked()
+            await self._settle(self.checkpoint())
+        else:
+            self._check_reading(reading)
+            self._wish_for((), withdrawn)
             await self._on_disk()
-            backfill = self.sequencer.backfill(site.aggregates, upto=self._offset)
-            while backfill.read(READ_AT_ONCE):  # noqa: ASYNC110  not a wait: others have their turn
-                await asyncio.sleep(0)
-            yield backfill
-        finally:
-            held, self._held = self._held, None
-            held.set_result(None)
 
     def definitions(self, kind: DefinitionKind) -> tuple[Definition, ...]:
         """Return the definitions of a kind that are in force, ordered by id."""

@@ -26,13 +26,14 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
-class Applied(msgspec.Struct, frozen=True):
-    """What became of one definition."""
+class Applied(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one definition; while it is `preparing`, the one before it, if there is one, is in force."""
 
     kind: DefinitionKind
     id: str
     version: int
     change: Literal["created", "updated", "unchanged", "deleted"]
+    preparing: bool = False
 
 
 def definitions_in(directory: Path) -> tuple[Definition, ...]:

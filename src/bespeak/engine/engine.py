@@ -23,7 +23,7 @@ from bespeak.engine.ledger import FLIPS_AT_ONCE
 from bespeak.engine.pages import OWN
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
 from bespeak.engine.records import ItemsRecord, Record, SealedRecord, seal_event, subject_of
-from bespeak.errors import NotFound, StoreError, Unavailable
+from bespeak.errors import NotFound, StoreError
 from bespeak.events import Event, EventType, Parsed, Rejection, parse_batch
 from bespeak.ids import ProfileId, digest
 from bespeak.privacy import Key, Refused, consent_only, repeats
@@ -39,12 +39,6 @@ IMPORTED = "import"
 
 TAKEN_AT_ONCE = 250
 """Events of an import that are taken before others have their turn: some ten milliseconds."""
-
-LATER_MAX = 10_000
-"""Records of decisions that wait while events are held back."""
-
-RECORDED_AT_ONCE = 50
-"""Of these, how many are taken in before others have their turn: some ten milliseconds."""
 
 JOINS_PEOPLE = "two known people are joined only with the secret key: a userSignature proves userId, not previousId"
 
@@ -88,14 +82,12 @@ class Engine(Defining):
 
     async def track(self, parsed: Parsed, key: Key) -> tuple[EventResult, ...]:
         """Take events in and wait until they are on disk. Results stand in the order of the body."""
-        await self._released()
         receipt = self.accept(parsed, key)
         await receipt.durable
         return receipt.results
 
     async def say(self, events: Sequence[Event]) -> tuple[EventResult, ...]:
         """Take in what we ourselves say of people; returns when it is on disk. Results stand in the order given."""
-        await self._released()
         taken = self._take_all(events, (), OWN, trusted=True)
         await asyncio.shield(self._durable())
         return tuple(taken)
@@ -119,7 +111,6 @@ class Engine(Defining):
             async with self._import_turn:
                 for start in range(0, len(events), TAKEN_AT_ONCE):
                     await asyncio.sleep(0)  # others have their turn between
-                    await self._released()
                     some = events[start : start + TAKEN_AT_ONCE]
                     results += self._take_all(some, (), IMPORTED, trusted=True, imported=True)
                     commits.append(self._durable())
@@ -147,8 +138,6 @@ class Engine(Defining):
         imported: bool = False,
     ) -> list[EventResult]:
         writer = self._open_writer()
-        if self._held is not None:
-            raise Unavailable("history is being counted for a new definition", retry_after=1)
         now = self.clock.now()
         digests = digests_of(events)
         here = self._dedupe.known(digests, ever=imported)
@@ -232,6 +221,7 @@ class Engine(Defining):
         self._offset += 1
         records.append(record)
         taken = self.sequencer.take(event, resolved, imported=record.imported, joined=joined)
+        self._follow(event, joined)
         if self._feed.watched and event.source != OWN:
             self._show(event, taken)
         if taken.changes:
@@ -270,35 +260,20 @@ class Engine(Defining):
         return decision
 
     def _record(self, event: Event) -> None:
-        """Take in the record of a decision, now or when events are not held back any more, if there is room for it."""
-        writer, held = self._writer, self._held
-        if writer is None or not writer.ready or (held is not None and len(self._later) >= LATER_MAX):
+        """Take in the record of a decision, if there is room for it."""
+        writer = self._writer
+        if writer is None or not writer.ready:
             self.metrics.add("bespeak_decisions_unrecorded_total")  # the page has its answer; memory must not grow
-        elif held is not None:
-            if not self._later:
-                held.add_done_callback(lambda _: self._record_later())
-            self._later.append(event)
-        else:
-            records: list[Record] = []
-            try:
-                with self._all_or_none():
-                    self._pass_time(event.received, records)
-                    self._take(event, records, trusted=True, imported=False)
-            except StoreError:
-                self.metrics.add("bespeak_decisions_unrecorded_total")
-            else:
-                self._queue(writer, event.received, records)
-
-    def _record_later(self) -> None:
-        """Record some of the decisions that were made meanwhile, and the rest a turn of the loop later."""
-        if self._held is not None:  # once more
-            self._held.add_done_callback(lambda _: self._record_later())
             return
-        some, self._later = self._later[:RECORDED_AT_ONCE], self._later[RECORDED_AT_ONCE:]
-        for event in some:
-            self._record(event)
-        if self._later:
-            asyncio.get_running_loop().call_soon(self._record_later)
+        records: list[Record] = []
+        try:
+            with self._all_or_none():
+                self._pass_time(event.received, records)
+                self._take(event, records, trusted=True, imported=False)
+        except StoreError:
+            self.metrics.add("bespeak_decisions_unrecorded_total")
+        else:
+            self._queue(writer, event.received, records)
 
     # -- what is known
 
@@ -381,6 +356,7 @@ class Engine(Defining):
             with self._all_or_none():
                 self._offset += 1
                 self._apply(record, self._offset)
+                self._follow(record, "")
             self._queue(writer, now, [record])
         await self._on_disk()
         return len(put) + len(removed)

@@ -42,7 +42,6 @@ from bespeak.engine.site import Registry
 from bespeak.engine.vault import Vault
 from bespeak.engine.writer import Entry, Writer
 from bespeak.errors import BespeakError, CorruptLog, StoreError
-from bespeak.events import Event
 from bespeak.ids import ProfileId
 from bespeak.privacy.masters import KeyPlace
 from bespeak.profiles import Resolved
@@ -106,8 +105,6 @@ class Ledger(Asking):
         self._offset: int = 0
         self._items: dict[str, Item | None] = {}
         self._quarantined = 0
-        self._held: asyncio.Future[None] | None = None
-        self._later: list[Event] = []
         self._importing = 0
         self._import_turn = asyncio.Lock()
         self._pending: dict[asyncio.Future[None], frozenset[ProfileId]] = {}

@@ -32,6 +32,8 @@ GAUGES: dict[str, str] = {
     "bespeak_archive_offset": "Offset up to which the log is in files of the archive.",
     "bespeak_log_dropped_offset": "Offset up to which rows of the log were dropped for their age.",
     "bespeak_segment_members": "Members by segment.",
+    "bespeak_definitions_preparing": "Definitions that are not in force yet, since history is counted for them.",
+    "bespeak_definitions_preparing_records": "Records of the log that are left to count for them.",
 }
 HISTOGRAMS: dict[str, str] = {
     "bespeak_request_duration_seconds": "Seconds that a request took, to the end of its answer, by kind of endpoint.",

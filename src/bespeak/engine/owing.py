@@ -69,7 +69,7 @@ class Question:
         """Return an `Owed` as bytes."""
         counted = self.backfill.counted if self.backfill.has_work else ()
         return _encoder.encode(
-            (self.at, self._before, counted, self.backfill.upto, asked_to, ahead, self.passed, self.zone)
+            (self.at, self._before, counted, self.backfill.offset, asked_to, ahead, self.passed, self.zone)
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, cast
 import msgspec
 
 from bespeak.clock import Clock, Instant, SystemClock
+from bespeak.engine.archive import ARCHIVE
 from bespeak.engine.definitions import KINDS
 from bespeak.engine.ledger import Ledger
 from bespeak.engine.live import encode_profile
@@ -222,7 +223,7 @@ class _FromStart(MemoryStore):
         return self._source.last_key()
 
     def documents(self, kind: str) -> tuple[Document, ...]:
-        return self._source.documents(kind) if kind == ERASED else super().documents(kind)
+        return self._source.documents(kind) if kind in {ERASED, ARCHIVE} else super().documents(kind)
 
     def product(self, name: str) -> Product | None:
         held, source = super().product(name), self._source.product(name)

@@ -138,8 +138,8 @@ class Retaining(Rebuilding):
             await self._all_asked()  # a start that goes on asking counts history anew
             self._check_known()
             usable = self._usable()
-            if not usable:
-                return False
+            if not usable or self._is_preparing():
+                return False  # whoever counts history sees a log that stays
             last = min(usable[-1].offset, self._archived())
             first = await asyncio.to_thread(self._first_row)
             if first is None or first.received >= before or first.first + first.count - 1 > last:

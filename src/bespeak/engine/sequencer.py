@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,10 +18,12 @@ from bespeak.clock import NEVER, Instant, zone_named
 from bespeak.conditions import Declared, key
 from bespeak.conditions.aggregates import Feeds
 from bespeak.engine.aliases import Aliases
+from bespeak.engine.archive import folder_of
 from bespeak.engine.backfill import Backfill
 from bespeak.engine.live import LiveTable
 from bespeak.engine.models import Models
 from bespeak.engine.owing import Owed, Question
+from bespeak.engine.past import Past
 from bespeak.engine.timers import Timers
 from bespeak.engine.vault import Vault
 from bespeak.errors import BespeakError, StoreError
@@ -265,26 +267,22 @@ class Sequencer:
         -------
         Who moved where by being asked under the definitions before.
         """
-        backfill = self.backfill(aggregates, upto=upto)
-        backfill.read()
+        backfill = self.backfill(self.lacks(aggregates))
+        backfill.read(upto)
         self.begin(segments, aggregates, backfill, at=at)
         return self.moved()
 
-    def backfill(self, aggregates: tuple[Declared, ...], *, upto: int) -> Backfill:
-        """Return what counts history in the aggregates that are not declared yet.
+    def lacks(self, aggregates: Iterable[Declared]) -> Feeds:
+        """Return the feeds of what is not maintained yet, or not as far back."""
+        return Feeds(aggregates).beyond(self._feeds)
 
-        Parameters
-        ----------
-        upto
-            The log's offset up to which history is read; all of it is durable, and all of it is folded.
-        """
-        new = Feeds(aggregates).beyond(self._feeds)
-        return self._backfill(new, upto, asks_all=True)
-
-    def _backfill(self, feeds: Feeds, upto: int, *, asks_all: bool) -> Backfill:
-        delay, store = self.profile_settings.delay, self._store
-        folder = Path(self._settings.data_dir) if isinstance(store, SqliteStore) else None
-        return Backfill(store, self._vault, self, feeds, upto=upto, delay=delay, asks_all=asks_all, folder=folder)
+    def backfill(self, feeds: Feeds, wanted: Callable[[ProfileId], bool] | None = None) -> Backfill:
+        """Return what counts history for these feeds, of whom is wanted (None: everybody)."""
+        settings, store = self._settings, self._store
+        folder = Path(settings.data_dir) if isinstance(store, SqliteStore) else None
+        files, dropped = folder_of(settings), store.dropped()
+        past = Past(store, self._vault, files, dropped) if files is not None and dropped else None
+        return Backfill(store, self._vault, self, feeds, settings, wanted=wanted, folder=folder, past=past)
 
     def begin(self, segments: Segments, aggregates: tuple[Declared, ...], backfill: Backfill, *, at: Instant) -> None:
         """Put new definitions in force: everybody is asked again, with what history has counted.
@@ -298,7 +296,7 @@ class Sequencer:
         self.segments = segments
         self._set_feeds(aggregates)
         if backfill.has_work:
-            self.counted = backfill.upto
+            self.counted = backfill.offset
         elif segments.all() == before.all():
             return
         self._owe(Question(before, backfill, at, zone=self.zone))
@@ -312,7 +310,7 @@ class Sequencer:
         before = self.zone
         self.set_zone(zone)
         if self.segments.reads_zone:
-            self._owe(Question(self.segments, self.backfill((), upto=0), at, zone=before))
+            self._owe(Question(self.segments, self.backfill(Feeds(())), at, zone=before))
 
     def set_zone(self, zone: str) -> None:
         """Take a time zone for that of people who name none, and ask nobody; an empty one for that of the settings."""
@@ -338,12 +336,12 @@ class Sequencer:
         """
         new = frozenset(owed.counted)
         feeds = Feeds(one for one in aggregates if key(one) in new)
-        backfill = self._backfill(feeds, owed.upto, asks_all=False)
+        backfill = self.backfill(feeds, self.live.owes)
         self._question = question = Question(
             Segments(owed.before), backfill, owed.at, owed.passed, zone=owed.zone or self.zone
         )
         self.live.owe_again(lambda profile: self._ask_one(profile, question), owed.asked_to, owed.ahead)
-        backfill.read()
+        backfill.read(owed.upto)
 
     def owed(self) -> bytes | None:
         """Return what a checkpoint as of now says of those who are left to ask; None when nobody is."""

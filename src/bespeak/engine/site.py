@@ -95,16 +95,22 @@ class Registry:
         """Compile what is held."""
         self.site = build(self._held.values())
 
-    def dependents(self, kind: DefinitionKind, definition_id: str) -> tuple[Definition, ...]:
-        """Return the definitions that ask for this one, ordered by kind and id: those of segments that others name."""
+    def dependents(
+        self, kind: DefinitionKind, definition_id: str, also: Iterable[Definition] = ()
+    ) -> tuple[Definition, ...]:
+        """Return the definitions that ask for this one, ordered by kind and id: those of segments that others name.
+
+        `also` are some that are not in force, besides.
+        """
         if kind != "segments":
             return ()
-        others = (self._held[held] for held in sorted(self._held) if held != (kind, definition_id))
-        return tuple(
-            one
-            for one in others
+        asking = {
+            (one.kind, one.id): one
+            for one in (*self._held.values(), *also)
             if any(definition_id in segments.named_in(condition) for condition in _conditions(load(one)))
-        )
+        }
+        asking.pop((kind, definition_id), None)
+        return tuple(asking[name] for name in sorted(asking))
 
     def changed(self) -> tuple[Document, ...]:
         """Return the documents changed since the last call, for a checkpoint."""

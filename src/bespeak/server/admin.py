@@ -144,11 +144,23 @@ def _definitions(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
     extra = body_of(list[WrittenDefinition])
 
     @router.post("/v1/definitions", tags=["definitions"], summary="Apply many definitions", openapi_extra=extra)
-    async def apply(request: Request) -> Response:
-        """All of them, or none; each answer says its version and whether it was created, updated or unchanged."""
+    async def apply(request: Request, *, wait: bool = True) -> Response:
+        """All of them, or none; each answer says its version and whether it was created, updated or unchanged.
+
+        Where history is to be counted for them, the answer comes when they are in force; with `wait=0` at once,
+        and they are `preparing`.
+        """
         written = decode(_DEFINITIONS, await _body(request, bodies))
         definitions = [Definition(kind=one.kind, id=one.id, body=one.body, source=one.source) for one in written]
-        return _json(await engine.apply(definitions))
+        return _json(await engine.apply(definitions, wait=wait))
+
+    @router.get("/v1/definitions/preparing", tags=["definitions"], summary="What is not in force yet")
+    async def preparing(wait: Annotated[float, Query(ge=0, le=60)] = 0) -> Response:
+        """How many records of the log are counted for it, and what could not be put in force, and why.
+
+        With `wait`, answered when all of it is in force, or after so many seconds.
+        """
+        return _json(await engine.prepared(wait))
 
     @router.get("/v1/segments/{segment_id}/count", tags=["definitions"], summary="How many are in a segment")
     async def count(segment_id: Id, at: At = None) -> Response:
@@ -165,29 +177,36 @@ def _definitions_of(router: APIRouter, engine: Engine, bodies: BodyLimits, kind:
 
     @router.get(f"/v1/{kind}", tags=["definitions"], summary=f"All {kind}", operation_id=f"list_{kind}")
     async def listed() -> Response:
-        sizes = engine.segment_sizes() if kind == "segments" else {}
-        return _json([_shown_definition(each, sizes) for each in engine.definitions(kind)])
+        return _json([_shown(engine, each) for each in _all(engine, kind)])
 
     path = f"/v1/{kind}/{{definition_id}}"
 
     @router.get(path, tags=["definitions"], summary=f"One {one}", operation_id=f"get_{kind}")
     async def definition(definition_id: Id) -> Response:
-        """Its version is the `ETag`; send it back as `If-Match` to change only what you have seen."""
-        found = _found(_held(engine, kind, definition_id), one, definition_id)
-        sizes = engine.segment_sizes() if kind == "segments" else {}
-        return _json(_shown_definition(found, sizes), headers={"etag": f'"{found.version}"'})
+        """Its version is the `ETag`; send it back as `If-Match` to change only what you have seen.
+
+        While history is counted for a new version, `preparing` says how far that is, and the version before it is in
+        force; one that there is none before has version 0 until then.
+        """
+        held = _held(engine, kind, definition_id)
+        found = _found(held or _coming(engine, kind, definition_id), one, definition_id)
+        return _json(_shown(engine, found), headers={"etag": f'"{found.version}"'} if held is not None else None)
 
     summary, extra = f"Create or change one {one}", body_of(dict[str, Any])
 
     @router.put(path, tags=["definitions"], summary=summary, operation_id=f"put_{kind}", openapi_extra=extra)
-    async def put_definition(definition_id: Id, request: Request) -> Response:
-        """The body is the mapping that would stand in the YAML file; what was in force stays in the history."""
+    async def put_definition(definition_id: Id, request: Request, *, wait: bool = True) -> Response:
+        """The body is the mapping that would stand in the YAML file; what was in force stays in the history.
+
+        Answered when it is in force; with `wait=0` when it is written down that it will be.
+        """
         body = decode(_OBJECT, await _body(request, bodies))
         if body.setdefault("id", definition_id) != definition_id:
             raise InvalidInput(f"id: expected {definition_id!r}, as in the path, got {body['id']!r}")
         _check_version(request, _held(engine, kind, definition_id))
         source = f"PUT /v1/{kind}/{definition_id}"
-        (applied,) = await engine.apply([Definition(kind=kind, id=definition_id, body=body, source=source)])
+        changed = Definition(kind=kind, id=definition_id, body=body, source=source)
+        (applied,) = await engine.apply([changed], wait=wait)
         return _json(applied, headers={"etag": f'"{applied.version}"'})
 
     @router.delete(path, tags=["definitions"], summary=f"End one {one}", operation_id=f"delete_{kind}")
@@ -250,10 +269,27 @@ def _log(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
         )
 
 
-def _shown_definition(definition: Definition, sizes: Mapping[str, int]) -> dict[str, Any]:
+def _coming(engine: Engine, kind: DefinitionKind, definition_id: str) -> Definition | None:
+    """Return a definition that is not in force yet, and none is that it would replace."""
+    wished = engine.wished(kind, definition_id)
+    return None if wished is None else msgspec.structs.replace(wished, version=0)
+
+
+def _all(engine: Engine, kind: DefinitionKind) -> list[Definition]:
+    """Return what is in force and what is the first of its name and coming, ordered by id."""
+    found = {one.id: one for one in engine.definitions(kind)}
+    new = (one.id for one in engine.preparing() if one.kind == kind and one.id not in found)
+    coming = [one for one in (_coming(engine, kind, name) for name in new) if one is not None]
+    return sorted([*found.values(), *coming], key=lambda one: one.id)
+
+
+def _shown(engine: Engine, definition: Definition) -> dict[str, Any]:
     shown: dict[str, Any] = {"id": definition.id, "version": definition.version, "body": definition.body}
     if definition.kind == "segments":
-        shown["size"] = sizes.get(definition.id, 0)
+        shown["size"] = engine.segment_sizes().get(definition.id, 0)
+    for one in engine.preparing():
+        if (one.kind, one.id) == (definition.kind, definition.id):
+            shown["preparing"] = {"version": one.version, "done": one.done, "total": one.total}
     return shown
 
 

@@ -31,6 +31,7 @@ from bespeak.settings import Settings
 from bespeak.sources import import_in_turn
 from bespeak.stores import MemorySettings, SqliteSettings
 from bespeak.testing.bench_archive import archive_rates, rewrite_cost
+from bespeak.testing.bench_backfill import backfill_rates
 from bespeak.testing.bench_erase import erase_cost, seal_cost
 from bespeak.testing.bench_fold import parsed, step_costs, take_all, town, town_bodies, town_segments
 from bespeak.testing.bench_http import ingest_by_http
@@ -240,6 +241,22 @@ def replayed() -> Result:
     return Result("replay", round(rate), "events/s", round(most), round(most / rate, 1))
 
 
+def backfill() -> Result:
+    """Events a second of history, from asking for new segments to everybody in them, beside opening the same events.
+
+    They ask for a tenth of the events; 100 others are in force.
+    """
+    texts = ('count("Order Completed", last 40 days) >= 2', 'sum(properties.price of "Order Completed") > 500')
+    after = [
+        Definition(kind="segments", id=f"new-{n}", body={"id": f"new-{n}", "condition": text})
+        for n, text in enumerate(texts)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        bodies = _bodies(EVENTS * 3, size=500)
+        rate, most = backfill_rates(Path(folder), definitions(shortest="days"), tuple(after), bodies, START + DAY)
+    return Result("backfill", round(rate), "events/s", round(most), round(most / rate, 1))
+
+
 def ingest() -> Result:
     """Events a second by HTTP in batches of 20, each acknowledged after it is on disk, with 100 live segments."""
     with tempfile.TemporaryDirectory() as folder:
@@ -410,6 +427,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "seal": seal,
     "erase": erase,
     "replay": replayed,
+    "backfill": backfill,
     "start": start,
     "start-memory": start_memory,
     "archive": archive,
