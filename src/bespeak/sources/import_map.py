@@ -15,7 +15,7 @@ from bespeak.clock import parse_duration
 
 Scalar = str | int | float | bool
 Cast = Literal["text", "int", "float", "bool", "lower", "upper", "strip", "abs"]
-Target = Literal["events", "traits", "items"]
+Target = Literal["events", "traits", "items", "table"]
 _PLACE = re.compile(r"\{([^{}]+)\}")
 _Casts = Annotated[tuple[Cast, ...], msgspec.Meta(max_length=8)]
 
@@ -227,7 +227,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Parameters
     ----------
     target
-        `events` (one a row or group), `traits` (an `identify` a row), `items`.
+        `events` (one a row or group), `traits` (an `identify` a row), `items`, or `table`: rows that others look up.
     name
         Tells sections of a map apart; the target when not given. It is part of the message ids.
     files
@@ -246,6 +246,14 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         As Python names it; a byte order mark is skipped.
     missing
         Cells that mean: no value.
+    lines
+        In a file whose lines are of several kinds, told by their first cell: the kind that is read. Needs `columns`.
+    under
+        What a row has of the lines above it: kind of line > column > which cell of the nearest such line, from 1.
+    join
+        Tables whose columns each row has, too, as `TABLE.COLUMN`: table > the column that holds its key.
+    key, take
+        Of a table: the column by which its rows are looked up, and the columns that others read of it.
     time, sequence
         When it happened. Needed for events; traits without it are known from the moment of the import.
     user_id, anonymous_id
@@ -272,6 +280,11 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     encoding: str = "utf-8"
     skip_lines: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     missing: tuple[str, ...] = ("",)
+    lines: str = ""
+    under: dict[str, dict[str, Annotated[int, msgspec.Meta(ge=1)]]] = {}
+    join: dict[str, str] = {}
+    key: str = ""
+    take: tuple[str, ...] = ()
     time: Time | None = None
     sequence: str | Sequence | None = None
     user_id: Field | None = None
@@ -298,8 +311,14 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         )
 
     def named_columns(self) -> frozenset[str]:
-        """Return every column that the section reads by name."""
-        return frozenset(_columns_of_section(self))
+        """Return every column that the section reads by name, and that its own lines must have."""
+        named = frozenset(_columns_of_section(self))
+        return named - self.joined_columns() - {column for above in self.under.values() for column in above}
+
+    def joined_columns(self) -> frozenset[str]:
+        """Return every column that the section reads of tables, as `TABLE.COLUMN`."""
+        tables = tuple(f"{table}." for table in self.join)
+        return frozenset(column for column in _columns_of_section(self) if column.startswith(tables))
 
     def _check_reading(self) -> None:
         if not self.delimiter:
@@ -312,6 +331,10 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError(f"no encoding {self.encoding!r}") from None
         if self.format == "delimited" and not self.header and not self.columns:
             raise ValueError("without a header, columns must name the columns")
+        if self.under and not self.lines:
+            raise ValueError("under belongs to lines")
+        if self.lines and (self.format != "delimited" or self.header):
+            raise ValueError("lines are told apart in delimited files without a header")
         if len(set(self.columns)) != len(self.columns):
             raise ValueError("columns must differ from each other")
         unknown = self.named_columns() - set(self.columns)
@@ -320,7 +343,9 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def _check_target(self) -> None:
         who = self.user_id is not None or self.anonymous_id is not None
-        if self.target == "items":
+        if self.target == "table":
+            wanted = {"key": bool(self.key), "take": bool(self.take)}
+        elif self.target == "items":
             wanted = {"item": self.item is not None}
         elif self.target == "traits":
             wanted = {"user_id or anonymous_id": who, "traits": bool(self.traits)}
@@ -331,6 +356,8 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 raise ValueError(f"a section of {self.target} needs {name}")
         if self.group is not None and self.target != "events":
             raise ValueError("group belongs to a section of events")
+        if self.target != "table" and (self.key or self.take):
+            raise ValueError("key and take belong to a table")
 
 
 class ImportMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -348,10 +375,25 @@ class ImportMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         labels = [section.label for section in self.sections]
         if len(set(labels)) != len(labels):
             raise ValueError(f"sections must have different names, got {', '.join(labels)}")
+        for section in self.sections:
+            self._check_joins(section)
 
     def patterns(self) -> str:
         """Return the file names that the map knows, as a sentence part."""
         return ", ".join(f"{', '.join(section.files)} ({section.label})" for section in self.sections)
+
+    def _check_joins(self, section: Section) -> None:
+        tables = {one.label: one for one in self.sections if one.target == "table"}
+        unknown = sorted(section.join.keys() - tables.keys())
+        if unknown:
+            raise ValueError(f"section {section.label!r} joins {unknown[0]!r}, which is no section of target table")
+        for table in section.join:
+            known = {f"{table}.{column}" for column in tables[table].take}
+            read = {column for column in section.joined_columns() if column.startswith(f"{table}.")}
+            if read - known:
+                raise ValueError(
+                    f"section {section.label!r} reads {min(read - known)!r}, which {table!r} does not take"
+                )
 
 
 def as_spec(field: Field) -> FieldSpec:
@@ -365,6 +407,8 @@ def _columns_of_section(section: Section) -> Iterator[str]:
     for field in (section.user_id, section.anonymous_id, section.event):
         if field is not None:
             yield from as_spec(field).columns()
+    yield from section.join.values()
+    yield from (section.key, *section.take) if section.target == "table" else ()
     if section.time is not None:
         yield from section.time.spec().columns()
     if section.sequence is not None:

@@ -17,7 +17,7 @@ class ImportLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     record_bytes
         Bytes of all records together, packed.
     items
-        Different items.
+        Different items, and rows of a table that is looked up.
     line_bytes
         Characters of one line; a longer one is rejected.
     group_rows

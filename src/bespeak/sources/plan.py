@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from bespeak.sources.import_map import ImportMap, Target
 from bespeak.sources.limits import ImportLimits
 from bespeak.sources.rejected import RejectedLine
 from bespeak.sources.rows import Position, Reading, Row, read_file, readings
+from bespeak.sources.tables import Joins, Table, tables_of
 
 Reject = Callable[[RejectedLine], None]
 
@@ -45,7 +46,13 @@ class _Source:
     """One reading with what is made of its rows."""
 
     def __init__(
-        self, reading: Reading, import_map: ImportMap, limits: ImportLimits, *, source: str, received: Instant
+        self,
+        reading: Reading,
+        import_map: ImportMap,
+        limits: ImportLimits,
+        tables: Mapping[str, Table],
+        *,
+        received: Instant,
     ) -> None:
         section = reading.section
         self.reading = reading
@@ -54,8 +61,10 @@ class _Source:
         self.keyed = section.format == "json_lines"
         self.columns: tuple[str, ...] = ()
         self.moments = MomentBuilder(section, received)
-        self.events = EventBuilder(section, limits, source=source, received=received)
+        self.events = EventBuilder(section, limits, source=_source_of(import_map), received=received)
         self.items = None if section.item is None else ItemBuilder(section.item, section)
+        self.table = tables.get(section.label)
+        self.joined = Joins(section, tables).joined
         self._seed = hashlib.blake2b(
             _ENCODER.encode((import_map.name, section.label)), digest_size=10, person=b"bespeak.import"
         )
@@ -136,6 +145,8 @@ class Plan:
                 if isinstance(row, RejectedLine):
                     self._count(source.target)
                     self._refuse(row)
+                elif source.table is not None:
+                    self._add_to_table(source, source.table, row)
                 elif source.target == "items" and source.items is not None:
                     self._add_item(source, source.items, row)
                 else:
@@ -169,14 +180,22 @@ class Plan:
             message_id = f"imp-{sequence}{ranks[index]:08d}-{source.digest(packed)}"
             rows = source.unpack(packed)
             try:
-                yield source.events.build(rows, moment, message_id)
+                yield source.events.build([source.joined(values) for values in rows], moment, message_id)
             except CellError as error:
                 self._refuse_cells(source, records.lines[index], rows, error)
+
+    def _add_to_table(self, source: _Source, table: Table, row: Row) -> None:
+        """Take in a row that others look up: no record, unless it has to be rejected."""
+        try:
+            table.add(row.values)
+        except CellError as error:
+            self._count(source.target)
+            self._refuse_cells(source, row.line_number, [row.values], error)
 
     def _add_item(self, source: _Source, builder: ItemBuilder, row: Row) -> None:
         self._count("items")
         try:
-            item = builder.build(row.values)
+            item = builder.build(source.joined(row.values))
         except CellError as error:
             self._refuse_cells(source, row.line_number, [row.values], error)
             return
@@ -206,8 +225,9 @@ class Plan:
     def _take(self, source: _Source, number: int, rows: list[Values], line: int) -> None:
         self._count(source.target)
         try:
-            moment = source.moments.build(rows[0])
-            self._describe(source, rows)
+            joined = [source.joined(values) for values in rows]
+            moment = source.moments.build(joined[0])
+            self._describe(source, joined)
         except CellError as error:
             self._refuse_cells(source, line, rows, error)
             return
@@ -271,12 +291,16 @@ def plan_import(
     Raises
     ------
     NotFound, InvalidInput
-        A file is not there, or no section of the map reads it.
+        A file is not there, no section of the map reads it, or a table that is looked up is not given.
     """
-    name = f"import:{import_map.name}"
     bounds = limits or ImportLimits()
-    found = readings(files, import_map)
-    return Plan([_Source(one, import_map, bounds, source=name, received=received) for one in found], bounds, reject)
+    found = sorted(readings(files, import_map), key=lambda one: one.section.target != "table")
+    tables = tables_of(found, most=bounds.items)
+    return Plan([_Source(one, import_map, bounds, tables, received=received) for one in found], bounds, reject)
+
+
+def _source_of(import_map: ImportMap) -> str:
+    return f"import:{import_map.name}"
 
 
 def _order(records: _Records) -> tuple[list[int], NDArray[np.int64]]:

@@ -189,6 +189,7 @@ def _delimited_rows(lines: _Lines, file: str, section: Section) -> Iterator[Row 
     if lines.bad is not None:
         raise InvalidInput(f"{file}: the header: expected {lines.bad.expected}, found {lines.bad.found}")
     width = len(columns)
+    kinds = _Kinds(section)
     while True:
         try:
             first, row = next(cells)
@@ -200,13 +201,37 @@ def _delimited_rows(lines: _Lines, file: str, section: Section) -> Iterator[Row 
             continue
         if lines.bad is not None:
             yield lines.rejected(first, row)
-        elif not row or row == [""]:
+        elif not row or row == [""] or not kinds.wants(row):
             continue
         elif len(row) == width:
-            yield Row(file, first, dict(zip(columns, row, strict=True)))
+            yield Row(file, first, {**dict(zip(columns, row, strict=True)), **kinds.above})
         else:
             problem = Problem("", f"{width} cells", f"{len(row)}")
             yield RejectedLine(file=file, line=first, reason="wrong_cells", problems=(problem,), row=row)
+
+
+class _Kinds:
+    """Tells the lines of a section from those of other kinds, and keeps what it has of the lines above.
+
+    Attributes
+    ----------
+    above
+        The columns of the nearest lines of the kinds that it stands under; empty text where there was none, as in
+        a cell.
+    """
+
+    def __init__(self, section: Section) -> None:
+        self._lines = section.lines
+        self._under = section.under
+        self.above: dict[str, str] = {column: "" for cells in section.under.values() for column in cells}
+
+    def wants(self, row: list[str]) -> bool:
+        """Say whether a row is of the section; one that others stand under is taken note of."""
+        if not self._lines:
+            return True
+        for column, place in self._under.get(row[0], {}).items():
+            self.above[column] = row[place - 1] if place <= len(row) else ""
+        return row[0] == self._lines
 
 
 class _SplitRows:
