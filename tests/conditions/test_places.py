@@ -151,7 +151,7 @@ def test_text_and_json_read_back(text, shown):
         ("place within 90000 miles of (1, 2)", "at most 20,020 km, found 90000 miles"),
         ('count("View") within 2 km of (1, 2)', "count is a number"),
         ("place within soon", "or a distance such as 20 km"),
-        ('place.contry = "DE"', "found `place.contry`; did you mean place.country?"),
+        ('place.countryy = "DE"', "found `place.countryy`; did you mean place.country?"),
         ('device.operating = "ios"', "expected device.type, device.model"),
         ("local = 5", "expected local.hour, local.weekday, local.date, found `local`"),
         ("local.hours = 5", "did you mean local.hour?"),

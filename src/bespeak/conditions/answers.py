@@ -19,7 +19,7 @@ from bespeak.conditions.answers_counts import counted, reached_up_to_now, summed
 from bespeak.conditions.check import walk
 from bespeak.conditions.dates import is_dated, moves
 from bespeak.conditions.fading import Fading
-from bespeak.conditions.heads import local_part
+from bespeak.conditions.heads import Part, local_part
 from bespeak.conditions.local import clocked, next_tick, shown
 from bespeak.conditions.marked import holds_of, is_moving, spans_of, standing
 from bespeak.conditions.nested import turner
@@ -376,7 +376,8 @@ def _crossings(test: Test) -> Callable[[Visitor, Instant], Iterator[Instant]]:
     """Build what yields when, after an instant, what fades passes a number, or a date is passed."""
     faded = [one.path for one in operands(test) if isinstance(one, Path) and one.path.startswith(FADING)]
     turns, read = turner(test) if moves(test) else None, reader(test.operand)
-    parts = [part for one in operands(test) if isinstance(one, Path) and (part := local_part(one.path)) is not None]
+    read_parts: list[Part | None] = [local_part(one.path) for one in operands(test) if isinstance(one, Path)]
+    parts: list[Part] = [part for part in read_parts if part is not None]
 
     def crossings(visitor: Visitor, at: Instant) -> Iterator[Instant]:
         for path in faded:

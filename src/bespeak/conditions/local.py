@@ -26,6 +26,7 @@ V = TypeVar("V")
 """Whoever is asked about."""
 Read: TypeAlias = Callable[[V, Instant], object]
 
+_DATE: frozenset[Part] = frozenset({"date"})
 _LOOKS: dict[Part, int] = {"hour": 60, "weekday": 20, "date": 1_000}
 """Ticks after which an hour or a day of the week has come again for sure; of a date, after which it is asked again."""
 _KEPT = 2_000
@@ -110,7 +111,7 @@ def _turn(
     for _ in range(max(_LOOKS[part] for part in parts) * len(parts)):
         if asked(tick) is not holds:
             return tick
-        if last is not None and parts == {"date"} and str(shown("date", tick - 2 * DAY, zone)) > last:
+        if last is not None and parts == _DATE and str(shown("date", tick - 2 * DAY, zone)) > last:
             return NEVER  # two days, since clocks may be put back over midnight
         tick = _tick(parts, tick, zone)
     return tick if "date" in parts or len(parts) > 1 else NEVER

@@ -27,10 +27,11 @@ def on_lists(given: _Parameters, at: str) -> Condition:
     Misfit
         It names no lists; so the others do whose parameters are none.
     """
-    lists = given.get("lists")
-    if not isinstance(lists, list) or not lists:
-        raise Misfit(f"{at}.lists", "a list of ids", repr(lists)[:80])
-    parts = tuple(InList(str(one)) for one in cast("list[object]", lists))
+    named: object = given.get("lists")
+    lists = cast("list[object]", named) if isinstance(named, list) else []
+    if not lists:
+        raise Misfit(f"{at}.lists", "a list of ids", repr(given.get("lists"))[:80])
+    parts = tuple(InList(str(one)) for one in lists)
     match str(given.get("matchType", "in")):
         case "all":
             return And(parts)

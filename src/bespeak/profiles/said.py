@@ -41,7 +41,7 @@ def place_in(context: Mapping[str, object]) -> Values:
     """
     location = context.get("location")
     found: Values = {name: text for name in _NAMED if (text := _text(location, name))}
-    place = place_of(location) if isinstance(location, dict) else None
+    place = None if isinstance(location, str) else place_of(location)
     if place is not None:
         found["latitude"], found["longitude"] = place
     return found
@@ -64,12 +64,11 @@ def device_in(context: Mapping[str, object]) -> Values:
     if isinstance(whole, str) and 0 < len(whole) <= _TEXT_MAX:
         found["type"] = intern(whole)
     browser = context.get("userAgentData")
-    if isinstance(browser, dict):
-        is_mobile = cast("Mapping[str, object]", browser).get("mobile")
-        if isinstance(is_mobile, bool):
-            found.setdefault("type", "mobile" if is_mobile else "desktop")
-        if platform := _text(browser, "platform"):
-            found.setdefault("os", platform)
+    is_mobile = _field(browser, "mobile")
+    if isinstance(is_mobile, bool):
+        found.setdefault("type", "mobile" if is_mobile else "desktop")
+    if platform := _text(browser, "platform"):
+        found.setdefault("os", platform)
     return found
 
 
@@ -129,7 +128,11 @@ def make_room(lists: dict[str, Listing]) -> bool:
     return True
 
 
+def _field(held: object, name: str) -> object:
+    return cast("Mapping[str, object]", held).get(name) if isinstance(held, dict) else None
+
+
 def _text(held: object, name: str) -> str:
     """Return a text that is worth keeping of a field of an object; empty where there is none."""
-    value = cast("Mapping[str, object]", held).get(name) if isinstance(held, dict) else None
+    value = _field(held, name)
     return intern(value) if isinstance(value, str) and len(value) <= _TEXT_MAX else ""

@@ -180,8 +180,11 @@ def value_leaves(where: Where, lists: tuple[str, ...]) -> Made[Leaf]:
     """Return leaves that stand on paths alone, one of them a test of the elements of these lists."""
     plain = tests_of(paths(where), paths(where), where)
     inner = trees(tests_of(paths("element"), paths("element"), "element"), most=3)
-    made = st.one_of(plain, plain, plain, st.builds(AnyOf, st.sampled_from(lists), inner))
-    return st.one_of(made, made, made, clocks_and_chance()) if where == "person" else made
+    listed = st.builds(AnyOf, st.sampled_from(lists), inner)
+    if where != "person":
+        return st.one_of(plain, plain, plain, listed)
+    often = [_short(plain) for _ in range(4)]  # the same one twice would count once
+    return st.one_of(*often, listed, _short(clocks_and_chance()))
 
 
 filters: Made[Condition] = trees(value_leaves("event", ("properties.products",)), most=3)
