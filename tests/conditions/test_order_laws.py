@@ -318,6 +318,25 @@ def test_what_may_not_follow_is_waited_for_to_the_microsecond():
     assert compiled.answer(person, done + DAY) == (False, NEVER)
 
 
+def test_the_first_instant_of_a_fixed_window_is_in_and_the_last_is_not():
+    text = 'sequence("B" then "A", from date "2026-10-24T19:00:00Z" to date "2026-10-24T20:00:00Z")'
+    found = [answers(text, did(("B", 0), ("A", halves)), START + DAY) for halves in (1, 2, 3, 4)]
+    assert found == [[False], [True], [True], [False]]
+
+
+said_plans = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["pro", "Pro", "free"])), min_size=1, max_size=8)
+
+
+@given(lasting(("traits.plan",), st.just("pro"), st.sampled_from([HALF, HOUR, 2 * HOUR])), said_plans, moments)
+def test_a_trait_that_is_said_often_is_what_the_second_evaluator_says(leaf, said, at):
+    events = [event(place, "identify", START + at * HALF, 1, {"plan": plan}) for place, (at, plan) in enumerate(said)]
+    compiled, person = compile_condition(leaf), Person(events, fold(feeds_of([leaf]), events))
+    holds, until = compiled.answer(person, at)
+    assert holds == naive(leaf, person, events, at)
+    turned = (then for then in edges(leaf, events) if then > at and naive(leaf, person, events, then) != holds)
+    assert until == next(turned, NEVER)
+
+
 def test_a_trait_has_been_so_since_the_message_that_said_it_first():
     said = [("pro", 0), ("PRO", 2), ("free", 4), ("pro", 6), ("pro", 7)]
     events = [event(place, "identify", START + at * HALF, 1, {"plan": plan}) for place, (plan, at) in enumerate(said)]
@@ -330,6 +349,23 @@ def test_a_trait_has_been_so_since_the_message_that_said_it_first():
     less = compile_condition(parse('traits.plan has been "pro" for less than 2 hours'))
     assert less.answer(person, begun) == (True, begun + 2 * HOUR)
     assert less.answer(person, START) == (True, START + 2 * HOUR)
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ('sequence("A" then "B" within 3 hours then "B" within 3 hours, last 1 hour)', [("A", 0), ("B", 4), ("B", 8)]),
+        ('sequence("A" then "B" then "B", last 1 hour)', [("A", 0), ("B", 40), ("B", 80)]),
+        ('traits.plan has been "pro" for 3 hours', [("identify", 0), ("identify", 6)]),
+        ('traits.plan has been "pro" for 3 hours', [("identify", 0), ("identify", 3), ("identify", 6)]),
+        ('traits.plan has been "pro" for 3 hours', [("identify", 0), ("identify", 1), ("identify", 20)]),
+    ],
+)
+def test_with_no_delay_at_all_what_may_be_asked_for_is_kept(text, named):
+    compiled = compile_condition(parse(text))
+    events = [event(place, name, START + at * HALF, 1, {"plan": "pro"}) for place, (name, at) in enumerate(named)]
+    person = Person(events, fold(feeds_of([compiled.condition]), events, delay=0))
+    assert compiled.holds(person, events[-1].time)
 
 
 def test_who_says_the_same_a_thousand_times_has_been_it_since_the_first():

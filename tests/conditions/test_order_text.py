@@ -119,7 +119,7 @@ WRONG = {
     'user_id has been "x" for 1 day': "expected a trait such as traits.plan, found 'user_id'; only traits are said again",
     'count("A") has been 1 for 1 day': "expected a trait before `has been`",
     'count("E" where properties.x has been 1 for 1 day) > 1': "column 17: expected properties.NAME, context.NAME, item.NAME or type",
-    'sequnce("A")': "column 1: expected a condition, found `sequnce`; did you mean `sequence`?",
+    'sequenca("A")': "column 1: expected a condition, found `sequenca`; did you mean `sequence`?",
 }
 
 
@@ -155,14 +155,14 @@ def test_json_that_has_no_meaning_is_refused(value, message):
 def test_names_that_nobody_knows_are_found_in_every_step():
     known = Vocabulary({"Viewed": ("price",), "Bought": ("total",)}, ("plan",))
     text = (
-        'sequence("Viewed" where properties.pric = 1 then "Bough" without "View*", "Vewed") or traits.pla has been 1 for 1 day'
+        'sequence("Viewed" where properties.pric = 1 then "Bough" without "View*", "Vieved") or traits.pla has been 1 for 1 day'
         ' or last("Viewed" where properties.x = 1) has (properties.prize = 2)'
     )
     found = {(one.kind, one.name, one.near) for one in unknown(parse(text), known)}
     assert found == {
         ("property", "properties.pric", "properties.price"),
         ("event", "Bough", "Bought"),
-        ("event", "Vewed", "Viewed"),
+        ("event", "Vieved", "Viewed"),
         ("trait", "traits.pla", "traits.plan"),
         ("property", "properties.x", None),
         ("property", "properties.prize", "properties.price"),

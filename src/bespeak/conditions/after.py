@@ -147,12 +147,13 @@ def _stand(standing: dict[str, _Standing], group: list[tuple[str, Compiled, Dire
                 found.asked[member] = None
                 continue
             found.everybody[each] = compiled
-            if not is_rolling(operand.within):
+            kind, within = turns.aggregate.kind, turns.aggregate.within
+            if not is_rolling(within):
                 found.for_ever[member, turns.least] = None
-            elif operand.kind == "sum":
-                found.sums[member, turns.least, operand.within] = None
+            elif kind == "sum":
+                found.sums[member, turns.least, within] = None
             else:
-                found.counts[member, turns.least, operand.within] = None
+                found.counts[member, turns.least, within] = None
 
 
 def _when_asked(group: list[tuple[str, Compiled, Direction]]) -> Pass:

@@ -244,6 +244,8 @@ def _of_operand(operand: Asked, known: Vocabulary) -> Iterator[Unknown]:
     if isinstance(operand, Aggregate):
         yield from _of_event(operand.event, operand.where, operand.of, known)
         return
+    if not isinstance(operand, Path):
+        return
     head, _, rest = operand.path.partition(".")
     if head == "traits" and rest not in known.traits:
         for found in _missing("trait", rest.partition(".")[0], known.traits):

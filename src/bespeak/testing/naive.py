@@ -19,7 +19,6 @@ from typing import Protocol, cast
 
 from bespeak.clock import Instant
 from bespeak.conditions import (
-    Aggregate,
     And,
     Compare,
     Condition,
@@ -91,7 +90,7 @@ def holds(
     def asked(one: Condition) -> bool:
         return holds(one, person, events, at, timely=timely)
 
-    def read(operand: Path | Aggregate) -> object:
+    def read(operand: Asked) -> object:
         return worth(operand, person, events, at, timely=timely)
 
     def of_element(one: Condition, get: Callable[[str], object]) -> bool:

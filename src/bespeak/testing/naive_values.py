@@ -20,6 +20,7 @@ from bespeak.clock import Instant
 from bespeak.conditions.tree import (
     Aggregate,
     AnyOf,
+    Asked,
     Between,
     Compare,
     Condition,
@@ -29,7 +30,6 @@ from bespeak.conditions.tree import (
     Matches,
     Moment,
     Near,
-    Operand,
     Path,
     Right,
     Test,
@@ -40,7 +40,7 @@ from bespeak.conditions.tree import (
 from bespeak.testing.naive_counts import type_of
 from bespeak.testing.naive_places import metres_apart, place_said
 
-Read = Callable[[Operand], object]
+Read = Callable[[Asked], object]
 HoldsOf = Callable[[Condition, Callable[[str], object]], bool]
 """Whether a condition holds of something that is read by path."""
 
