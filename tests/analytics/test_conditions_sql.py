@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bespeak.analytics import ArchiveSettings, row_of
-from bespeak.analytics.conditions_sql import Events, Members, NotInSql, Rules, members, sql_of, sql_of_all
+from bespeak.analytics.conditions_sql import Events, Members, Rules, members, sql_of, sql_of_all
 from bespeak.analytics.conditions_sql_people import ways_of
+from bespeak.analytics.conditions_sql_values import NotInSql
 from bespeak.analytics.conditions_sql_words import version_order
 from bespeak.clock import DAY, NEVER, SECOND
 from bespeak.conditions import Compare, Path, parse

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bespeak.analytics import ArchiveSettings
-from bespeak.analytics.conditions_sql import NotInSql
+from bespeak.analytics.conditions_sql_values import NotInSql
 from bespeak.clock import DAY, HOUR, SECOND, ManualClock, format_time
 from bespeak.conditions import parse
 from bespeak.engine import Definition, Engine, members_in_archive

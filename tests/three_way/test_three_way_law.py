@@ -46,7 +46,7 @@ definitions = st.tuples(
     trees(st.one_of(leaves, st.builds(InSegment, st.sampled_from(["s0", "s1"]))), most=4),
 ).map(lambda made: [*made[0], made[1]])
 
-agos = st.one_of(
+ages = st.one_of(
     st.integers(0, 6).map(lambda n: n * MILLISECOND),
     st.integers(0, 90).map(lambda n: n * MINUTE),
     st.sampled_from([HOUR, 20 * HOUR, DAY, DAY + SECOND, 2 * DAY, 31 * DAY, 40 * DAY]),
@@ -57,7 +57,7 @@ deeds = st.fixed_dictionaries(
         "name": st.sampled_from(NAMES),
         "device": st.sampled_from(["d0", "d1", "d2", "d3"]),
         "known": st.booleans(),
-        "ago": agos,
+        "ago": ages,
         "price": found,
         "other": found,
         "zone": st.sampled_from(ZONES),

@@ -12,7 +12,7 @@ Examples
 >>> from bespeak.conditions import parse
 >>> asked = sql_of(parse('count("Product Viewed", last 7 days) >= 3'), at=0)
 >>> sorted(asked.parameters.items())
-[('at', 0), ('p0', 'Product Viewed'), ('p1', 604800000000), ('p2', 3.0)]
+[('at', 0), ('p1', 'Product Viewed'), ('p2', 604800000000), ('p3', 3.0)]
 """
 
 from __future__ import annotations

@@ -102,8 +102,10 @@ def _inside(window: Window | None, bound: Bound, at: str) -> tuple[str, list[str
         case ThisSession():
             joined = " JOIN visits v ON v.person = e.person"
             return joined, ["NOT e.late", "e.happened >= v.started", f"e.happened <= {at}"]
-        case _:
+        case int():
             return "", ["NOT e.late", f"e.happened > {at} - {bound(window)}", f"e.happened <= {at}"]
+        case _:
+            assert_never(window)
 
 
 def _read(bound: Bound) -> Callable[[Operand], str]:

@@ -143,9 +143,9 @@ CREATE TEMP MACRO kept_of(v) AS CASE WHEN json_type(v) <> 'ARRAY' THEN kept_one(
 
 def teach(connection: DuckDBPyConnection) -> None:
     """Teach a connection every word that a condition in SQL may use; close it in the end, since it holds on to them."""
-    for name, function, takes, gives in _FUNCTIONS:
-        connection.create_function(name, function, cast("Any", takes), cast("Any", gives))
-    for name, function, takes, gives in (*_MAY_FAIL, *FUNCTIONS):
-        kinds = cast("Any", takes), cast("Any", gives)
-        connection.create_function(name, function, *kinds, null_handling=cast("Any", "special"))
+    create = cast("Callable[..., object]", cast("Any", connection).create_function)
+    for one in _FUNCTIONS:
+        create(*one)
+    for one in (*_MAY_FAIL, *FUNCTIONS):
+        create(*one, null_handling="special")
     connection.execute(_MACROS)

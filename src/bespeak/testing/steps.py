@@ -180,9 +180,9 @@ def _move(expected: dict[str, set[str]], step: Step, number: int, gone: set[str]
     """Take what a step says into what is expected; what it says must be news, of segments that there are."""
     for name in step.gone:
         expected.pop(name, None)
-    name = step.who or step.device
-    if name is not None and name not in gone:
-        expected.setdefault(name, set())
+    whose = step.who or step.device
+    if whose is not None and whose not in gone:
+        expected.setdefault(whose, set())
     for name, left in step.leaves.items():
         if not set(left) <= expected[name]:
             raise Missed(f"step {number} of the table: {name} is not in all of {left}, so cannot leave")

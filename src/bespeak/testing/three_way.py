@@ -13,7 +13,8 @@ from contextlib import closing
 from random import Random
 from typing import Any, Literal, Self
 
-from bespeak.analytics.conditions_sql import NotInSql, Rules, open_to_conditions, sql_of, sql_of_all
+from bespeak.analytics.conditions_sql import Rules, open_to_conditions, sql_of, sql_of_all
+from bespeak.analytics.conditions_sql_values import NotInSql
 from bespeak.analytics.parquet import connect
 from bespeak.analytics.query import view
 from bespeak.clock import Instant, ManualClock
@@ -128,8 +129,7 @@ class ThreeWays:
         }
         asked = {instant: self.sql(instant) for instant in {at, *now.values()}}
         # Whoever did something a minute ahead of the clock is asked as of then, as live memberships are.
-        people = sorted(set().union(*asked.values()))
-        sql = {name: asked[now.get(name, at)][name] for name in people}
+        sql = {name: asked[now.get(name, at)][name] for name in asked[at]}
         for name in sql.keys() & live.keys():
             sql[name] |= live[name] & self.unanswered
         _compare(at, live=live, naive=naive, sql=sql)
@@ -153,7 +153,7 @@ class ThreeWays:
         with closing(connect(threads=1, mib=512)) as connection:
             view(connection, (), rows, aliases)
             open_to_conditions(connection, Rules(self._settings.profiles, self._settings.identity))
-            found = connection.execute(query.text, query.parameters).fetchall()
+            found: list[tuple[ProfileId, list[int]]] = connection.execute(query.text, query.parameters).fetchall()
         return {person: frozenset(names[place] for place in held) for person, held in found}
 
     def _conditions(self) -> dict[str, Condition]:
@@ -207,7 +207,7 @@ def _compare(at: Instant, *, live: Memberships, naive: Memberships, sql: Members
         said = [found.get(person) for found in (live, naive, sql)]
         if said[0] == said[1] == said[2]:
             continue
-        names = set().union(*(one for one in said if one is not None))
+        names = {name for one in said if one is not None for name in one}
         for segment in sorted(name for name in names if len({one is not None and name in one for one in said}) > 1):
             told = " ".join(_answer(who, one, segment) for who, one in zip(("live", "naive", "SQL"), said, strict=True))
             lines.append(f"{person}, {segment}: {told}")

@@ -265,7 +265,7 @@ class _Person:
             return self._traits[name]
         found: object = self._traits
         for part in name.split("."):
-            found = cast("dict[str, object]", found).get(part) if isinstance(found, dict) else None
+            found = cast("dict[str, object]", found).get(part) if isinstance(found, Mapping) else None
         return found
 
 
