@@ -298,5 +298,8 @@ def test_what_is_kept_too_short_or_not_at_all_needs_history():
     more = Feeds([Aggregate("count", "E", within=2 * DAY), Aggregate("count", "F"), Aggregate("count", "G")])
     assert same.beyond(held).keys == ()
     assert more.beyond(held).keys == ('count("E", rolling)', 'count("G")')
+    assert (more.covers(held), held.covers(same), more.covers(more.beyond(held))) == (False, False, True)
+    assert not held.covers(more.beyond(held))
+    assert held.covers(same.beyond(held)), "which is nothing"
     states = fold(more.beyond(held), *(happened(NOON + i * DAY, "E") for i in range(4)))
     assert states['count("E", rolling)'].times == [NOON + DAY, NOON + 2 * DAY, NOON + 3 * DAY]

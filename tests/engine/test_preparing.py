@@ -420,6 +420,34 @@ async def test_whoever_is_erased_meanwhile_is_in_nothing_and_comes_back_as_someb
     await town.engine.close()
 
 
+async def test_of_whoever_is_erased_at_the_last_moment_what_came_just_before_is_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preparing, "FEW", 100)
+    monkeypatch.setattr(preparing, "BESIDE_MAX", 100)
+    town = await peopled()
+    read_some, said = town.engine._read_some, [0]
+
+    async def at_the_end(backfill: Backfill) -> bool:
+        more = await read_some(backfill)
+        if town.engine._beside is not None and backfill.offset >= PEOPLE * VIEWS and not said[0]:
+            said[0] = 1
+            await town.view(7)
+            await town.engine.erase("d7")
+            town.clock.advance(SECOND)
+            await town.view(7)
+        return more
+
+    monkeypatch.setattr(town.engine, "_read_some", at_the_end)
+    await town.engine.apply([segment("often", OFTEN)])
+    again = town.engine.find("d7")
+    assert again is not None
+    assert msgspec.to_builtins(again.aggregates['count("Product Viewed")']) == ["n", 1]
+    assert said == [1]
+    await town.at_rest()
+    await town.engine.close()
+
+
 async def test_an_erasure_that_is_undone_meanwhile_took_nothing_away() -> None:
     town = await peopled()
     applying = town.applying(segment("often", OFTEN))
@@ -626,6 +654,34 @@ async def test_what_the_log_has_dropped_is_counted_from_the_archive(tmp_path: Pa
     await town.engine.retain()
     await town.engine.retain()
     assert (await town.engine.archive()).dropped != ()
+    await town.at_rest()
+    await town.engine.close()
+    store.close()
+
+
+async def test_a_file_of_the_archive_that_is_damaged_is_named_with_what_to_do_about_it(tmp_path: Path) -> None:
+    quiet = msgspec.structs.replace(SETTINGS.engine, log_keep_days=10, models_rebuild_hours=0)
+    settings = Settings(data_dir=str(tmp_path), engine=quiet, archive=ArchiveSettings(apart=False))
+    store = FragileSqlite(tmp_path / "bespeak.db")
+    town = Town(store, settings)
+    await town.peopled()
+    await town.engine.archive(everything=True)
+    await town.engine.retain()
+    town.clock.advance(12 * DAY)
+    await town.view(1)
+    await town.engine.retain()
+    assert store.dropped() == PEOPLE * VIEWS
+    (file,) = (tmp_path / "archive").iterdir()
+    data = bytearray(file.read_bytes())
+    data[-20] ^= 1
+    file.write_bytes(data)
+    message = str(await told(town.applying(segment("often", OFTEN))))
+    assert file.name in message
+    assert "bespeak archive run" in message
+    file.unlink()
+    await town.engine.archive()
+    await town.engine.apply([segment("often", OFTEN)])
+    assert town.engine.segment_sizes() == {"often": 0}, "nothing is left but one view"
     await town.at_rest()
     await town.engine.close()
     store.close()

@@ -73,4 +73,4 @@ def _counted(client: Client, names: set[tuple[str, str]]) -> None:
 
 
 def _change(applied: dict[str, Any]) -> str:
-    return applied["change"] + (", once history is counted" if applied.get("preparing") else "")
+    return f"{applied['change']}, once history is counted" if applied.get("preparing") else str(applied["change"])

@@ -129,7 +129,7 @@ class Backfill:
     def follow(self, events: Iterable[tuple[int, Event | ItemsRecord, ProfileId]], upto: int) -> None:
         """Take in what came behind the last record that was read, with its offsets, up to an offset."""
         for offset, event, joined in events:
-            if offset > self.offset:
+            if offset > self.offset and self._feeds.keys:
                 if isinstance(event, ItemsRecord):
                     self._note_items(event)
                 else:

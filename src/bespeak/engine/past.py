@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,6 +21,12 @@ from bespeak.stores import Store
 
 AT_ONCE = 2_000
 """Events that are fetched at once."""
+
+REMEDY = (
+    "what the log has dropped is counted from it: restore it from a backup, or remove it, and `bespeak archive run`"
+    " takes it from the list; what only it held is not counted then"
+)
+"""What to do about a file that is not what was written."""
 
 _MIB = 1_024
 """RAM that DuckDB may take for one file."""
@@ -69,10 +75,9 @@ class Past:
         Damaged
             A file is not what was written.
         """
-        if self._events is None:
-            self._events = self._read(after)
+        events = self._events = self._events or self._read(after)
         try:
-            return list(islice(self._events, AT_ONCE))
+            return list(islice(events, AT_ONCE))
         except BaseException:
             self._events = None
             raise
@@ -80,8 +85,9 @@ class Past:
     def close(self) -> None:
         """Let go of the file that is open."""
         events, self._events = self._events, None
-        if events is not None and not events.gi_running:
-            events.close()
+        if events is not None:
+            with suppress(ValueError):  # it is at work in another thread, and goes with it
+                events.close()
 
     def _read(self, after: int) -> Generator[Archived]:
         for file in listed(self._store):
@@ -92,10 +98,10 @@ class Past:
         with ExitStack() as stack:
             try:
                 (held,) = opened(stack, self._store, self._vault.masters, self._folder, [file])
-            except Damaged:
-                if file in listed(self._store):
-                    raise
-                raise StoreError(f"{file.name} was written anew meanwhile") from None
+            except Damaged as error:
+                if file not in listed(self._store):
+                    raise StoreError(f"{file.name} was written anew meanwhile") from None
+                raise Damaged(f"{error.message}; {REMEDY}") from None
             connection = stack.enter_context(connect(threads=1, mib=_MIB))
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM read_parquet(?) WHERE log_offset > ? AND log_offset <= ? ORDER BY log_offset",  # noqa: S608

@@ -272,7 +272,7 @@ class Preparing(Issuing):
                     await self._prepare(batch)
                 pause = AGAIN_SECONDS
             except Unavailable as error:
-                if pause == AGAIN_SECONDS_MAX:
+                if pause < AGAIN_SECONDS_MAX <= 2 * pause:
                     log.warning("new definitions are not in force yet, which is tried again: %s", error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, AGAIN_SECONDS_MAX)
@@ -323,7 +323,7 @@ class Preparing(Issuing):
                 if not backfill.covers(lacking) or not await self._come_near(backfill, reading):
                     return  # history is counted in what is lacking now, or from the beginning
                 self._open_writer()
-                backfill.follow(self._beside or (), self._offset)  # from here on nothing comes in between
+                backfill.follow(self._kept_beside() or (), self._offset)  # from here on nothing comes in between
             finally:
                 self._beside = None
             self._backfill = None
@@ -371,6 +371,8 @@ class Preparing(Issuing):
             raise StoreError(CLOSED)
         while backfill.is_in_the_past and self._backfill is backfill:
             await asyncio.to_thread(backfill.fetch_past)
+        if self._backfill is not backfill:
+            return False
         most = min(READ_AT_ONCE + 2 * max(0, self._offset - self._seen), READ_AT_ONCE_MAX)
         self._seen = self._offset
         more = backfill.read(self.store.last_offset(), most)
@@ -383,20 +385,25 @@ class Preparing(Issuing):
         self._seen = since
         while self._backfill is backfill:
             more = await self._read_some(backfill)
-            if self._beside is None or self._readings != reading:
+            beside = self._kept_beside()
+            if beside is None or self._readings != reading:
                 return False
-            while self._beside and self._beside[0][0] <= backfill.offset:
-                self._beside.popleft()
+            while beside and beside[0][0] <= backfill.offset:
+                beside.popleft()
             if since <= backfill.offset and self._offset - backfill.offset <= FEW:
                 return True
             if not more and since <= backfill.offset:
-                some = [self._beside.popleft() for _ in range(min(FEW, len(self._beside)))]
+                some = [beside.popleft() for _ in range(min(FEW, len(beside)))]
                 backfill.follow(some, backfill.offset)  # however slow the disk is, the end comes nearer
             elif not more:
                 await self._on_disk()
-            if len(self._beside) > BESIDE_MAX:
+            elif len(beside) > BESIDE_MAX:
                 self._beside, since = deque(), self._offset
         return False
+
+    def _kept_beside(self) -> deque[tuple[int, Event, ProfileId]] | None:
+        """Return the events that are kept in RAM; None when what is known was read again since."""
+        return self._beside
 
     # -- putting in force
 
