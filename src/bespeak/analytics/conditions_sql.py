@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
@@ -53,6 +53,7 @@ from bespeak.conditions.tree import (
     Operand,
     Path,
     Performed,
+    Plain,
     Text,
     Within,
 )
@@ -216,7 +217,7 @@ class _Asked:
         if not isinstance(leaf, InSegment):
             if not isinstance(leaf, _ANSWERED):
                 raise NotInSql(f"`{format_condition(leaf)}`", "what SQL does not count")
-            return passes(as_test(leaf), self._scope)
+            return passes(cast("Plain", as_test(leaf)), self._scope)
         if leaf.segment not in self._segments:
             raise NotInSql(f"`{format_condition(leaf)}`", "a segment that is not there")
         return self.holds(check(self._segments[leaf.segment]))

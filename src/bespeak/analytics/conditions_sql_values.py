@@ -30,8 +30,8 @@ from bespeak.conditions.tree import (
     Operand,
     Or,
     Path,
+    Plain,
     Right,
-    Test,
     Text,
     Value,
     Version,
@@ -105,10 +105,10 @@ def holds(condition: Condition, scope: Scope, leaf: Callable[[Condition], str]) 
 
 def of_event(condition: Condition, scope: Scope) -> str:
     """Return SQL that is true where an event, or an element of a list, passes a condition."""
-    return holds(condition, scope, lambda leaf: passes(as_test(cast("Test", leaf)), scope))
+    return holds(condition, scope, lambda leaf: passes(cast("Plain", as_test(cast("Plain", leaf))), scope))
 
 
-def passes(test: Test, scope: Scope) -> str:
+def passes(test: Plain, scope: Scope) -> str:
     """Return SQL that is true where a test passes."""
     value = scope.read(test.operand)
     match test:

@@ -401,7 +401,7 @@ class Preparing(Issuing):
                 self._beside, since = deque(), self._offset
         return False
 
-    def _kept_beside(self) -> deque[tuple[int, Event, ProfileId]] | None:
+    def _kept_beside(self) -> deque[tuple[int, Event | ItemsRecord, ProfileId]] | None:
         """Return the events that are kept in RAM; None when what is known was read again since."""
         return self._beside
 
