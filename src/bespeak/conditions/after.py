@@ -15,8 +15,8 @@ import msgspec
 
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.aggregates import Fed, State, key
-from bespeak.conditions.answers import Visitor, operands
-from bespeak.conditions.compile import Compiled
+from bespeak.conditions.answers import Visitor
+from bespeak.conditions.compile import Compiled, counted_by
 from bespeak.conditions.explain import counted_sentence
 from bespeak.conditions.families import (
     Move,
@@ -28,7 +28,6 @@ from bespeak.conditions.families import (
 )
 from bespeak.conditions.flips import Flips
 from bespeak.conditions.names import is_meant
-from bespeak.conditions.source import as_test
 from bespeak.conditions.states_figures import Count, Sums, Times
 from bespeak.conditions.together import Direction, Pass, direction, together
 from bespeak.conditions.tree import Aggregate, And, Condition, Leaf, Not, Or
@@ -118,8 +117,8 @@ def _leaves(condition: Condition, event: str) -> Iterator[tuple[Leaf, Aggregate]
         case Not(part):
             yield from _leaves(part, event)
         case leaf:
-            for operand in operands(as_test(leaf)):
-                if isinstance(operand, Aggregate) and is_meant(operand.event, event):
+            for operand in counted_by(leaf):
+                if is_meant(operand.event, event):
                     yield leaf, operand
 
 

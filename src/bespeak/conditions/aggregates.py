@@ -21,9 +21,10 @@ import msgspec
 from bespeak.clock import NEVER, Duration, Instant, format_time
 from bespeak.conditions.check import check_aggregate
 from bespeak.conditions.names import is_meant, name_of, prefix_of
-from bespeak.conditions.printer import format_condition, format_operand
+from bespeak.conditions.printer import format_condition, format_operand, format_window
 from bespeak.conditions.states import State, merge_states
 from bespeak.conditions.states_figures import (
+    MILLIONTHS,
     Count,
     Sum,
     Sums,
@@ -45,8 +46,9 @@ from bespeak.conditions.states_values import (
     add_value,
 )
 from bespeak.conditions.tree import Aggregate, FromTo, Since
+from bespeak.conditions.waning import add_waning
 from bespeak.conditions.where import EventSource, Happening
-from bespeak.conditions.windows import ends_now, fixed_ends, frame, is_fixed
+from bespeak.conditions.windows import ends_now, fades, fixed_ends, frame, is_fixed
 
 __all__ = ["KEEP", "Count", "Feeds", "Happening", "Last", "State", "Sum", "Sums", "Times", "key", "merge"]
 
@@ -68,8 +70,9 @@ NOTHING_FED: Fed = MappingProxyType({})
 _Feed: TypeAlias = Callable[[dict[str, State], Happening, bool, Duration], Fed]
 
 Form: TypeAlias = Literal[
-    "count", "times", "sum", "sums", "figures", "last", "newest", "first", "values", "distinct", "most_frequent"
-]
+    "count", "times", "sum", "sums", "figures", "last", "newest", "first", "values", "distinct", "most_frequent",
+    "waning", "waning_sum",
+]  # fmt: skip
 """What is kept for an aggregate."""
 _ROLLING: frozenset[Form] = frozenset({"times", "sums", "newest", "values"})
 
@@ -77,6 +80,8 @@ _ROLLING: frozenset[Form] = frozenset({"times", "sums", "newest", "values"})
 def form(aggregate: Aggregate) -> Form:
     """Return what is kept for an aggregate."""
     fixed, kind = is_fixed(aggregate.within), aggregate.kind
+    if fades(aggregate.within):
+        return "waning" if kind == "count" else "waning_sum"
     match kind:
         case "count":
             return "count" if fixed else "times"
@@ -204,6 +209,8 @@ def key(aggregate: Aggregate) -> str:
     shared = _SHARED.get(form(aggregate), aggregate.kind) + whole[len(aggregate.kind) : -1]
     if aggregate.within is None:
         return intern(shared + ")")
+    if fades(aggregate.within):
+        return intern(f"{shared}, {format_window(aggregate.within)})")
     if not isinstance(aggregate.within, Since | FromTo):
         return intern(shared + ", rolling)")
     start, end = fixed_ends(aggregate.within)
@@ -250,7 +257,9 @@ def _feeder(kept: Mapping[str, Aggregate], meant: frozenset[str], keep: int) -> 
         add_entry=add_entry,
         add_seen=add_seen,
         add_tally=add_tally,
+        add_waning=add_waning,
         millionths=to_millionths,
+        MILLIONTHS=MILLIONTHS,
         kept=_kept,
         keep=keep,
         text_max=_TEXT_MAX,
@@ -286,6 +295,10 @@ def _steps(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
 
 def _feeding(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
     kept, within = form(aggregate), source.constant(_span(aggregate))
+    if fades(aggregate.within):
+        within = source.constant(aggregate.within.halflife)
+    if kept == "waning":
+        return [f"fed[{name}] = add_waning(states, {name}, time, 1.0, {within})"]
     if kept == "count":
         return [f"fed[{name}] = add_event(states, {name})"]
     if kept == "times":
@@ -311,6 +324,7 @@ _AMOUNTS: dict[Form, str] = {
     "sum": "add_amount(states, {name}, amount)",
     "sums": "add_timed_amount(states, {name}, time, amount, {within} + delay, keep)",
     "figures": "add_total(states, {name}, amount)",
+    "waning_sum": "add_waning(states, {name}, time, amount / MILLIONTHS, {within})",
 }
 _VALUES: dict[Form, str] = {
     "last": "add_value(states, {name}, (time, event.message_id, value), 0, keep)",

@@ -12,17 +12,16 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
 from itertools import groupby
-from typing import Protocol, TypeAlias, cast
+from typing import cast
 
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.check import walk
 from bespeak.conditions.dates import is_dated, moves
-from bespeak.conditions.fading import Fading
+from bespeak.conditions.derived import Derived, Worked, operands_of, unfolded
 from bespeak.conditions.nested import turner
 from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, count_in, last_in, reached_in, sum_in
 from bespeak.conditions.source import Source, as_test, matcher, read_on_the_right
-from bespeak.conditions.states import State
 from bespeak.conditions.states_figures import MILLIONTHS, Sums, Times
 from bespeak.conditions.tree import (
     Aggregate,
@@ -41,35 +40,23 @@ from bespeak.conditions.tree import (
     Test,
     Within,
 )
-from bespeak.conditions.windows import Frame, Rolling, ends_now, frame, is_fixed, is_rolling, zone_read
+from bespeak.conditions.visitor import FADING, Answer, Answers, Holds, Later, Read, Visitor
+from bespeak.conditions.waning import falls_past, waned
+from bespeak.conditions.windows import Frame, Rolling, ends_now, fades, frame, is_fixed, is_rolling, zone_read
+from bespeak.conditions.worth import Passes, moves_alone, passes_function, read_function
 
+__all__ = [
+    "FADING", "READS", "STEPS_MAX", "Answer", "Answers", "Holds", "Later", "Read", "Visitor",
+    "answers_function", "has_window", "holds_function", "operands", "read_expression", "reader", "reads_zone",
+    "test_expression", "turn",
+]  # fmt: skip
 
-class Visitor(Protocol):
-    """What a condition may see of one person, one request, one item."""
-
-    def get(self, path: str, /) -> object:
-        """Return the value at a dotted path; None where there is none."""
-        ...
-
-    def state(self, key: str, /) -> State | None:
-        """Return the state of a declared aggregate; None where no event has fed it."""
-        ...
-
-    def fading(self, path: str, /) -> Fading | None:
-        """Return what fades at a path; None where nothing does."""
-        ...
-
-
-Holds: TypeAlias = Callable[[Visitor, Instant], bool]
-Answer: TypeAlias = tuple[bool, Instant]
-Answers: TypeAlias = Callable[[Visitor, Instant], Answer]
-"""Whether it holds at an instant, and the earliest later instant at which that may change by itself."""
-Read: TypeAlias = Callable[[Visitor, Instant], object]
 
 STEPS_MAX = 1_000
 """Instants at which dates are passed that one answer looks ahead; after so many it says when to ask again."""
-FADING = "interests."
-"""What the paths begin with of values that fade."""
+WORKED_MAX = 2_000
+"""Scores and computed traits of which what reads them is kept; beyond it the oldest go."""
+_worked: dict[int, tuple[Derived, Read, Passes | None]] = {}
 
 _ORDERED = frozenset({"<", "<=", ">", ">="})
 
@@ -79,6 +66,7 @@ READS: dict[str, object] = {
     "last": last_in,
     **{f"{kind}_ever": read for kind, read in EVER.items()},
     **{f"{kind}_between": read for kind, read in BETWEEN.items()},
+    "waned": waned,
 }
 """What generated functions call to read a state."""
 
@@ -89,11 +77,15 @@ def operands(test: Test) -> tuple[Operand, ...]:
 
 
 def read_expression(source: Source, operand: Operand) -> str:
-    """Write what reads an operand, of `get`, `state` and `at`."""
+    """Write what reads an operand, of `visitor`, `get`, `state` and `at`."""
+    if isinstance(operand, Worked):
+        return f"{source.constant(reader(operand))}(visitor, at)"
     if isinstance(operand, Path):
         return f"get({source.constant(operand.path)})"
     state, kind = f"state({source.constant(key(operand))})", operand.kind
     window = frame(operand.within)
+    if fades(operand.within):
+        return f"waned({state}, at)"
     if window is None:
         return f"{kind}({state}, None, at)" if kind in READS else f"{kind}_ever({state})"
     if not isinstance(window, Rolling):
@@ -104,10 +96,14 @@ def read_expression(source: Source, operand: Operand) -> str:
 
 def reader(operand: Operand) -> Read:
     """Build the function that reads an operand of a visitor at an instant."""
+    if isinstance(operand, Worked):
+        return _worked_out(operand.derived)[0]
     if isinstance(operand, Path):
         path = operand.path
         return lambda visitor, _at: visitor.get(path)
     name, window = key(operand), frame(operand.within)
+    if fades(operand.within):
+        return lambda visitor, at: waned(visitor.state(name), at)
     if window is None:
         ever = EVER[operand.kind]
         return lambda visitor, _at: ever(visitor.state(name))
@@ -167,9 +163,11 @@ def has_window(condition: Condition) -> bool:
 
 
 def _slides(operand: Operand) -> bool:
+    if isinstance(operand, Worked):
+        return moves_alone(operand.derived, has_window) or any(map(_slides, operands_of(operand.derived)))
     if isinstance(operand, Path):
         return operand.path.startswith(FADING)
-    return frame(operand.within) is not None
+    return frame(operand.within) is not None or fades(operand.within)
 
 
 def answers_function(condition: Condition) -> Answers:
@@ -234,9 +232,9 @@ def _any(parts: Iterable[Answers]) -> Answers:
 def _moving(test: Test) -> Answers:
     """Answer a leaf that moves by itself."""
     operand = test.operand
-    if isinstance(operand, Path) and moves(test) and len(operands(test)) == 1:
+    if isinstance(operand, Path) and not isinstance(operand, Worked) and moves(test) and len(operands(test)) == 1:
         return _dated(operand.path, test)
-    if len(operands(test)) > 1 or not isinstance(operand, Aggregate) or is_dated(test):
+    if len(operands(test)) > 1 or not isinstance(operand, Aggregate) or is_dated(test) or fades(operand.within):
         return _piecewise(test)
     window = cast("Frame", frame(operand.within))
     windowed = _windowed(operand, window, test)
@@ -281,7 +279,7 @@ def _dated(path: str, test: Test) -> Answers:
 
 def _piecewise(test: Test) -> Answers:
     """Answer whatever may move: at each instant at which something it reads moves, it is asked again."""
-    asked, read = holds_function(test), operands(test)
+    asked, read = holds_function(test), tuple(unfolded(operands(test)))
     counted = [one for one in read if isinstance(one, Aggregate)]
     framed = [(one, frame(one.within)) for one in counted]
     windows: list[tuple[str, Kind, Frame]] = [(key(one), one.kind, it) for one, it in framed if it is not None]
@@ -309,50 +307,68 @@ def _piecewise(test: Test) -> Answers:
     return piecewise
 
 
-class Later:
-    """A visitor as they will be at a later instant, if nothing happens: what fades has faded."""
-
-    def __init__(self, visitor: Visitor, at: Instant) -> None:
-        self._visitor = visitor
-        self._at = at
-        self.state = visitor.state
-
-    def fading(self, path: str, /) -> Fading | None:
-        """Return what fades at a path."""
-        return self._visitor.fading(path)
-
-    def get(self, path: str, /) -> object:
-        """Return the value at a path at that instant."""
-        fading = self.fading(path) if path.startswith(FADING) else None
-        return self._visitor.get(path) if fading is None else fading.worth(self._at)
-
-
 def _crossings(test: Test) -> Callable[[Visitor, Instant], Iterator[Instant]]:
-    """Build what yields when, after an instant, what fades passes a number, or a date is passed."""
-    faded = [one.path for one in operands(test) if isinstance(one, Path) and one.path.startswith(FADING)]
+    """Build what yields when, after an instant, what fades or is worked out passes a number, or a date is passed."""
+    passing = [(one, passes) for one in operands(test) if (passes := _passing(one)) is not None]
     turns, read = turner(test) if moves(test) else None, reader(test.operand)
 
     def crossings(visitor: Visitor, at: Instant) -> Iterator[Instant]:
-        for path in faded:
-            fading = visitor.fading(path)
-            if fading is not None:
-                for bound in _bounds(test, path, visitor, at):
-                    yield fading.falls_to(bound, at)
-                    yield fading.falls_below(bound, at)
+        for operand, passes in passing:
+            yield passes(visitor, at, list(_bounds(test, operand, visitor, at)))
         if turns is not None:
             yield turns(read(Later(visitor, at), at), at, zone_read(visitor.get))[1]
 
     return crossings
 
 
-def _bounds(test: Test, path: str, visitor: Visitor, at: Instant) -> Iterator[float]:
-    """Yield the numbers that the value at a path is compared with."""
+def _passing(operand: Operand) -> Passes | None:
+    """Build what says when an operand passes one of some numbers; None where it only does as windows slide."""
+    if isinstance(operand, Worked):
+        return _worked_out(operand.derived)[1]
+    if isinstance(operand, Aggregate):
+        return _waning(key(operand)) if fades(operand.within) else None
+    return _fading(operand.path) if operand.path.startswith(FADING) else None
+
+
+def _waning(name: str) -> Passes:
+    def passes(visitor: Visitor, at: Instant, bounds: Iterable[float]) -> Instant:
+        state = visitor.state(name)
+        return min((falls_past(state, bound, at) for bound in bounds), default=NEVER)
+
+    return passes
+
+
+def _fading(path: str) -> Passes:
+    def passes(visitor: Visitor, at: Instant, bounds: Iterable[float]) -> Instant:
+        fading = visitor.fading(path)
+        if fading is None:
+            return NEVER
+        ends = [until for bound in bounds for until in (fading.falls_to(bound, at), fading.falls_below(bound, at))]
+        return min(ends, default=NEVER)
+
+    return passes
+
+
+def _worked_out(derived: Derived) -> tuple[Read, Passes | None]:
+    """Return what reads something that is worked out, and says when it passes a number; made once for all who ask."""
+    kept = _worked.get(id(derived))
+    if kept is None:
+        # It is kept with what is made of it, so that no other can get the same id.
+        passes = passes_function(derived, holds_function, answers_function)
+        kept = _worked[id(derived)] = (derived, read_function(derived, reader, holds_function), passes)
+        if len(_worked) > WORKED_MAX:
+            del _worked[next(iter(_worked))]
+    return kept[1:]
+
+
+def _bounds(test: Test, operand: Operand, visitor: Visitor, at: Instant) -> Iterator[float]:
+    """Yield the numbers that an operand is compared with."""
     sides: tuple[object, ...]
     match test:
-        case Compare(operand, _, value):
-            sides = (operand, value)
-        case Between(operand, low, high):
-            sides = (operand, low, high)
+        case Compare(left, _, value):
+            sides = (left, value)
+        case Between(left, low, high):
+            sides = (left, low, high)
         case In(_, values):
             sides = values
         case _:
@@ -360,7 +376,7 @@ def _bounds(test: Test, path: str, visitor: Visitor, at: Instant) -> Iterator[fl
     for side in sides:
         found: object = side
         if isinstance(side, Path | Aggregate):
-            found = reader(side)(Later(visitor, at), at) if side != Path(path) else None
+            found = reader(side)(Later(visitor, at), at) if side != operand else None
         yield from _numbers(found)
 
 

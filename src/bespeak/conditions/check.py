@@ -29,6 +29,7 @@ from bespeak.conditions.tree import (
     Condition,
     Exists,
     FromTo,
+    HalfLife,
     HasAll,
     In,
     InSegment,
@@ -58,7 +59,7 @@ KEYWORDS = frozenset(
         "and", "or", "not", "in", "is", "exists", "missing", "where", "of", "performed", "in_segment",
         "count", "sum", "avg", "min", "max", "distinct", "first", "last", "most_frequent",
         "any", "all", "has", "contains", "starts", "ends", "with", "matches", "between", "within", "on", "exactly",
-        "date", "version", "ago", "since", "from", "to", "today", "yesterday", "this",
+        "date", "version", "ago", "since", "from", "to", "today", "yesterday", "this", "half-life",
         "true", "false", "null",
     }
 )  # fmt: skip
@@ -197,6 +198,9 @@ def _normal(condition: Condition, where: Where) -> Condition:
         case Performed():
             _refuse_nested(where, "performed(...)")
             within = condition.within
+            if isinstance(within, HalfLife):
+                remedy = 'write count("EVENT", half-life 7 days) >= 0.5'
+                raise Misfit("performed", "a window that events leave", "a half-life", remedy)
             return Performed(condition.event, _normal_event(condition.event, condition.where, within), within)
         case InSegment():
             _refuse_nested(where, "in_segment(...)")
@@ -331,6 +335,8 @@ def _check_window(window: Window) -> None:
         case FromTo():
             if not _check_instant(window.start) < _check_instant(window.end):
                 raise Misfit("window", "an end after its start", f"{window.start} to {window.end}")
+        case HalfLife():
+            check_within(window.halflife)
         case ThisSession():
             pass
         case _:
@@ -365,6 +371,8 @@ def _check_pattern(pattern: str) -> None:
 
 
 def _check_of(aggregate: Aggregate) -> None:
+    if isinstance(aggregate.within, HalfLife) and aggregate.kind not in {"count", "sum"}:
+        raise Misfit(aggregate.kind, "count or sum", aggregate.kind, "nothing else fades by a half-life")
     if aggregate.kind == "count":
         if aggregate.of is not None:
             raise Misfit("count", "no property", repr(aggregate.of)[:80], "count counts events")

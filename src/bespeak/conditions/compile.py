@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import msgspec
@@ -19,10 +20,11 @@ from bespeak.conditions.answers import (
     reads_zone,
 )
 from bespeak.conditions.check import check
+from bespeak.conditions.derived import Worked, asked_within, unfolded
 from bespeak.conditions.explain import Explain, Explanation, Sentence, explain_function, sentence_function
 from bespeak.conditions.printer import format_operand
 from bespeak.conditions.source import as_test
-from bespeak.conditions.tree import Aggregate, And, Condition, InSegment, Not, Or, Path
+from bespeak.conditions.tree import Aggregate, And, Condition, InSegment, Leaf, Not, Or, Path
 from bespeak.conditions.windows import frame
 
 
@@ -130,9 +132,11 @@ def depends_on(condition: Condition) -> Depends:
                 test = as_test(leaf)
                 if reads_zone(test):
                     paths.add("zone")
-                for operand in operands(test):
+                stack.extend(asked_within(operands(test)))
+                for operand in unfolded(operands(test)):
                     if isinstance(operand, Path):
-                        paths.add(operand.path)
+                        if not isinstance(operand, Worked):
+                            paths.add(operand.path)
                         continue
                     aggregates[format_operand(operand)] = operand
                     window = frame(operand.within)
@@ -140,3 +144,11 @@ def depends_on(condition: Condition) -> Depends:
                         paths.update(window.paths)
     events = frozenset(aggregate.event for aggregate in aggregates.values())
     return Depends(events, frozenset(paths), frozenset(segments), tuple(aggregates.values()))
+
+
+def counted_by(leaf: Leaf) -> Sequence[Aggregate]:
+    """Return the aggregates that a leaf reads, itself or by what is worked out of them."""
+    read = operands(as_test(leaf))
+    if any(isinstance(one, Worked) for one in read):
+        return depends_on(leaf).aggregates
+    return [one for one in read if isinstance(one, Aggregate)]

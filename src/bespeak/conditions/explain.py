@@ -27,6 +27,7 @@ from bespeak.conditions.tree import (
     Or,
     Path,
 )
+from bespeak.conditions.waning import Waning
 from bespeak.conditions.windows import frame, is_rolling
 
 SENTENCE_MAX = 500
@@ -186,6 +187,8 @@ def _kept_times(state: State | None) -> tuple[Instant, ...]:
             return (entry[0],)
         case Last(_, entries):
             return (entries[-1][0],)
+        case Waning(_, _, time):
+            return (time,)
         case _:
             return ()
 

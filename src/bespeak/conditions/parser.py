@@ -8,7 +8,7 @@ leaf        := "performed" "(" event ")" | "in_segment" "(" STRING ")" | operand
 operand     := PATH | "count" "(" event ")" | KIND "(" PATH "of" event ")"
 event       := STRING ["where" condition] ["," window]
 window      := "last" NUMBER UNIT | "today" | "yesterday" | ("this" | "last") PERIOD | "this" "session"
-             | "since" date | "from" date "to" date
+             | "since" date | "from" date "to" date | "half-life" NUMBER UNIT
 test        := ("=" | "!=") ["exactly"] right | ("<" | "<=" | ">" | ">=" | "on") right
              | ("in" | "has" "all") ["exactly"] list
              | ("contains" | "starts" "with" | "ends" "with") ["exactly"] (STRING | "any" list)
@@ -42,6 +42,7 @@ from bespeak.conditions.tree import (
     Condition,
     Exists,
     FromTo,
+    HalfLife,
     HasAll,
     In,
     InSegment,
@@ -263,7 +264,7 @@ class _Parser:
         at = self._at
         event = self._event_name = at.string(AN_EVENT)
         where = self._within_where("event", self._condition) if at.takes("where") else None
-        if at.next.text in {"last", "today", "yesterday", "this", "since", "from"}:
+        if at.next.text in {"last", "today", "yesterday", "this", "since", "from", "half-life"}:
             raise at.error("`,` before the window", f"write a comma before `{at.next.text}`")
         within = self._window() if at.takes(",") else None
         return event, where, within
@@ -288,6 +289,8 @@ class _Parser:
             start = self._instant()
             at.expect("to", '`to` and a date, as in to date "2026-02-01"')
             return FromTo(start, self._instant())
+        if at.takes("half-life"):
+            return HalfLife(self._duration())
         at.expect("last", A_WINDOW, "write `last` before the number" if at.next.kind == "number" else "")
         if at.next.kind == "name":
             return Calendar(self._period("yesterday, or last 1 day"), 1)

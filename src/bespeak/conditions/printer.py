@@ -24,6 +24,7 @@ from bespeak.conditions.tree import (
     Condition,
     Exists,
     FromTo,
+    HalfLife,
     HasAll,
     In,
     InSegment,
@@ -113,6 +114,8 @@ def format_window(window: Window) -> str:
             return f"from date {format_value(window.start)} to date {format_value(window.end)}"
         case ThisSession():
             return "this session"
+        case HalfLife():
+            return f"half-life {format_within(window.halflife)}"
         case _:
             assert_never(window)
 

@@ -30,8 +30,9 @@ from bespeak.conditions.states_values import (
     entry_order,
     merge_tallies,
 )
+from bespeak.conditions.waning import Waning, merge_wanings
 
-State: TypeAlias = Count | Times | Sum | Sums | Total | Last | First | Entries | Seen | Tally
+State: TypeAlias = Count | Times | Sum | Sums | Total | Last | First | Entries | Seen | Tally | Waning
 
 
 def merge_states(one: State, other: State, keep: int) -> State:
@@ -44,6 +45,8 @@ def merge_states(one: State, other: State, keep: int) -> State:
             return Sum(ours.whole + theirs.whole + carried, millionths)
         case Total() as ours, Total() as theirs:
             return merge_totals(ours, theirs)
+        case Waning() as ours, Waning() as theirs:
+            return merge_wanings(ours, theirs)
         case Times() as ours, Times() as theirs:
             return _merge_times(ours, theirs, keep)
         case Sums() as ours, Sums() as theirs:

@@ -21,11 +21,11 @@ from bespeak.conditions.answers import (
     Visitor,
     answers_function,
     has_window,
-    operands,
     read_expression,
     test_expression,
 )
-from bespeak.conditions.compile import Compiled
+from bespeak.conditions.compile import Compiled, counted_by
+from bespeak.conditions.derived import Worked
 from bespeak.conditions.families import Move, Turning, choosing, chosen_by_value, turning, turning_leaf
 from bespeak.conditions.flips import Flips
 from bespeak.conditions.names import is_meant
@@ -55,7 +55,7 @@ def direction(condition: Condition, event: str) -> Direction | None:
 
 
 def _leaf_direction(leaf: Leaf, event: str) -> Direction | None:
-    if not any(isinstance(one, Aggregate) and is_meant(one.event, event) for one in operands(as_test(leaf))):
+    if not any(is_meant(one.event, event) for one in counted_by(leaf)):
         return None
     turns = turning_leaf(leaf)
     if turns is None:
@@ -215,17 +215,18 @@ class _Writer:
     def _leaf(self, leaf: Leaf) -> str:
         test = as_test(leaf)
         operand = test.operand
-        value = self._path(operand.path) if isinstance(operand, Path) else self._value(operand)
+        value = self._path(operand) if isinstance(operand, Path) else self._value(operand)
         return test_expression(self._source, test, value)
 
-    def _path(self, path: str) -> str:
+    def _path(self, path: Path) -> str:
         """Return what reads a path, or, where several conditions are asked, the name of what was found there."""
-        name = self._source.shared(path)
+        name = self._source.shared(path.path)
+        read = read_expression(self._source, path) if isinstance(path, Worked) else f"get({name})"
         if not self._several:
-            return f"get({name})"
+            return read
         if name not in self._read:
             local = self._read[name] = f"p{len(self._read)}"
-            self._top.append(f"{local} = get({name})")
+            self._top.append(f"{local} = {read}")
         return self._read[name]
 
     def _value(self, aggregate: Aggregate) -> str:

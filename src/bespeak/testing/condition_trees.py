@@ -18,6 +18,7 @@ from bespeak.conditions.tree import (
     Condition,
     Exists,
     FromTo,
+    HalfLife,
     HasAll,
     In,
     InSegment,

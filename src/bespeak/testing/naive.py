@@ -19,9 +19,9 @@ from typing import Protocol, cast
 
 from bespeak.clock import Instant
 from bespeak.conditions import Aggregate, And, Condition, InSegment, Not, Or, Path, Performed
-from bespeak.conditions.tree import FromTo, Since, Window
+from bespeak.conditions.tree import FromTo, HalfLife, Since, Window
 from bespeak.events import Event
-from bespeak.testing.naive_counts import figure, is_inside, is_meant
+from bespeak.testing.naive_counts import figure, halved, is_inside, is_meant
 from bespeak.testing.naive_values import passes
 
 
@@ -110,7 +110,8 @@ def worth(
     within = operand.within
     found = _chosen(operand.event, operand.where, within, _seen(within, events, timely), at, person)
     read = operand.of or "type"
-    return figure(operand.kind, [(event.time, event.message_id, of_event(event, read)) for event in found])
+    valued = [(event.time, event.message_id, of_event(event, read)) for event in found]
+    return halved(operand.kind, valued, within, at) if isinstance(within, HalfLife) else figure(operand.kind, valued)
 
 
 def of_event(event: Event, path: str) -> object:
@@ -123,7 +124,7 @@ def of_event(event: Event, path: str) -> object:
 
 
 def _seen(within: Window | None, events: Sequence[Event], timely: Sequence[Event] | None) -> Sequence[Event]:
-    return events if timely is None or within is None or isinstance(within, Since | FromTo) else timely
+    return events if timely is None or within is None or isinstance(within, Since | FromTo | HalfLife) else timely
 
 
 def _chosen(

@@ -1,0 +1,125 @@
+"""What is worked out of aggregates and conditions, and has a name: `computed.NAME` and `scores.NAME` in a condition.
+
+In a condition it stands as a path, as it was written; the path carries what it is, so that whoever looks at the
+condition sees what it depends on, and the answer turns at its very instant. Pure data; nothing is read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias, assert_never
+
+import msgspec
+
+from bespeak.conditions.tree import Aggregate, Condition, Operand, Path
+
+
+class Same(msgspec.Struct, frozen=True, tag="same"):
+    """What something else is, under a name of its own."""
+
+    operand: Operand
+
+
+class Ratio(msgspec.Struct, frozen=True, tag="ratio"):
+    """One number divided by another; missing where either is missing or no number, and where the other is 0."""
+
+    of: Operand
+    to: Operand
+
+
+class Elapsed(msgspec.Struct, frozen=True, tag="elapsed"):
+    """Days, of 24 hours, since an event: `moment` is the `first` or the `last` of its `type`, ever.
+
+    Missing where there was none; 0 before it.
+    """
+
+    moment: Aggregate
+
+
+class Term(msgspec.Struct, frozen=True):
+    """A part of a score: so many points for each event that is counted, or as long as a condition holds.
+
+    Parameters
+    ----------
+    name
+        For people.
+    points
+        For one event, or while the condition holds; below zero takes away.
+    counted
+        A count, ever or with a half-life; None where `condition` is given.
+    most
+        The most points, either way, that it gives at a time; None: no limit.
+    """
+
+    name: str
+    points: float
+    counted: Aggregate | None = None
+    condition: Condition | None = None
+    most: float | None = None
+
+
+class Score(msgspec.Struct, frozen=True, tag="score"):
+    """The points of all terms together, held between `floor` and `cap` where these are given."""
+
+    terms: tuple[Term, ...]
+    floor: float | None = None
+    cap: float | None = None
+
+
+class Band(msgspec.Struct, frozen=True, tag="band"):
+    """The name of the highest band, by its least score, that a score has reached; missing below all of them."""
+
+    score: Score
+    bands: tuple[tuple[float, str], ...]
+
+
+Derived: TypeAlias = Same | Ratio | Elapsed | Score | Band
+
+
+class Worked(Path, frozen=True, tag="worked"):
+    """A path to what is worked out."""
+
+    derived: Derived
+
+
+def operands_of(derived: Derived) -> tuple[Operand, ...]:
+    """Return what is read directly for it, conditions left out."""
+    match derived:
+        case Same(operand):
+            return (operand,)
+        case Ratio(of, to):
+            return of, to
+        case Elapsed(moment):
+            return (moment,)
+        case Score(terms):
+            return tuple(term.counted for term in terms if term.counted is not None)
+        case Band(score):
+            return operands_of(score)
+        case _:
+            assert_never(derived)
+
+
+def conditions_of(derived: Derived) -> tuple[Condition, ...]:
+    """Return the conditions that it asks directly."""
+    match derived:
+        case Score(terms):
+            return tuple(term.condition for term in terms if term.condition is not None)
+        case Band(score):
+            return conditions_of(score)
+        case _:
+            return ()
+
+
+def unfolded(operands: tuple[Operand, ...]) -> Iterator[Operand]:
+    """Yield operands, each one that is worked out followed by what is read for it, at any depth."""
+    for operand in operands:
+        yield operand
+        if isinstance(operand, Worked):
+            yield from unfolded(operands_of(operand.derived))
+
+
+def asked_within(operands: tuple[Operand, ...]) -> Iterator[Condition]:
+    """Yield the conditions that what is worked out asks, at any depth of operands."""
+    for operand in unfolded(operands):
+        if isinstance(operand, Worked):
+            yield from conditions_of(operand.derived)
