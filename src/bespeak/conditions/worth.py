@@ -52,7 +52,7 @@ class Part(NamedTuple):
 
 def score_at(score: Score, parts: Iterable[Part], at: Instant) -> float:
     """Return what a score is, given its parts: all together, told to nine decimals, held between floor and cap."""
-    total = round(math.fsum(part.worth(at) for part in parts), DECIMALS)
+    total = round(math.fsum(part.worth(at) for part in parts), DECIMALS) + 0.0  # never -0
     if score.cap is not None:
         total = min(total, score.cap)
     return total if score.floor is None else max(total, score.floor)
@@ -94,9 +94,7 @@ def _part_reader(term: Term, holds_of: Callable[[Condition], Holds]) -> Callable
     return read
 
 
-def read_function(
-    derived: Derived, reader: Callable[[Operand], Read], holds_of: Callable[[Condition], Holds]
-) -> Read:
+def read_function(derived: Derived, reader: Callable[[Operand], Read], holds_of: Callable[[Condition], Holds]) -> Read:
     """Build what reads something that is worked out."""
     match derived:
         case Same(operand):

@@ -13,7 +13,7 @@ from bespeak.catalog import Item
 from bespeak.clock import DAY, HOUR, Instant
 from bespeak.decide import DecideRequest, Decision
 from bespeak.engine import keyring
-from bespeak.engine.answers import EventResult, Receipt, profile_answer
+from bespeak.engine.answers import EventResult, Receipt, profile_answer, scores_explained
 from bespeak.engine.asking import ASKED_AT_ONCE
 from bespeak.engine.custody import LATE
 from bespeak.engine.dedupe import digests_of
@@ -300,7 +300,8 @@ class Engine(Defining):
         profile = self.find(any_id)
         if profile is None:
             return None
-        return profile_answer(profile, self.clock.now() if at is None else at, self.settings.profiles)
+        at = self.clock.now() if at is None else at
+        return profile_answer(profile, at, self.settings.profiles, self.registry.site)
 
     def explain_segments(self, any_id: str, *, at: Instant | None = None) -> dict[str, Any] | None:
         """Return, for every segment, whether this person is in, since when, and the condition with its values."""
@@ -322,6 +323,14 @@ class Engine(Defining):
                 "explanation": msgspec.to_builtins(compiled.explain(view, at)),
             }
         return answer
+
+    def explain_scores(self, any_id: str, *, at: Instant | None = None) -> dict[str, Any] | None:
+        """Return, for every score, what it is of this person, its band, what each element gives, and what is next."""
+        profile = self.find(any_id)
+        if profile is None:
+            return None
+        at = self.clock.now() if at is None else at
+        return scores_explained(View(profile, at, self.settings.profiles), at, self.registry.site)
 
     async def segment_count(self, segment_id: str, *, at: Instant) -> int:
         """Count who would be in a segment as of `at`, from every profile; events and pages have their turn between."""

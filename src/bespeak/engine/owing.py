@@ -8,6 +8,7 @@ from functools import cached_property
 import msgspec
 
 from bespeak.clock import NEVER, Instant
+from bespeak.computed import ScorePlan, Trait
 from bespeak.engine.backfill import Backfill
 from bespeak.segments import Segment, Segments
 
@@ -31,6 +32,8 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
         Names behind it that have been asked, or that were not there at that moment.
     passed
         Up to when the log says that everything due was worked through since; who is left is behind it, too.
+    traits, scores
+        The computed traits and scores until then, which the segments may name.
     """
 
     at: Instant
@@ -40,6 +43,12 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
     asked_to: str
     ahead: tuple[str, ...]
     passed: Instant = -NEVER
+    traits: tuple[Trait, ...] = ()
+    scores: tuple[ScorePlan, ...] = ()
+
+    def segments(self) -> Segments:
+        """Return the segments until then, ready to be asked."""
+        return Segments(self.before, self.traits, self.scores)
 
 
 class Question:
@@ -56,13 +65,16 @@ class Question:
         self.passed = passed
 
     @cached_property
-    def _before(self) -> msgspec.Raw:
-        return msgspec.Raw(_encoder.encode(self.before.all()))
+    def _before(self) -> tuple[msgspec.Raw, ...]:
+        before = self.before
+        return tuple(msgspec.Raw(_encoder.encode(one)) for one in (before.all(), before.traits, before.scores))
 
     def written(self, asked_to: str, ahead: AbstractSet[str]) -> bytes:
         """Return an `Owed` as bytes."""
         counted = self.backfill.counted if self.backfill.has_work else ()
-        return _encoder.encode((self.at, self._before, counted, self.backfill.upto, asked_to, ahead, self.passed))
+        before, traits, scores = self._before
+        upto, passed = self.backfill.upto, self.passed
+        return _encoder.encode((self.at, before, counted, upto, asked_to, ahead, passed, traits, scores))
 
 
 _encoder = msgspec.msgpack.Encoder()

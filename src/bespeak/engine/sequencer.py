@@ -292,7 +292,7 @@ class Sequencer:
         self._set_feeds(aggregates)
         if backfill.has_work:
             self.counted = backfill.upto
-        elif segments.all() == before.all():
+        elif segments.same_as(before):
             return
         self.sizes = Counter({segment.id: 0 for segment in segments.all()})
         self._question = question = Question(before, backfill, at)
@@ -306,7 +306,7 @@ class Sequencer:
         new = frozenset(owed.counted)
         feeds = Feeds(one for one in aggregates if key(one) in new)
         backfill = self._backfill(feeds, owed.upto, asks_all=False)
-        self._question = question = Question(Segments(owed.before), backfill, owed.at, owed.passed)
+        self._question = question = Question(owed.segments(), backfill, owed.at, owed.passed)
         self.live.owe_again(lambda profile: self._ask_one(profile, question), owed.asked_to, owed.ahead)
         backfill.read()
 

@@ -98,6 +98,14 @@ def _profiles(router: APIRouter, engine: Engine) -> None:
         explained = _found(engine.explain_segments(any_id, at=_instant(at)), "profile", any_id)
         return _json(_dated(explained) if explain else _names(explained))
 
+    @router.get("/v1/profiles/{any_id}/scores", tags=["profiles"], summary="Somebody's scores, and why")
+    async def scores(any_id: Id, at: At = None, *, explain: bool = False) -> Response:
+        """Value and band; with `explain=1` also what each element gives, and when the band changes by itself."""
+        explained = _found(engine.explain_scores(any_id, at=_instant(at)), "profile", any_id)
+        if explain:
+            return _json(_dated(explained))
+        return _json({name: {"value": one["value"], "band": one["band"]} for name, one in explained.items()})
+
     @router.delete("/v1/profiles/{any_id}", tags=["profiles"], summary="Erase a person")
     async def erase(any_id: Id) -> Response:
         """Answered when it is on disk, with a receipt by place. It cannot be undone."""

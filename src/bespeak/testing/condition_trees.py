@@ -18,7 +18,6 @@ from bespeak.conditions.tree import (
     Condition,
     Exists,
     FromTo,
-    HalfLife,
     HasAll,
     In,
     InSegment,

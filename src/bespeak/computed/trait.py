@@ -1,0 +1,123 @@
+"""A computed trait: what somebody's events come to, under a name that conditions, rules and content can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from bespeak.computed.written import Text, check_name, checked, condition_in, operand_in, refusal
+from bespeak.conditions import Aggregate, Operand, Path
+from bespeak.conditions.derived import Elapsed, Ratio
+from bespeak.conditions.tree import Kind
+from bespeak.definitions import read
+from bespeak.errors import DefinitionError
+
+Value: TypeAlias = Path | Aggregate | Ratio | Elapsed
+"""What a computed trait may be; what others are that it names is not filled in yet."""
+
+HEADS = ("traits", "sessions", "interests", "consent", "known", "user_id", "zone", "computed", "scores")
+"""What the paths may begin with that a computed trait reads."""
+
+
+class Trait(msgspec.Struct, frozen=True, kw_only=True):
+    """A computed trait.
+
+    Parameters
+    ----------
+    id
+        1 to 100 of a-z, 0-9, `-`, `_`; it is read as `computed.ID`.
+    name, description
+        For people.
+    value
+        What it is.
+    version
+        Counts up with each change.
+    """
+
+    id: str
+    value: Value
+    name: str = ""
+    description: str = ""
+    version: int = 1
+
+
+class _Ratio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    of: Text
+    to: Text
+
+
+class _Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    first: str | None = None
+    last: str | None = None
+    where: Text | None = None
+
+
+class _Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of the definition as they are written."""
+
+    id: str
+    name: str = ""
+    description: str = ""
+    value: Text | None = None
+    ratio: _Ratio | None = None
+    days_since: _Since | None = None
+    version: int = 1
+
+
+def load(raw: Mapping[str, object], *, source: str, version: int = 1) -> Trait:
+    """Read a definition, as YAML or JSON gave it.
+
+    Raises
+    ------
+    DefinitionError
+        A field is unknown, missing or wrong; the message names `source`, the field, the value and what would do.
+
+    Examples
+    --------
+    >>> load({"id": "basket", "value": 'avg(properties.total of "Order Completed")'}, source="basket.yaml").value.kind
+    'avg'
+    """
+    written = read(raw, _Written, what="computed trait", source=source, extra={"version": version})
+    given = [name for name in ("value", "ratio", "days_since") if getattr(written, name) is not None]
+    if len(given) != 1:
+        found = " and ".join(given) or "nothing"
+        text = f"{source}: expected one of value, ratio and days_since, found {found}; {_SUCH}"
+        raise DefinitionError(text)
+    return Trait(
+        id=check_name(written.id, source),
+        value=_value(written, source),
+        name=written.name or written.id,
+        description=written.description,
+        version=written.version,
+    )
+
+
+def _value(written: _Written, source: str) -> Value:
+    if written.ratio is not None:
+        return Ratio(_read(written.ratio.of, "ratio.of", source), _read(written.ratio.to, "ratio.to", source))
+    if written.days_since is not None:
+        return _elapsed(written.days_since, source)
+    return _read(written.value or "", "value", source)
+
+
+def _read(text: Text, field: str, source: str) -> Operand:
+    operand = operand_in(text, field, source)
+    if isinstance(operand, Path) and operand.path.partition(".")[0] not in HEADS:
+        raise refusal(source, field, "an aggregate, or a path of the person", operand.path, f"such as {_HEADS}")
+    return operand
+
+
+def _elapsed(since: _Since, source: str) -> Elapsed:
+    if (since.first is None) is (since.last is None):
+        found = "neither" if since.first is None else "both"
+        raise refusal(source, "days_since", "either first or last", found, "days_since: {last: Order Completed}")
+    kind: Kind
+    kind, event = ("last", since.last) if since.last is not None else ("first", since.first or "")
+    where = None if since.where is None else condition_in(since.where, "days_since.where", source)
+    return Elapsed(checked(Aggregate(kind, event, "type", where), "days_since", source))
+
+
+_HEADS = ", ".join(f"{head}." if head not in {"known", "user_id", "zone"} else head for head in HEADS)
+_SUCH = 'such as value: sum(properties.total of "Order Completed")'

@@ -1,0 +1,127 @@
+"""Computed traits and scores from the raw events, each time anew: the second evaluator of what has a name.
+
+It reads definitions as they are written, and shares with the one at work only the texts of conditions. Names are looked
+up when they are met, a score is a sum over its events, and nothing knows when it will change.
+
+Examples
+--------
+>>> known = Named({"scores": {"keen": {"halflife": "1 day", "elements": [{"event": "View", "points": 2}]}}}, {})
+>>> seen = [Event(type="track", name="View", message_id=f"m{day}", time=day * DAY, received=0) for day in (0, 1)]
+>>> Somebody(known, seen, at=2 * DAY).get("scores.keen")
+1.5
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from bespeak.clock import DAY, Instant, parse_duration
+from bespeak.conditions import Condition, Exists, Operand, Path, load
+from bespeak.events import Event
+from bespeak.testing.naive import holds, worth
+
+
+class Named(msgspec.Struct, frozen=True):
+    """Definitions as they are written, by kind and id (`segments`, `traits`, `scores`), and what else is known."""
+
+    definitions: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    facts: Mapping[str, object]
+
+
+class Somebody:
+    """What is known of one person at an instant, by path; names included.
+
+    Parameters
+    ----------
+    events
+        All of theirs, in any order.
+    timely
+        Those that came within the allowed delay; None: all did.
+    """
+
+    def __init__(
+        self, named: Named, events: Sequence[Event], at: Instant, *, timely: Sequence[Event] | None = None
+    ) -> None:
+        self._named = named
+        self._events = events
+        self._timely = timely
+        self._at = at
+
+    def get(self, path: str, /) -> object:
+        """Return the value at a path; None where there is none."""
+        head, _, rest = path.partition(".")
+        written = self._named.definitions
+        if head == "segments":
+            return self.holds(load(written["segments"][rest]["condition"]))
+        if head == "computed":
+            return self._trait(written["traits"][rest])
+        if head == "scores":
+            name, _, part = rest.partition(".")
+            score = self._score(written["scores"][name])
+            return self._band(written["scores"][name]["bands"], score) if part == "band" else score
+        return self._named.facts.get(path)
+
+    def holds(self, condition: Condition) -> bool:
+        """Say whether a condition holds of them."""
+        return holds(condition, self, self._events, self._at, timely=self._timely)
+
+    def worth(self, operand: Operand) -> object:
+        """Return what a path or an aggregate is of them."""
+        return worth(operand, self, self._events, self._at, timely=self._timely)
+
+    def _trait(self, written: Mapping[str, Any]) -> object:
+        if "value" in written:
+            return self.worth(_operand(written["value"]))
+        if "ratio" in written:
+            of, to = (self.worth(_operand(written["ratio"][side])) for side in ("of", "to"))
+            return None if _no_number(of) or _no_number(to) or not to else cast("float", of) / cast("float", to)
+        since = written["days_since"]
+        event = since.get("last") or since["first"]
+        times = [one.time for one in self._events if one.name == event and _passes(since.get("where"), one)]
+        if not times:
+            return None
+        return max(0, self._at - (max(times) if "last" in since else min(times))) / DAY
+
+    def _score(self, written: Mapping[str, Any]) -> float:
+        total = sum(self._points(element, written.get("halflife")) for element in written["elements"])
+        return max(min(round(total, 9), written.get("cap", total)), written.get("floor", float("-inf")))
+
+    def _points(self, element: Mapping[str, Any], halflife: str | None) -> float:
+        points = float(element["points"])
+        if "condition" in element:
+            return points if self.holds(load(element["condition"])) else 0.0
+        found = [
+            one.time for one in self._events if one.name == element["event"] and _passes(element.get("where"), one)
+        ]
+        if halflife is not None:
+            now = max([self._at, *found])
+            worth_now = points * sum(0.5 ** ((now - time) / parse_duration(halflife)) for time in found)
+        else:
+            worth_now = points * len(found)
+        most = element.get("most", abs(worth_now))
+        return max(-most, min(most, worth_now))
+
+    def _band(self, bands: Mapping[str, float], score: float) -> str | None:
+        reached = [(least, name) for name, least in bands.items() if score >= least]
+        return max(reached)[1] if reached else None
+
+
+def _operand(text: str) -> Operand:
+    return Path(text) if "(" not in text else cast("Exists", load(f"{text} exists")).operand
+
+
+def _passes(where: str | None, event: Event) -> bool:
+    if where is None:
+        return True
+    counted = load(f"count({_ANY} where {where}) = 1")
+    return holds(counted, {}, [event], event.time)
+
+
+def _no_number(value: object) -> bool:
+    return not isinstance(value, int | float) or isinstance(value, bool)
+
+
+_ANY = '"*"'
