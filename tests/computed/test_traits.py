@@ -21,6 +21,7 @@ TRAITS: dict[str, dict[str, Any]] = {
     "orders": {"value": 'count("Bought")'},
     "revenue": {"value": 'sum(properties.total of "Bought", last 90 days)'},
     "share": {"ratio": {"of": "computed.orders", "to": 'count("Viewed")'}},
+    "net": {"difference": {"of": 'sum(properties.total of "Bought")', "less": 'sum(properties.by of "Refunded")'}},
     "idle": {"days_since": {"last": "Bought"}},
     "known_for": {"days_since": {"first": "Bought", "where": "properties.total > 100"}},
     "brand": {"value": 'most_frequent(properties.brand of "Viewed")'},
@@ -32,6 +33,7 @@ EVENTS = [
     ("Viewed", DAY, {"brand": "Acme"}),
     ("Bought", 2 * DAY, {"total": 40}),
     ("Viewed", 3 * DAY, {"brand": "Zeta"}),
+    ("Refunded", 3 * DAY, {"by": 9.9}),
     ("Viewed", 3 * DAY + 1, {}),
 ]
 
@@ -67,6 +69,7 @@ def test_each_is_what_the_events_come_to():
         "orders": 1,
         "revenue": 40.0,
         "share": 0.25,
+        "net": 30.1,
         "idle": 10.0,
         "known_for": None,
         "brand": "Acme",
@@ -103,7 +106,7 @@ def test_a_date_may_be_asked_of_a_computed_trait():
 @pytest.mark.parametrize(
     "body, said",
     [
-        ({}, "expected one of value, ratio and days_since, found nothing"),
+        ({}, "expected one of value, ratio, difference, days_since, found nothing"),
         ({"value": 'count("E")', "ratio": {"of": "traits.a", "to": "traits.b"}}, "found value and ratio"),
         ({"value": 'count("E") >= 5'}, 'value: expected a path or an aggregate such as count("Order Completed")'),
         ({"value": "count(E)"}, "write strings in double quotes"),

@@ -36,6 +36,7 @@ TRAITS: dict[str, dict[str, Any]] = {
     "viewed": {"value": 'count("Viewed", last 5 hours)'},
     "spent": {"value": 'sum(properties.total of "Bought")'},
     "rate": {"ratio": {"of": 'count("Bought", last 1 day)', "to": "computed.viewed"}},
+    "net": {"difference": {"of": 'sum(properties.total of "Bought", last 1 day)', "less": "computed.viewed"}},
     "idle": {"days_since": {"last": "Viewed", "where": "properties.total > 1"}},
     "age": {"days_since": {"first": "Viewed"}},
     "faded": {"value": 'count("Viewed", half-life 3 hours)'},
@@ -176,4 +177,3 @@ def test_a_view_reads_what_the_raw_events_come_to(score, rows, later):
             assert abs(found - expected) < NEAR
         else:
             assert found == expected
-

@@ -187,6 +187,12 @@ def _explain(parser: ArgumentParser) -> None:
     _at(parser)
 
 
+def _explain_score(parser: ArgumentParser) -> None:
+    parser.add_argument("score", metavar="SCORE")
+    parser.add_argument("id", metavar="USER", help="profile id, user id or anonymous id")
+    _at(parser)
+
+
 def _count(parser: ArgumentParser) -> None:
     parser.add_argument("segment", metavar="SEGMENT")
     _at(parser)
@@ -444,6 +450,21 @@ GROUPS = (
                 "bespeak segments unomi exported.json",
                 "unomi:unomi",
                 _unomi,
+            ),
+        ),
+    ),
+    Group(
+        "scores",
+        "list and explain scores",
+        "scoring:scores",
+        (
+            Verb("list", "list the scores with their bands", "bespeak scores list", "scoring:scores", _nothing),
+            Verb(
+                "explain",
+                "say what each element gives to somebody's score",
+                "bespeak scores explain lead 1234",
+                "scoring:explain",
+                _explain_score,
             ),
         ),
     ),

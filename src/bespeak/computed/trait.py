@@ -9,12 +9,12 @@ import msgspec
 
 from bespeak.computed.written import Text, check_name, checked, condition_in, operand_in, refusal
 from bespeak.conditions import Aggregate, Operand, Path
-from bespeak.conditions.derived import Elapsed, Ratio
+from bespeak.conditions.derived import Difference, Elapsed, Ratio
 from bespeak.conditions.tree import Kind
 from bespeak.definitions import read
 from bespeak.errors import DefinitionError
 
-Value: TypeAlias = Path | Aggregate | Ratio | Elapsed
+Value: TypeAlias = Path | Aggregate | Ratio | Difference | Elapsed
 """What a computed trait may be; what others are that it names is not filled in yet."""
 
 HEADS = ("traits", "sessions", "interests", "consent", "known", "user_id", "zone", "computed", "scores")
@@ -48,6 +48,11 @@ class _Ratio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     to: Text
 
 
+class _Difference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    of: Text
+    less: Text
+
+
 class _Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first: str | None = None
     last: str | None = None
@@ -62,6 +67,7 @@ class _Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     description: str = ""
     value: Text | None = None
     ratio: _Ratio | None = None
+    difference: _Difference | None = None
     days_since: _Since | None = None
     version: int = 1
 
@@ -80,11 +86,10 @@ def load(raw: Mapping[str, object], *, source: str, version: int = 1) -> Trait:
     'avg'
     """
     written = read(raw, _Written, what="computed trait", source=source, extra={"version": version})
-    given = [name for name in ("value", "ratio", "days_since") if getattr(written, name) is not None]
+    given = [name for name in _FORMS if getattr(written, name) is not None]
     if len(given) != 1:
         found = " and ".join(given) or "nothing"
-        text = f"{source}: expected one of value, ratio and days_since, found {found}; {_SUCH}"
-        raise DefinitionError(text)
+        raise DefinitionError(f"{source}: expected one of {', '.join(_FORMS)}, found {found}; {_SUCH}")
     return Trait(
         id=check_name(written.id, source),
         value=_value(written, source),
@@ -97,6 +102,9 @@ def load(raw: Mapping[str, object], *, source: str, version: int = 1) -> Trait:
 def _value(written: _Written, source: str) -> Value:
     if written.ratio is not None:
         return Ratio(_read(written.ratio.of, "ratio.of", source), _read(written.ratio.to, "ratio.to", source))
+    if written.difference is not None:
+        of, less = written.difference.of, written.difference.less
+        return Difference(_read(of, "difference.of", source), _read(less, "difference.less", source))
     if written.days_since is not None:
         return _elapsed(written.days_since, source)
     return _read(written.value or "", "value", source)
@@ -119,5 +127,6 @@ def _elapsed(since: _Since, source: str) -> Elapsed:
     return Elapsed(checked(Aggregate(kind, event, "type", where), "days_since", source))
 
 
+_FORMS = ("value", "ratio", "difference", "days_since")
 _HEADS = ", ".join(f"{head}." if head not in {"known", "user_id", "zone"} else head for head in HEADS)
 _SUCH = 'such as value: sum(properties.total of "Order Completed")'

@@ -27,6 +27,13 @@ class Ratio(msgspec.Struct, frozen=True, tag="ratio"):
     to: Operand
 
 
+class Difference(msgspec.Struct, frozen=True, tag="difference"):
+    """One number less another, exact to the millionth; missing where either is missing or no number."""
+
+    of: Operand
+    less: Operand
+
+
 class Elapsed(msgspec.Struct, frozen=True, tag="elapsed"):
     """Days, of 24 hours, since an event: `moment` is the `first` or the `last` of its `type`, ever.
 
@@ -73,7 +80,7 @@ class Band(msgspec.Struct, frozen=True, tag="band"):
     bands: tuple[tuple[float, str], ...]
 
 
-Derived: TypeAlias = Same | Ratio | Elapsed | Score | Band
+Derived: TypeAlias = Same | Ratio | Difference | Elapsed | Score | Band
 
 
 class Worked(Path, frozen=True, tag="worked"):
@@ -87,8 +94,8 @@ def operands_of(derived: Derived) -> tuple[Operand, ...]:
     match derived:
         case Same(operand):
             return (operand,)
-        case Ratio(of, to):
-            return of, to
+        case Ratio(of, other) | Difference(of, other):
+            return of, other
         case Elapsed(moment):
             return (moment,)
         case Score(terms):

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeAlias, assert_never
+from typing import NamedTuple, TypeAlias, TypeGuard, assert_never
 
 from bespeak.clock import DAY, NEVER, Duration, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.crossings import first_turn
-from bespeak.conditions.derived import Band, Derived, Elapsed, Ratio, Same, Score, Term
+from bespeak.conditions.derived import Band, Derived, Difference, Elapsed, Ratio, Same, Score, Term
 from bespeak.conditions.reads import count_in
 from bespeak.conditions.states import State
 from bespeak.conditions.states_values import First, Last
@@ -102,6 +102,9 @@ def read_function(derived: Derived, reader: Callable[[Operand], Read], holds_of:
         case Ratio(of, to):
             above, below = reader(of), reader(to)
             return lambda visitor, at: _ratio(above(visitor, at), below(visitor, at))
+        case Difference(of, less):
+            whole, part = reader(of), reader(less)
+            return lambda visitor, at: _difference(whole(visitor, at), part(visitor, at))
         case Elapsed(moment):
             name = key(moment)
             return lambda visitor, at: _days(_time_of(visitor.state(name)), at)
@@ -136,7 +139,7 @@ def passes_function(
     None where it never does, or only as events come into the windows of what it reads, and leave them.
     """
     match derived:
-        case Same() | Ratio():
+        case Same() | Ratio() | Difference():
             return None
         case Elapsed(moment):
             return _elapsed_passes(moment)
@@ -216,7 +219,11 @@ def _ratio(of: object, to: object) -> float | None:
         return None
 
 
-def _is_number(value: object) -> bool:
+def _difference(of: object, less: object) -> float | None:
+    return round(of - less, 6) + 0.0 if _is_number(of) and _is_number(less) else None
+
+
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -14,7 +14,19 @@ import msgspec
 
 from bespeak.computed import ScorePlan, Trait
 from bespeak.conditions import Aggregate, And, AnyOf, Between, Compare, Condition, InSegment, Not, Operand, Or, Path
-from bespeak.conditions.derived import Band, Derived, Elapsed, Ratio, Same, Score, Term, Worked, operands_of, unfolded
+from bespeak.conditions.derived import (
+    Band,
+    Derived,
+    Difference,
+    Elapsed,
+    Ratio,
+    Same,
+    Score,
+    Term,
+    Worked,
+    operands_of,
+    unfolded,
+)
 from bespeak.conditions.source import as_test, read_on_the_right
 from bespeak.conditions.tree import HalfLife, Leaf, Performed, Within
 from bespeak.errors import DefinitionError
@@ -143,10 +155,11 @@ class _Inliner:
                 return self._operand(value, way)
             case Aggregate():
                 return value
-            case Ratio(of, to):
-                ratio = Ratio(*(one if isinstance(one, Aggregate) else self._operand(one, way) for one in (of, to)))
-                _check_ratio(ratio, way[-1])
-                return Worked(way[-1], ratio)
+            case Ratio() | Difference():
+                both = (one if isinstance(one, Aggregate) else self._operand(one, way) for one in operands_of(value))
+                found = type(value)(*both)
+                _check_still(found, way[-1])
+                return Worked(way[-1], found)
             case Elapsed():
                 return Worked(way[-1], value)
 
@@ -240,13 +253,13 @@ def _refuse_circle(name: str, way: tuple[str, ...]) -> None:
         raise DefinitionError(f"{_told(name)}: it asks for itself: {' > '.join(around)}; {remedy}")
 
 
-def _check_ratio(ratio: Ratio, name: str) -> None:
-    for part in unfolded((ratio.of, ratio.to)):
+def _check_still(derived: Ratio | Difference, name: str) -> None:
+    """Refuse to work a figure out of what rises or falls by itself: it would turn unseen."""
+    for part in unfolded(operands_of(derived)):
         if _moves_alone(part) or (isinstance(part, Worked) and isinstance(part.derived, Score | Band)):
             shown = part.path if isinstance(part, Path) else f"{part.kind} with a half-life"
-            text = (
-                f"{_told(name)}: ratio: expected what events alone change, found {shown}, which fades or runs by itself"
-            )
+            expected = f"{derived.__struct_config__.tag}: expected what events alone change"
+            text = f"{_told(name)}: {expected}, found {shown}, which fades or runs by itself"
             raise DefinitionError(f"{text}; write a window such as last 90 days")
 
 

@@ -78,6 +78,9 @@ class Somebody:
         if "ratio" in written:
             of, to = (self.worth(_operand(written["ratio"][side])) for side in ("of", "to"))
             return None if _no_number(of) or _no_number(to) or not to else cast("float", of) / cast("float", to)
+        if "difference" in written:
+            of, less = (self.worth(_operand(written["difference"][side])) for side in ("of", "less"))
+            return None if _no_number(of) or _no_number(less) else round(cast("float", of) - cast("float", less), 6)
         since = written["days_since"]
         event = since.get("last") or since["first"]
         times = [one.time for one in self._events if one.name == event and _passes(since.get("where"), one)]
