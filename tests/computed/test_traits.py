@@ -48,10 +48,10 @@ def site(
     )
 
 
-def somebody(segments: Segments) -> Profile:
+def somebody(segments: Segments, happened: list[Any] = EVENTS) -> Profile:
     profile = Profile(id="a:a")
     folding = Folding(Feeds(segments.aggregates()), lambda _item: None, SETTINGS)
-    for place, (name, offset, properties) in enumerate(EVENTS):
+    for place, (name, offset, properties) in enumerate(happened):
         time = START + offset
         event = Event(
             type="track", name=name, message_id=f"m{place}", time=time, received=time, properties=dict(properties)
@@ -106,7 +106,7 @@ def test_a_date_may_be_asked_of_a_computed_trait():
 @pytest.mark.parametrize(
     "body, said",
     [
-        ({}, "expected one of value, ratio, difference, days_since, found nothing"),
+        ({}, "expected one of value, ratio, difference, days_since, orders, found nothing"),
         ({"value": 'count("E")', "ratio": {"of": "traits.a", "to": "traits.b"}}, "found value and ratio"),
         ({"value": 'count("E") >= 5'}, 'value: expected a path or an aggregate such as count("Order Completed")'),
         ({"value": "count(E)"}, "write strings in double quotes"),
@@ -200,3 +200,79 @@ def test_what_a_definition_names_is_found_wherever_it_stands():
     assert set(named_in(segment)) == {("segments", "a"), ("traits", "b"), ("traits", "d")}
     assert set(named_in(plan)) == {("scores", "c")}
     assert set(named_in(load_trait({"id": "z", **TRAITS["share"]}, source="test"))) == {("traits", "orders")}
+
+
+ORDERS = {
+    "event": "Bought",
+    "id": "properties.order_id",
+    "amount": "properties.total",
+    "refunds": "Refunded",
+    "refunded": "properties.by",
+    "window": "last 30 days",
+}
+BOUGHT = [
+    ("Bought", 0, {"order_id": "A", "total": 50}),
+    ("Bought", 1 * DAY, {"order_id": "B", "total": 30.1}),
+    ("Bought", 2 * DAY, {"total": 7}),
+    ("Refunded", 3 * DAY, {"order_id": "A", "by": 20}),
+    ("Refunded", 4 * DAY, {"order_id": "B", "by": 30.1}),
+    ("Refunded", 4 * DAY, {"order_id": "Z", "by": 99}),
+    ("Refunded", 4 * DAY, {"by": 99}),
+]
+
+
+@pytest.mark.parametrize(
+    "changed, days, expected",
+    [
+        ({"read": "sum"}, 2.5, 87.1),
+        ({"read": "sum"}, 3.5, 67.1),
+        ({"read": "sum"}, 5, 37.0),
+        ({"read": "count"}, 5, 2),
+        ({"read": "avg"}, 5, 18.5),
+        ({"read": "sum", "refunded": None}, 5, 7.0),
+        ({"read": "sum"}, 30, 7.0),
+        ({"read": "count"}, 40, 0),
+        ({"read": "avg"}, 40, None),
+        ({"read": "sum", "window": None}, 4_000 / 2, 37.0),
+    ],
+)
+def test_a_refund_takes_from_its_order_and_an_order_of_which_nothing_is_left_is_none(changed, days, expected):
+    body = {name: value for name, value in {**ORDERS, **changed}.items() if value is not None}
+    segments = site({}, {"kept": {"orders": body}})
+    at = START + int(days * DAY)
+    happened = [one for one in BOUGHT if START + one[1] <= at]
+    view = View(somebody(segments, happened), at, SETTINGS)
+    assert reader(segments.operands["computed.kept"])(view, at) == expected
+
+
+def test_an_order_that_is_told_again_counts_as_it_was_told_last():
+    rows = [("Bought", 0, {"order_id": "A", "total": 50}), ("Bought", DAY, {"order_id": "A", "total": 40})]
+    segments = site({}, {"kept": {"orders": {**ORDERS, "read": "sum"}}})
+    view = View(somebody(segments, rows), START + DAY, SETTINGS)
+    assert reader(segments.operands["computed.kept"])(view, START + DAY) == 40.0
+
+
+def test_who_is_in_by_orders_leaves_when_an_order_leaves_its_window():
+    segments = site({"big": "computed.kept >= 30"}, {"kept": {"orders": {**ORDERS, "read": "sum"}}})
+    compiled = segments.compiled("big")
+    assert compiled is not None
+    view, at = View(somebody(segments, BOUGHT), START, SETTINGS), START + 5 * DAY
+    assert compiled.answers(view, at) == (True, START + 30 * DAY)
+    assert compiled.answers(view, START + 30 * DAY) == (False, NEVER)
+
+
+@pytest.mark.parametrize(
+    "changed, said",
+    [
+        ({"read": "max"}, "orders.read: expected one of avg, count, sum, found 'max'"),
+        ({"window": 'since date "2026-01-01"'}, "orders.window: expected a window that moves, such as last 90 days"),
+        ({"window": "last 9"}, "orders.window: expected a path or an aggregate"),
+        ({"window": "half-life 9 days"}, "orders.window: expected a window that moves"),
+        ({"id": "order_id"}, "orders.id: condition, filter on an event: expected properties.NAME"),
+        ({"amounts": "properties.total"}, "orders.amounts: unknown field; did you mean 'amount'?"),
+    ],
+)
+def test_orders_that_cannot_be_say_where_what_and_what_would_do(changed, said):
+    with pytest.raises(DefinitionError) as refused:
+        load_trait({"id": "kept", "orders": {**ORDERS, "read": "sum", **changed}}, source="test.yaml")
+    assert said in refused.value.message

@@ -41,6 +41,7 @@ TRAITS: dict[str, dict[str, Any]] = {
     "age": {"days_since": {"first": "Viewed"}},
     "faded": {"value": 'count("Viewed", half-life 3 hours)'},
 }
+ORDERS = {"event": "Bought", "id": "properties.order", "amount": "properties.total", "refunds": "Refunded"}
 SIMPLE = {"elements": [{"event": "Viewed", "points": 1, "most": 3}, {"condition": CONDITIONS[0], "points": 1.5}]}
 BUSY = 'count("Viewed", last 4 hours) >= 3 or computed.spent > 2'
 
@@ -59,6 +60,13 @@ scores = st.fixed_dictionaries(
         "cap": st.sampled_from([2.75, 5]),
     },
 )
+orders = st.fixed_dictionaries(
+    {
+        "window": st.sampled_from(["last 5 hours", "today", "last 1 day"]),
+        "read": st.sampled_from(["sum", "count", "avg"]),
+    },
+    optional={"refunded": st.just("properties.total")},
+).map(lambda fields: {"orders": {**ORDERS, **fields}})
 asked = st.one_of(
     st.builds("scores.made {} {}".format, OPERATORS, BOUNDS),
     st.builds("scores.made {} {}".format, OPERATORS, BOUNDS),
@@ -67,10 +75,11 @@ asked = st.one_of(
     st.builds("scores.made > computed.viewed and {}".format, st.sampled_from(CONDITIONS)),
     st.sampled_from(["scores.made.band is missing", "scores.simple = 3 or scores.made < 0", "computed.rate exists"]),
     st.builds("computed.{} {} {}".format, st.sampled_from(sorted(TRAITS)), OPERATORS, BOUNDS),
+    st.builds("computed.kept {} {}".format, OPERATORS, BOUNDS),
 )
 happened = st.lists(
     st.tuples(
-        st.sampled_from(["Viewed", "Viewed", "Added", "Bought"]),
+        st.sampled_from(["Viewed", "Viewed", "Added", "Bought", "Bought", "Refunded"]),
         st.one_of(
             st.integers(0, 30 * 60).map(lambda minutes: minutes * 60), st.integers(0, 30).map(lambda h: h * 3600)
         ),
@@ -82,11 +91,18 @@ happened = st.lists(
 looks = st.lists(st.integers(0, 60 * 3600), max_size=12)
 
 
-def definitions(score: dict[str, Any], conditions: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
+def properties_of(place: int, total: int) -> dict[str, Any]:
+    """Return the properties of an event; every fourth has no order, and who pays 3 says no amount."""
+    return {"order": place % 3 if place % 4 else None, **({} if total == 3 and place % 2 else {"total": total})}
+
+
+def definitions(
+    score: dict[str, Any], kept: dict[str, Any], conditions: list[str]
+) -> dict[str, dict[str, dict[str, Any]]]:
     segments = {f"s{place}": {"condition": text} for place, text in enumerate(conditions)}
     return {
         "segments": {"busy": {"condition": BUSY}, **segments},
-        "traits": TRAITS,
+        "traits": {**TRAITS, "kept": kept},
         "scores": {"simple": SIMPLE, "made": score},
     }
 
@@ -110,9 +126,9 @@ def near(text: str, somebody: Somebody) -> bool:
     return any(0 < one < NEAR for one in differences) and ("scores" in text or "faded" in text)
 
 
-@given(scores, st.lists(asked, min_size=1, max_size=4), happened, looks)
-def test_who_is_in_is_what_the_raw_events_say_at_every_instant(score, conditions, rows, looked):
-    written = definitions(score, conditions)
+@given(scores, orders, st.lists(asked, min_size=1, max_size=4), happened, looks)
+def test_who_is_in_is_what_the_raw_events_say_at_every_instant(score, kept, conditions, rows, looked):
+    written = definitions(score, kept, conditions)
     segments, profile = site_of(written), Profile(id="a:a")
     folding = Folding(Feeds(segments.aggregates()), lambda _item: None, SETTINGS)
     seen: list[Event] = []
@@ -138,7 +154,7 @@ def test_who_is_in_is_what_the_raw_events_say_at_every_instant(score, conditions
             time=time,
             received=time,
             anonymous_id="a",
-            properties={"total": total},
+            properties=properties_of(place, total),
         )
         segments.advance(profile, time, SETTINGS)
         folded = fold(profile, event, folding)
@@ -151,16 +167,21 @@ def test_who_is_in_is_what_the_raw_events_say_at_every_instant(score, conditions
             compare(at)
 
 
-@given(scores, happened, st.integers(0, 60 * 3600))
-def test_a_view_reads_what_the_raw_events_come_to(score, rows, later):
-    written = definitions(score, [])
+@given(scores, orders, happened, st.integers(0, 60 * 3600))
+def test_a_view_reads_what_the_raw_events_come_to(score, kept, rows, later):
+    written = definitions(score, kept, [])
     segments, profile = site_of(written), Profile(id="a:a")
     folding = Folding(Feeds(segments.aggregates()), lambda _item: None, SETTINGS)
     seen = []
     for place, (name, offset, total) in enumerate(rows):
         time = START + offset * SECOND
         event = Event(
-            type="track", name=name, message_id=f"m{place:03d}", time=time, received=time, properties={"total": total}
+            type="track",
+            name=name,
+            message_id=f"m{place:03d}",
+            time=time,
+            received=time,
+            properties=properties_of(place, total),
         )
         fold(profile, event, folding)
         seen.append(event)

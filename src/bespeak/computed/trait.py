@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
-from bespeak.computed.written import Text, check_name, checked, condition_in, operand_in, refusal
+from bespeak.computed.written import Text, check_name, checked, condition_in, operand_in, refusal, window_in
 from bespeak.conditions import Aggregate, Operand, Path
-from bespeak.conditions.derived import Difference, Elapsed, Ratio
-from bespeak.conditions.tree import Kind
+from bespeak.conditions.derived import Difference, Elapsed, Orders, Pairs, Ratio
+from bespeak.conditions.tree import MAX_WITHIN, Calendar, Kind
+from bespeak.conditions.windows import frame
 from bespeak.definitions import read
 from bespeak.errors import DefinitionError
 
-Value: TypeAlias = Path | Aggregate | Ratio | Difference | Elapsed
+Value: TypeAlias = Path | Aggregate | Ratio | Difference | Elapsed | Orders
 """What a computed trait may be; what others are that it names is not filled in yet."""
 
 HEADS = ("traits", "sessions", "interests", "consent", "known", "user_id", "zone", "computed", "scores")
@@ -59,6 +60,16 @@ class _Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     where: Text | None = None
 
 
+class _Orders(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    event: str
+    id: str
+    amount: str
+    refunds: str
+    refunded: str | None = None
+    window: str | None = None
+    read: Literal["count", "sum", "avg"]
+
+
 class _Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The fields of the definition as they are written."""
 
@@ -69,6 +80,7 @@ class _Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ratio: _Ratio | None = None
     difference: _Difference | None = None
     days_since: _Since | None = None
+    orders: _Orders | None = None
     version: int = 1
 
 
@@ -105,6 +117,8 @@ def _value(written: _Written, source: str) -> Value:
     if written.difference is not None:
         of, less = written.difference.of, written.difference.less
         return Difference(_read(of, "difference.of", source), _read(less, "difference.less", source))
+    if written.orders is not None:
+        return _orders(written.orders, source)
     if written.days_since is not None:
         return _elapsed(written.days_since, source)
     return _read(written.value or "", "value", source)
@@ -127,6 +141,24 @@ def _elapsed(since: _Since, source: str) -> Elapsed:
     return Elapsed(checked(Aggregate(kind, event, "type", where), "days_since", source))
 
 
-_FORMS = ("value", "ratio", "difference", "days_since")
+def _orders(asked: _Orders, source: str) -> Orders:
+    within = MAX_WITHIN if asked.window is None else window_in(asked.window, "orders.window", source)
+    window = frame(within)
+    if not isinstance(within, int | Calendar) or window is None:
+        expected = "a window that moves, such as last 90 days or this month"
+        raise refusal(source, "orders.window", expected, asked.window)
+    for field in ("id", "amount", "refunded"):
+        path = getattr(asked, field)
+        if path is not None:
+            checked(Aggregate("last", asked.event, path), f"orders.{field}", source)
+    checked(Aggregate("last", asked.refunds, asked.id), "orders.refunds", source)
+    return Orders(
+        Pairs("last", asked.event, asked.id, None, within, asked.amount),
+        Pairs("last", asked.refunds, asked.id, None, window.span, asked.refunded),
+        asked.read,
+    )
+
+
+_FORMS = ("value", "ratio", "difference", "days_since", "orders")
 _HEADS = ", ".join(f"{head}." if head not in {"known", "user_id", "zone"} else head for head in HEADS)
 _SUCH = 'such as value: sum(properties.total of "Order Completed")'

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from bespeak.clock import MILLISECOND, Duration, parse_duration
 from bespeak.conditions import Aggregate, Condition, Exists, HalfLife, Operand, load
 from bespeak.conditions.check import check_aggregate
-from bespeak.conditions.tree import MAX_WITHIN
+from bespeak.conditions.tree import MAX_WITHIN, Window
 from bespeak.errors import ConditionError, DefinitionError, InvalidInput, Problem
 
 Text: TypeAlias = str | dict[str, object]
@@ -62,6 +62,20 @@ def condition_in(value: Text, field: str, source: str) -> Condition:
         return load(value)
     except ConditionError as error:
         raise DefinitionError(f"{source}: {field}: {error.message}", problems=error.problems) from None
+
+
+def window_in(text: str, field: str, source: str) -> Window:
+    """Read a window such as `last 90 days`.
+
+    Raises
+    ------
+    DefinitionError
+        It is none.
+    """
+    found = operand_in(f'count("E", {text})', field, source)
+    if not isinstance(found, Aggregate) or found.within is None or found.event != "E":
+        raise refusal(source, field, "a window such as last 90 days", text)
+    return found.within
 
 
 def counted_in(  # an event, its filter and its half-life are three fields of one element

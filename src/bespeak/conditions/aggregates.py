@@ -20,6 +20,7 @@ import msgspec
 
 from bespeak.clock import NEVER, Duration, Instant, format_time
 from bespeak.conditions.check import check_aggregate
+from bespeak.conditions.derived import Pairs
 from bespeak.conditions.names import is_meant, name_of, prefix_of
 from bespeak.conditions.printer import format_condition, format_operand, format_window
 from bespeak.conditions.states import State, merge_states
@@ -71,15 +72,17 @@ _Feed: TypeAlias = Callable[[dict[str, State], Happening, bool, Duration], Fed]
 
 Form: TypeAlias = Literal[
     "count", "times", "sum", "sums", "figures", "last", "newest", "first", "values", "distinct", "most_frequent",
-    "waning", "waning_sum",
+    "waning", "waning_sum", "pairs",
 ]  # fmt: skip
 """What is kept for an aggregate."""
-_ROLLING: frozenset[Form] = frozenset({"times", "sums", "newest", "values"})
+_ROLLING: frozenset[Form] = frozenset({"times", "sums", "newest", "values", "pairs"})
 
 
 def form(aggregate: Aggregate) -> Form:
     """Return what is kept for an aggregate."""
     fixed, kind = is_fixed(aggregate.within), aggregate.kind
+    if isinstance(aggregate, Pairs):
+        return "pairs"
     if fades(aggregate.within):
         return "waning" if kind == "count" else "waning_sum"
     match kind:
@@ -217,7 +220,7 @@ def key(aggregate: Aggregate) -> str:
     return intern(f"{shared}, since {format_time(start)}{'' if end == NEVER else f' to {format_time(end)}'})")
 
 
-_SHARED: dict[Form, str] = {"sums": "sum", "figures": "figures", "values": "values"}
+_SHARED: dict[Form, str] = {"sums": "sum", "figures": "figures", "values": "values", "pairs": "orders"}
 """What the name of a state begins with that several kinds of aggregates share."""
 
 
@@ -261,6 +264,7 @@ def _feeder(kept: Mapping[str, Aggregate], meant: frozenset[str], keep: int) -> 
         millionths=to_millionths,
         MILLIONTHS=MILLIONTHS,
         kept=_kept,
+        paired=_paired,
         keep=keep,
         text_max=_TEXT_MAX,
     )
@@ -312,6 +316,10 @@ def _feeding(source: EventSource, name: str, aggregate: Aggregate) -> list[str]:
             f"elif add_time(states, {name}, time, span, keep): fed[{name}] = states[{name}]",
         ]
     value = source.read(cast("str", aggregate.of))
+    if isinstance(aggregate, Pairs):
+        amount = "None" if aggregate.amount is None else f"millionths({source.read(aggregate.amount)})"
+        add = _VALUES["values"].format(name=name, within=within)
+        return [f"if (value := paired({value}, {amount})) is not None and {add}: fed[{name}] = states[{name}]"]
     if kept in _AMOUNTS:
         add = _AMOUNTS[kept].format(name=name, within=within)
         return [f"if (amount := millionths({value})) is not None and {add}: fed[{name}] = states[{name}]"]
@@ -334,6 +342,13 @@ _VALUES: dict[Form, str] = {
     "distinct": "add_seen(states, {name}, value, keep)",
     "most_frequent": "add_tally(states, {name}, value, time, keep)",
 }
+
+
+def _paired(order: object, millionths: int | None) -> Kept:
+    """Return what is kept of an order or a refund: its id and its amount; None where it has neither."""
+    kept = _kept(order)
+    named = None if isinstance(kept, list) else kept
+    return None if named is None and millionths is None else [named, millionths]
 
 
 def _kept(value: object) -> Kept:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Literal, TypeAlias, assert_never, cast
 
+import msgspec
+
 from bespeak.clock import MILLISECOND, Duration
 from bespeak.conditions.moments import NoMoment, read_instant, read_moment
 from bespeak.conditions.patterns import SYNTAX, NoPattern, full_match
@@ -258,7 +260,7 @@ def _normal_operand(operand: Operand, where: Where) -> Operand:
             _refuse_nested(where, f"{operand.kind}(...)")
             _check_of(operand)
             inner = _normal_event(operand.event, operand.where, operand.within)
-            return Aggregate(operand.kind, operand.event, operand.of, inner, operand.within)
+            return operand if inner is operand.where else msgspec.structs.replace(operand, where=inner)
         case _:
             assert_never(operand)
 

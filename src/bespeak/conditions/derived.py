@@ -7,7 +7,7 @@ condition sees what it depends on, and the answer turns at its very instant. Pur
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias, assert_never
+from typing import Literal, TypeAlias, assert_never
 
 import msgspec
 
@@ -65,6 +65,37 @@ class Term(msgspec.Struct, frozen=True):
     most: float | None = None
 
 
+class Pairs(Aggregate, frozen=True, tag="pairs"):
+    """What is kept of orders, or of refunds, of a window: of each event its `of`, the order's id, and its amount.
+
+    Either may be missing in an event. It stands in no condition; `Orders` reads it.
+
+    Parameters
+    ----------
+    amount
+        Path of the amount; None: there is none.
+    """
+
+    amount: str | None = None
+
+
+class Orders(msgspec.Struct, frozen=True, tag="orders"):
+    """What orders of a window come to, less what was refunded of each.
+
+    An order is known by its id, and the newest event of that id counts; one without an id stands for itself. A refund
+    takes from its order, whenever it comes; without an amount all of it. An order of which nothing is left is none.
+
+    Parameters
+    ----------
+    read
+        How many they are, what they sum up to, or their mean, which is missing where there are none.
+    """
+
+    orders: Pairs
+    refunds: Pairs
+    read: Literal["count", "sum", "avg"]
+
+
 class Score(msgspec.Struct, frozen=True, tag="score"):
     """The points of all terms together, held between `floor` and `cap` where these are given."""
 
@@ -80,7 +111,7 @@ class Band(msgspec.Struct, frozen=True, tag="band"):
     bands: tuple[tuple[float, str], ...]
 
 
-Derived: TypeAlias = Same | Ratio | Difference | Elapsed | Score | Band
+Derived: TypeAlias = Same | Ratio | Difference | Elapsed | Orders | Score | Band
 
 
 class Worked(Path, frozen=True, tag="worked"):
@@ -98,6 +129,8 @@ def operands_of(derived: Derived) -> tuple[Operand, ...]:
             return of, other
         case Elapsed(moment):
             return (moment,)
+        case Orders(orders, refunds):
+            return orders, refunds
         case Score(terms):
             return tuple(term.counted for term in terms if term.counted is not None)
         case Band(score):

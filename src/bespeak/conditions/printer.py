@@ -14,6 +14,7 @@ from typing import assert_never
 
 from bespeak.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration
 from bespeak.conditions.check import check
+from bespeak.conditions.derived import Pairs
 from bespeak.conditions.tree import (
     Aggregate,
     And,
@@ -68,10 +69,14 @@ def format_operand(operand: Operand) -> str:
         case Path():
             return _format_path(operand.path)
         case Aggregate():
-            of = f"{_format_path(operand.of)} of " if operand.of is not None else ""
+            of = f"{_format_path(operand.of)}{_format_amount(operand)} of " if operand.of is not None else ""
             return f"{operand.kind}({of}{_format_event(operand.event, operand.where, operand.within)})"
         case _:
             assert_never(operand)
+
+
+def _format_amount(operand: Aggregate) -> str:
+    return f" with {operand.amount or 'nothing'}" if isinstance(operand, Pairs) else ""
 
 
 def format_value(value: Value) -> str:

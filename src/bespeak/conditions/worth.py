@@ -14,7 +14,8 @@ from typing import NamedTuple, TypeAlias, TypeGuard, assert_never
 from bespeak.clock import DAY, NEVER, Duration, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.crossings import first_turn
-from bespeak.conditions.derived import Band, Derived, Difference, Elapsed, Ratio, Same, Score, Term
+from bespeak.conditions.derived import Band, Derived, Difference, Elapsed, Orders, Ratio, Same, Score, Term
+from bespeak.conditions.orders import orders_reader
 from bespeak.conditions.reads import count_in
 from bespeak.conditions.states import State
 from bespeak.conditions.states_values import First, Last
@@ -108,6 +109,8 @@ def read_function(derived: Derived, reader: Callable[[Operand], Read], holds_of:
         case Elapsed(moment):
             name = key(moment)
             return lambda visitor, at: _days(_time_of(visitor.state(name)), at)
+        case Orders():
+            return orders_reader(derived)
         case Score():
             parts = parts_function(derived, holds_of)
             return lambda visitor, at: score_at(derived, parts(visitor, at), at)
@@ -139,7 +142,7 @@ def passes_function(
     None where it never does, or only as events come into the windows of what it reads, and leave them.
     """
     match derived:
-        case Same() | Ratio() | Difference():
+        case Same() | Ratio() | Difference() | Orders():
             return None
         case Elapsed(moment):
             return _elapsed_passes(moment)

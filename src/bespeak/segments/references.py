@@ -19,6 +19,7 @@ from bespeak.conditions.derived import (
     Derived,
     Difference,
     Elapsed,
+    Orders,
     Ratio,
     Same,
     Score,
@@ -160,7 +161,7 @@ class _Inliner:
                 found = type(value)(*both)
                 _check_still(found, way[-1])
                 return Worked(way[-1], found)
-            case Elapsed():
+            case Elapsed() | Orders():
                 return Worked(way[-1], value)
 
     def _score(self, rest: str, way: tuple[str, ...]) -> Worked:

@@ -14,6 +14,8 @@ Examples
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, cast
 
 import msgspec
@@ -21,7 +23,7 @@ import msgspec
 from bespeak.clock import DAY, Instant, parse_duration
 from bespeak.conditions import Condition, Exists, Operand, Path, load
 from bespeak.events import Event
-from bespeak.testing.naive import holds, worth
+from bespeak.testing.naive import holds, of_event, worth
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -81,12 +83,49 @@ class Somebody:
         if "difference" in written:
             of, less = (self.worth(_operand(written["difference"][side])) for side in ("of", "less"))
             return None if _no_number(of) or _no_number(less) else round(cast("float", of) - cast("float", less), 6)
+        if "orders" in written:
+            return self._orders(written["orders"])
         since = written["days_since"]
         event = since.get("last") or since["first"]
         times = [one.time for one in self._events if one.name == event and _passes(since.get("where"), one)]
         if not times:
             return None
         return max(0, self._at - (max(times) if "last" in since else min(times))) / DAY
+
+    def _orders(self, written: Mapping[str, Any]) -> object:
+        """Take each order by itself: what was paid last under its id, less all that was refunded under it by now."""
+        window = f", {written['window']}" if "window" in written else ", last 3660 days"
+        seen = self._events if self._timely is None else self._timely
+        left: list[Fraction] = []
+        for order in seen:
+            paid, name = of_event(order, written["amount"]), of_event(order, written["id"])
+            counts = cast("Exists", load(f'count("{written["event"]}"{window}) exists')).operand
+            if _no_number(paid) or not worth(counts, self, [order], self._at):
+                continue
+            later = [
+                other
+                for other in seen
+                if name is not None
+                and other.name == written["event"]
+                and of_event(other, written["id"]) == name
+                and not _no_number(of_event(other, written["amount"]))
+                and worth(counts, self, [other], self._at)
+                and (other.time, other.message_id) > (order.time, order.message_id)
+            ]
+            if later:
+                continue
+            back = [
+                of_event(one, written["refunded"]) if "refunded" in written else None
+                for one in seen
+                if one.name == written["refunds"] and name is not None
+                if of_event(one, written["id"]) == name and one.time <= self._at
+            ]
+            if not any(map(_no_number, back)):
+                left.append(_exact(paid) - sum(map(_exact, back)))
+        left = [one for one in left if one > 0]
+        if written["read"] == "count":
+            return len(left)
+        return float(sum(left)) if written["read"] == "sum" else float(sum(left) / len(left)) if left else None
 
     def _score(self, written: Mapping[str, Any]) -> float:
         total = sum(self._points(element, written.get("halflife")) for element in written["elements"])
@@ -121,6 +160,10 @@ def _passes(where: str | None, event: Event) -> bool:
         return True
     counted = load(f"count({_ANY} where {where}) = 1")
     return holds(counted, {}, [event], event.time)
+
+
+def _exact(value: object) -> Fraction:
+    return Fraction(Decimal(repr(value)))
 
 
 def _no_number(value: object) -> bool:
