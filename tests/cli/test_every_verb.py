@@ -206,6 +206,7 @@ def segments_count(project: Any, _place: Path) -> None:
     assert project.json("segments", "count", "interested")["count"] >= 0
 
 
+VIEWS = 'count("Product Viewed")'
 SCORE = {"elements": [{"event": "Product Viewed", "points": 2}], "halflife": "7 days", "bands": {"keen": 1}}
 
 
@@ -213,6 +214,30 @@ def scored(project: Any, place: Path) -> None:
     (place / "scores").mkdir()
     (place / "scores" / "lead.yaml").write_text(json.dumps({"id": "lead", **SCORE}))
     assert {one["kind"] for one in project.json("apply", str(place))} == {"scores"}
+
+
+def traits_list(project: Any, place: Path) -> None:
+    graded(project, place)
+    assert [one["id"] for one in project.json("traits", "list")] == ["idle", "rfm"]
+    assert "days_since: Product Viewed" in project.run("traits", "list").stdout
+
+
+def traits_borders(project: Any, place: Path) -> None:
+    graded(project, place)
+    visited(project, uuid.uuid4().hex)
+    found = project.json("traits", "borders", "rfm")
+    assert found["people"] >= 1
+    assert found["borders"]["frequency"][0] == 1.0
+    assert "20 %" in project.run("traits", "borders", "rfm").stdout
+    assert "there is no computed trait 'idle' with rfm" in project.run("traits", "borders", "idle", code=1).stderr
+
+
+def graded(project: Any, place: Path) -> None:
+    (place / "traits").mkdir()
+    figures = {"recency": "computed.idle", "frequency": VIEWS, "monetary": VIEWS}
+    written = [{"id": "idle", "days_since": {"last": "Product Viewed"}}, {"id": "rfm", "rfm": figures}]
+    (place / "traits" / "rfm.yaml").write_text(json.dumps(written))
+    assert {one["kind"] for one in project.json("apply", str(place))} == {"traits"}
 
 
 def scores_list(project: Any, place: Path) -> None:
@@ -304,6 +329,8 @@ CASES: dict[str, Case] = {
     "segments explain": segments_explain,
     "segments count": segments_count,
     "segments unomi": segments_unomi,
+    "traits list": traits_list,
+    "traits borders": traits_borders,
     "scores list": scores_list,
     "scores explain": scores_explain,
 }

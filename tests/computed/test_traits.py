@@ -106,7 +106,7 @@ def test_a_date_may_be_asked_of_a_computed_trait():
 @pytest.mark.parametrize(
     "body, said",
     [
-        ({}, "expected one of value, ratio, difference, days_since, orders, found nothing"),
+        ({}, "expected one of value, ratio, difference, days_since, orders, rfm, found nothing"),
         ({"value": 'count("E")', "ratio": {"of": "traits.a", "to": "traits.b"}}, "found value and ratio"),
         ({"value": 'count("E") >= 5'}, 'value: expected a path or an aggregate such as count("Order Completed")'),
         ({"value": "count(E)"}, "write strings in double quotes"),

@@ -16,7 +16,7 @@ from bespeak.computed import load_score, load_trait
 from bespeak.decide import DecideRequest, SlotRequest
 from bespeak.engine import Definition, Engine, replay
 from bespeak.engine.owing import Question, read_owed
-from bespeak.errors import Conflict, DefinitionError
+from bespeak.errors import Conflict, DefinitionError, InvalidInput, NotFound
 from bespeak.segments import Segments
 from bespeak.segments import load as load_segment
 from bespeak.settings import EngineSettings, Settings
@@ -207,6 +207,56 @@ async def test_rules_and_content_read_them_as_the_moment_has_them() -> None:
         clock.advance(DAY)
         later = engine.decide(DecideRequest(anonymous_id="ada", slots=slots), key=key).slots["home"]
         assert later.content is None
+
+
+RFM: dict[str, Any] = {
+    "rfm": {
+        "recency": "computed.idle",
+        "frequency": 'count("Product Viewed")',
+        "monetary": 'sum(properties.price of "Product Viewed")',
+    }
+}
+BEST = {"condition": "computed.rfm.frequency = 5 and computed.rfm.recency >= 1"}
+
+
+async def test_borders_are_drawn_of_everybody_and_put_in_force_like_definitions() -> None:
+    store, clock = Kept(), ManualClock(START)
+    async with running(store, clock) as engine:
+        key, _ = await engine.create_key("secret", "site")
+        await engine.apply(definitions(("traits", "rfm", RFM), ("segments", "best", BEST)))
+        with pytest.raises(InvalidInput, match="computed trait 'rfm': nobody has recency, frequency and monetary"):
+            await engine.draw_borders("rfm")
+        with pytest.raises(NotFound, match="there is no computed trait 'idle' with rfm"):
+            await engine.draw_borders("idle")
+        view = {"type": "track", "event": "Product Viewed", "properties": {"price": 2}}
+        batch = [{**view, "anonymousId": f"d{n}"} for n in range(10) for _ in range(n + 1)]
+        batch += [{"type": "track", "event": "Other", "anonymousId": "nobody"}]
+        await engine.track(engine.parse(json.dumps({"batch": batch}).encode(), key=key), key)
+        assert engine.segment_sizes()["best"] == 0
+        drawn = await engine.draw_borders("rfm")
+        assert (drawn["people"], drawn["version"], drawn["change"]) == (10, 1, "created")
+        assert drawn["borders"]["frequency"] == [2.0, 4.0, 6.0, 8.0]
+        assert drawn["borders"]["monetary"] == [4.0, 8.0, 12.0, 16.0]
+        assert engine.segment_sizes()["best"] == 2
+        known = engine.profile("d9")
+        assert known is not None
+        assert known["computed"]["rfm"] == {
+            "code": "555", "recency": 5, "frequency": 5, "monetary": 5, "cell": "champions"
+        }  # fmt: skip
+        assert (await engine.draw_borders("rfm"))["change"] == "unchanged"
+        with pytest.raises(Conflict, match="traits/rfm is asked for by borders/rfm, segments/best"):
+            await engine.delete("traits", "rfm")
+        assert (await engine.delete("borders", "rfm")).change == "deleted"
+        assert engine.segment_sizes()["best"] == 0
+        await engine.draw_borders("rfm")
+    assert replay(SETTINGS, store, clock=clock).difference is None
+
+
+async def test_borders_of_what_is_not_graded_are_refused() -> None:
+    lines = {"recency": [1, 2, 3, 4], "frequency": [1, 2, 3, 4], "monetary": [1, 2, 3, 4]}
+    async with running() as engine:
+        with pytest.raises(DefinitionError, match="borders/idle: there is no computed trait 'idle' with rfm"):
+            await engine.apply(definitions(("borders", "idle", lines)))
 
 
 def test_an_asking_that_a_checkpoint_fell_into_goes_on_under_the_names_of_before() -> None:

@@ -130,6 +130,23 @@ def test_what_is_worked_out_of_somebody_is_told_with_its_reasons(site: Any, name
     assert (refused.status_code, refused.json()["errors"][0]["path"]) == (400, "elements")
 
 
+def test_borders_are_drawn_read_and_deleted(site: Any, name: str) -> None:
+    event, path = f"Event {name}", f"/v1/traits/{name}"
+    site.secret.put(f"{path}d", json={"days_since": {"last": event}}).raise_for_status()
+    figures = {"recency": f"computed.{name}d", "frequency": f'count("{event}")', "monetary": f'count("{event}")'}
+    site.secret.put(path, json={"rfm": figures}).raise_for_status()
+    assert site.secret.post(f"{path}/borders").status_code == 400, "nobody has figures"
+    site.write.post("/v1/batch", json={"batch": [{"type": "track", "anonymousId": name, "event": event}] * 2})
+    drawn = site.secret.post(f"{path}/borders").json()
+    assert (drawn["people"], drawn["borders"]["frequency"]) == (1, [2.0] * 4)
+    assert site.secret.get(f"/v1/borders/{name}").json()["body"] == {"id": name, **drawn["borders"]}
+    assert site.secret.get(f"/v1/profiles/{name}").json()["computed"][name]["frequency"] == 1
+    assert site.secret.delete(path).status_code == 409
+    for one in (f"/v1/borders/{name}", path, f"{path}d"):
+        assert site.secret.delete(one).status_code == 200
+    assert site.secret.post(f"{path}/borders").status_code == 404
+
+
 def test_a_segment_tells_its_size_its_members_and_why(site: Any, name: str) -> None:
     event = f"Event {name}"
     site.secret.put(f"/v1/segments/{name}", json={"condition": f'count("{event}", last 1 hour) >= 2'})

@@ -1,4 +1,4 @@
-"""The verbs about scores: what there is, and why somebody's is what it is."""
+"""The verbs about computed traits and scores: what there is, where borders lie, and why a score is what it is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,29 @@ from typing import Any
 from bespeak.cli.client import ask, connected, path_part
 from bespeak.cli.output import show, table
 from bespeak.errors import NotFound
+
+
+def traits(arguments: Namespace) -> int:
+    """List the computed traits."""
+    with connected(arguments) as client:
+        found = ask(client, "GET", "/v1/traits")
+    rows = [(one["id"], one["version"], _told(one["body"])) for one in found]
+    return show(arguments, found, table(("id", "version", "what"), rows))
+
+
+def borders(arguments: Namespace) -> int:
+    """Draw the borders of the quintiles of a computed trait."""
+    with connected(arguments) as client:
+        found = ask(client, "POST", f"/v1/traits/{path_part(arguments.trait)}/borders")
+    rows = [(figure, *(f"{border:g}" for border in lines)) for figure, lines in found["borders"].items()]
+    told = f"{arguments.trait}: of {found['people']:,} people, version {found['version']} ({found['change']})"
+    return show(arguments, found, f"{told}\n{table(('figure', '20 %', '40 %', '60 %', '80 %'), rows)}")
+
+
+def _told(body: Mapping[str, Any]) -> str:
+    """Say what a computed trait is in a few words, as it was written."""
+    (form,) = [one for one in body if one not in {"id", "name", "description"}]
+    return str(body[form]) if form == "value" else f"{form}: {', '.join(str(one) for one in body[form].values())}"
 
 
 def scores(arguments: Namespace) -> int:

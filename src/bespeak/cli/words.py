@@ -187,6 +187,10 @@ def _explain(parser: ArgumentParser) -> None:
     _at(parser)
 
 
+def _trait(parser: ArgumentParser) -> None:
+    parser.add_argument("trait", metavar="TRAIT", help="id of a computed trait with rfm")
+
+
 def _explain_score(parser: ArgumentParser) -> None:
     parser.add_argument("score", metavar="SCORE")
     parser.add_argument("id", metavar="USER", help="profile id, user id or anonymous id")
@@ -450,6 +454,21 @@ GROUPS = (
                 "bespeak segments unomi exported.json",
                 "unomi:unomi",
                 _unomi,
+            ),
+        ),
+    ),
+    Group(
+        "traits",
+        "list computed traits, draw the borders of quintiles",
+        "scoring:traits",
+        (
+            Verb("list", "list the computed traits", "bespeak traits list", "scoring:traits", _nothing),
+            Verb(
+                "borders",
+                "draw the borders of the quintiles of a computed trait, of everybody as of now",
+                "bespeak traits borders rfm",
+                "scoring:borders",
+                _trait,
             ),
         ),
     ),

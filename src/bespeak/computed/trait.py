@@ -15,8 +15,20 @@ from bespeak.conditions.windows import frame
 from bespeak.definitions import read
 from bespeak.errors import DefinitionError
 
-Value: TypeAlias = Path | Aggregate | Ratio | Difference | Elapsed | Orders
+
+class RfmPlan(msgspec.Struct, frozen=True, tag="rfm"):
+    """Recency (days: the less the better), frequency and monetary value, which are graded by their quintiles."""
+
+    recency: Operand
+    frequency: Operand
+    monetary: Operand
+
+
+Value: TypeAlias = Path | Aggregate | Ratio | Difference | Elapsed | Orders | RfmPlan
 """What a computed trait may be; what others are that it names is not filled in yet."""
+
+FIGURES = ("recency", "frequency", "monetary")
+"""What is graded, in the order of the code."""
 
 HEADS = ("traits", "sessions", "interests", "consent", "known", "user_id", "zone", "computed", "scores")
 """What the paths may begin with that a computed trait reads."""
@@ -70,6 +82,12 @@ class _Orders(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     read: Literal["count", "sum", "avg"]
 
 
+class _Rfm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    recency: Text
+    frequency: Text
+    monetary: Text
+
+
 class _Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The fields of the definition as they are written."""
 
@@ -81,6 +99,7 @@ class _Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     difference: _Difference | None = None
     days_since: _Since | None = None
     orders: _Orders | None = None
+    rfm: _Rfm | None = None
     version: int = 1
 
 
@@ -117,6 +136,8 @@ def _value(written: _Written, source: str) -> Value:
     if written.difference is not None:
         of, less = written.difference.of, written.difference.less
         return Difference(_read(of, "difference.of", source), _read(less, "difference.less", source))
+    if written.rfm is not None:
+        return RfmPlan(*(_read(getattr(written.rfm, one), f"rfm.{one}", source) for one in FIGURES))
     if written.orders is not None:
         return _orders(written.orders, source)
     if written.days_since is not None:
@@ -159,6 +180,6 @@ def _orders(asked: _Orders, source: str) -> Orders:
     )
 
 
-_FORMS = ("value", "ratio", "difference", "days_since", "orders")
+_FORMS = ("value", "ratio", "difference", "days_since", "orders", "rfm")
 _HEADS = ", ".join(f"{head}." if head not in {"known", "user_id", "zone"} else head for head in HEADS)
 _SUCH = 'such as value: sum(properties.total of "Order Completed")'

@@ -354,7 +354,7 @@ def _worked_out(derived: Derived) -> tuple[Read, Passes | None]:
     kept = _worked.get(id(derived))
     if kept is None:
         # It is kept with what is made of it, so that no other can get the same id.
-        passes = passes_function(derived, holds_function, answers_function)
+        passes = passes_function(derived, holds_function, answers_function, _passing)
         kept = _worked[id(derived)] = (derived, read_function(derived, reader, holds_function), passes)
         if len(_worked) > WORKED_MAX:
             del _worked[next(iter(_worked))]

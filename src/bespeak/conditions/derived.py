@@ -111,7 +111,37 @@ class Band(msgspec.Struct, frozen=True, tag="band"):
     bands: tuple[tuple[float, str], ...]
 
 
-Derived: TypeAlias = Same | Ratio | Difference | Elapsed | Orders | Score | Band
+class Grade(msgspec.Struct, frozen=True, tag="grade"):
+    """Where a figure stands among everybody's: 1 and one more for each border that lies below it.
+
+    Missing where the figure is missing or no number, and as long as there are no borders.
+
+    Parameters
+    ----------
+    borders
+        In ascending order; of quintiles four, so that grades go up to 5.
+    falling
+        Whether less is better, so that what lies above no border has the highest grade.
+    """
+
+    operand: Operand
+    borders: tuple[float, ...]
+    falling: bool = False
+
+
+class Rfm(msgspec.Struct, frozen=True, tag="rfm_of"):
+    """Recency, frequency and monetary value together: their three grades as a text, or the cell that they make.
+
+    Missing where one of the grades is.
+    """
+
+    recency: Grade
+    frequency: Grade
+    monetary: Grade
+    read: Literal["code", "cell"]
+
+
+Derived: TypeAlias = Same | Ratio | Difference | Elapsed | Orders | Score | Band | Grade | Rfm
 
 
 class Worked(Path, frozen=True, tag="worked"):
@@ -135,6 +165,10 @@ def operands_of(derived: Derived) -> tuple[Operand, ...]:
             return tuple(term.counted for term in terms if term.counted is not None)
         case Band(score):
             return operands_of(score)
+        case Grade(operand):
+            return (operand,)
+        case Rfm(recency, frequency, monetary):
+            return recency.operand, frequency.operand, monetary.operand
         case _:
             assert_never(derived)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from bespeak.clock import Instant, format_time
-from bespeak.computed import explain
+from bespeak.computed import FIGURES, RfmPlan, Trait, explain
 from bespeak.conditions.derived import Score, Worked
 from bespeak.engine.site import Site
 from bespeak.profiles import Profile, ProfileSettings, View, faded
@@ -53,7 +53,7 @@ def profile_answer(profile: Profile, at: Instant, settings: ProfileSettings, sit
         "lastSeen": _time(profile.last_seen),
         "timeZone": view.get("zone"),
         "traits": {name: trait.value for name, trait in profile.traits.items()},
-        "computed": {trait.id: view.get(f"computed.{trait.id}") for trait in site.segments.traits},
+        "computed": {trait.id: _computed(trait, view) for trait in site.segments.traits},
         "scores": scores_answer(view, site),
         "counts": profile.counts,
         "last": {name: format_time(time) for name, time in profile.last.items()},
@@ -77,6 +77,13 @@ def segments_answer(profile: Profile) -> dict[str, Mapping[str, Any]]:
         segment_id: {"since": format_time(membership.since), "version": membership.version, "why": membership.why}
         for segment_id, membership in sorted(profile.segments.items())
     }
+
+
+def _computed(trait: Trait, view: View) -> object:
+    path = f"computed.{trait.id}"
+    if not isinstance(trait.value, RfmPlan):
+        return view.get(path)
+    return {"code": view.get(path), **{part: view.get(f"{path}.{part}") for part in (*FIGURES, "cell")}}
 
 
 def scores_answer(view: View, site: Site) -> dict[str, Mapping[str, Any]]:

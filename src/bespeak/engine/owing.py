@@ -8,7 +8,7 @@ from functools import cached_property
 import msgspec
 
 from bespeak.clock import NEVER, Instant
-from bespeak.computed import ScorePlan, Trait
+from bespeak.computed import Borders, ScorePlan, Trait
 from bespeak.engine.backfill import Backfill
 from bespeak.segments import Segment, Segments
 
@@ -32,8 +32,8 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
         Names behind it that have been asked, or that were not there at that moment.
     passed
         Up to when the log says that everything due was worked through since; who is left is behind it, too.
-    traits, scores
-        The computed traits and scores until then, which the segments may name.
+    traits, scores, borders
+        The computed traits and scores until then, which the segments may name, and their borders.
     """
 
     at: Instant
@@ -45,10 +45,11 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
     passed: Instant = -NEVER
     traits: tuple[Trait, ...] = ()
     scores: tuple[ScorePlan, ...] = ()
+    borders: tuple[Borders, ...] = ()
 
     def segments(self) -> Segments:
         """Return the segments until then, ready to be asked."""
-        return Segments(self.before, self.traits, self.scores)
+        return Segments(self.before, self.traits, self.scores, self.borders)
 
 
 class Question:
@@ -66,15 +67,15 @@ class Question:
 
     @cached_property
     def _before(self) -> tuple[msgspec.Raw, ...]:
-        before = self.before
-        return tuple(msgspec.Raw(_encoder.encode(one)) for one in (before.all(), before.traits, before.scores))
+        one = self.before
+        return tuple(msgspec.Raw(_encoder.encode(each)) for each in (one.all(), one.traits, one.scores, one.borders))
 
     def written(self, asked_to: str, ahead: AbstractSet[str]) -> bytes:
         """Return an `Owed` as bytes."""
         counted = self.backfill.counted if self.backfill.has_work else ()
-        before, traits, scores = self._before
+        before, *named = self._before
         upto, passed = self.backfill.upto, self.passed
-        return _encoder.encode((self.at, before, counted, upto, asked_to, ahead, passed, traits, scores))
+        return _encoder.encode((self.at, before, counted, upto, asked_to, ahead, passed, *named))
 
 
 _encoder = msgspec.msgpack.Encoder()

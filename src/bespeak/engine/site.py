@@ -130,7 +130,8 @@ def build(definitions: Iterable[Definition]) -> Site:
         if len(found) > DEFINITIONS_MAX:
             raise DefinitionError(f"{kind}: at most {DEFINITIONS_MAX:,} definitions, got {len(found):,}")
     compiled = {kind: tuple(load(one) for one in found) for kind, found in by_kind.items()}
-    live = segments.Segments(compiled["segments"], compiled["traits"], compiled["scores"])
+    live = segments.Segments(compiled["segments"], compiled["traits"], compiled["scores"], compiled["borders"])
+    _check_borders(compiled["borders"], compiled["traits"])
     for kind in _READING:
         for found in compiled[kind]:
             _check_named(kind, found, by_kind)
@@ -155,6 +156,8 @@ def load(definition: Definition) -> Any:  # noqa: ANN401 - one loader a kind, ea
             return computed.load_trait(definition.body, source=source, version=definition.version or 1)
         case "scores":
             return computed.load_score(definition.body, source=source, version=definition.version or 1)
+        case "borders":
+            return computed.load_borders(definition.body, source=source, version=definition.version or 1)
         case "rules":
             return rules.load(definition.body, source=source, version=definition.version or 1)
         case "experiments":
@@ -168,9 +171,22 @@ def load(definition: Definition) -> Any:  # noqa: ANN401 - one loader a kind, ea
 def _named(found: object) -> set[tuple[str, str]]:
     """Return what a definition names: by kind and id; of content also what its variables read."""
     named: set[tuple[str, str]] = set(segments.named_in(found))
+    if isinstance(found, computed.Borders):
+        named.add(("traits", found.id))
     if isinstance(found, content.Block):
         named.update(one for variable in found.variables.values() for one in segments.named_by(variable.path))
     return named
+
+
+def _check_borders(borders: Iterable[computed.Borders], traits: Iterable[computed.Trait]) -> None:
+    """Refuse borders of what is not graded."""
+    graded = [trait.id for trait in traits if isinstance(trait.value, computed.RfmPlan)]
+    for one in borders:
+        if one.id not in graded:
+            there = ", ".join(graded) or "none"
+            raise DefinitionError(
+                f"borders/{one.id}: there is no computed trait {one.id!r} with rfm; there are: {there}"
+            )
 
 
 def _check_named(kind: DefinitionKind, found: Any, by_kind: Mapping[DefinitionKind, list[Definition]]) -> None:  # noqa: ANN401

@@ -8,7 +8,7 @@ from functools import cached_property
 import msgspec
 
 from bespeak.clock import NEVER, Duration, Instant
-from bespeak.computed import ScorePlan, Trait
+from bespeak.computed import Borders, ScorePlan, Trait
 from bespeak.conditions import (
     AfterEvent,
     Aggregate,
@@ -100,8 +100,8 @@ class Segments:
 
     Parameters
     ----------
-    traits, scores
-        The computed traits and scores that they may name.
+    traits, scores, borders
+        The computed traits and scores that they may name, and the borders of those that are graded.
 
     Raises
     ------
@@ -111,12 +111,16 @@ class Segments:
     """
 
     def __init__(
-        self, segments: Iterable[Segment] = (), traits: Iterable[Trait] = (), scores: Iterable[ScorePlan] = ()
+        self,
+        segments: Iterable[Segment] = (),
+        traits: Iterable[Trait] = (),
+        scores: Iterable[ScorePlan] = (),
+        borders: Iterable[Borders] = (),
     ) -> None:
-        segments, self.traits, self.scores = tuple(segments), tuple(traits), tuple(scores)
+        segments, self.traits, self.scores, self.borders = map(tuple, (segments, traits, scores, borders))
         if len(segments) > MAX_SEGMENTS:
             raise DefinitionError(f"a store has at most {MAX_SEGMENTS:,} segments, got {len(segments):,}")
-        named = inlined(segments, self.traits, self.scores)
+        named = inlined(segments, self.traits, self.scores, self.borders)
         self.operands = named.operands
         """What computed traits and scores are, by path: `computed.revenue`, `scores.intent`, `scores.intent.band`."""
         asked = named.conditions
@@ -140,7 +144,7 @@ class Segments:
 
     def same_as(self, other: Segments) -> bool:
         """Say whether the others are the very same, down to what they name."""
-        ours, theirs = ((one.all(), one.traits, one.scores) for one in (self, other))
+        ours, theirs = ((one.all(), one.traits, one.scores, one.borders) for one in (self, other))
         return ours == theirs
 
     def aggregates(self) -> tuple[Aggregate, ...]:

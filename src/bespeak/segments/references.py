@@ -12,15 +12,17 @@ from typing import Literal, TypeAlias, cast
 
 import msgspec
 
-from bespeak.computed import ScorePlan, Trait
+from bespeak.computed import FIGURES, Borders, RfmPlan, ScorePlan, Trait
 from bespeak.conditions import Aggregate, And, AnyOf, Between, Compare, Condition, InSegment, Not, Operand, Or, Path
 from bespeak.conditions.derived import (
     Band,
     Derived,
     Difference,
     Elapsed,
+    Grade,
     Orders,
     Ratio,
+    Rfm,
     Same,
     Score,
     Term,
@@ -41,6 +43,7 @@ PARTS_MAX = 2_000
 _HEADS: dict[str, NamedKind] = {"computed": "traits", "scores": "scores"}
 _WORDS: dict[NamedKind, str] = {"segments": "segment", "traits": "computed trait", "scores": "score"}
 _FADING = "interests."
+_RFM_PARTS = (*FIGURES, "cell")
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -50,7 +53,12 @@ class Named(msgspec.Struct, frozen=True):
     operands: Mapping[str, Operand]
 
 
-def inlined(segments: Iterable[Segment], traits: Iterable[Trait] = (), scores: Iterable[ScorePlan] = ()) -> Named:
+def inlined(
+    segments: Iterable[Segment],
+    traits: Iterable[Trait] = (),
+    scores: Iterable[ScorePlan] = (),
+    borders: Iterable[Borders] = (),
+) -> Named:
     """Return what each definition asks or is, with what others are in the place of their names.
 
     Raises
@@ -58,7 +66,7 @@ def inlined(segments: Iterable[Segment], traits: Iterable[Trait] = (), scores: I
     DefinitionError
         One names another that is not there, or itself by way of others; or it is too large with all that it names.
     """
-    return _Inliner(segments, traits, scores).everything()
+    return _Inliner(segments, traits, scores, borders).everything()
 
 
 def named_in(value: object) -> Iterator[tuple[NamedKind, str]]:
@@ -103,17 +111,26 @@ def unknown(kind: NamedKind, name: str, known: Iterable[str]) -> str:
 class _Inliner:
     """Puts what names stand for in their place, each once; `way` is by which names one came here."""
 
-    def __init__(self, segments: Iterable[Segment], traits: Iterable[Trait], scores: Iterable[ScorePlan]) -> None:
+    def __init__(
+        self,
+        segments: Iterable[Segment],
+        traits: Iterable[Trait],
+        scores: Iterable[ScorePlan],
+        borders: Iterable[Borders],
+    ) -> None:
         self._segments = {one.id: one for one in segments}
         self._traits = {one.id: one for one in traits}
         self._scores = {one.id: one for one in scores}
+        self._borders = {one.id: one for one in borders}
         self._conditions: dict[str, Condition] = {}
         self._operands: dict[str, Operand] = {}
         self._parts: dict[str, int] = {}
 
     def everything(self) -> Named:
-        for trait_id in self._traits:
-            self._operand(Path(f"computed.{trait_id}"), ())
+        for trait_id, trait in self._traits.items():
+            parts = ("", *_RFM_PARTS) if isinstance(trait.value, RfmPlan) else ("",)
+            for part in parts:
+                self._operand(Path(f"computed.{trait_id}{part and '.'}{part}"), ())
         for score_id, plan in self._scores.items():
             self._operand(Path(f"scores.{score_id}"), ())
             if plan.bands:
@@ -147,11 +164,17 @@ class _Inliner:
             self._operands[path.path] = found
         return self._operands[path.path]
 
-    def _trait(self, name: str, way: tuple[str, ...]) -> Operand:
+    def _trait(self, rest: str, way: tuple[str, ...]) -> Operand:
+        name, dot, part = rest.partition(".")
         if name not in self._traits:
             raise DefinitionError(f"{_told(way[-2])}: {unknown('traits', name, self._traits)}")
         value = self._traits[name].value
+        if dot and not (isinstance(value, RfmPlan) and part in _RFM_PARTS):
+            has = [f"computed.{name}", *(f"computed.{name}.{one}" for one in _RFM_PARTS if isinstance(value, RfmPlan))]
+            raise DefinitionError(f"{_told(way[-2])}: there is no {way[-1]!r}; there is {', '.join(has)}")
         match value:
+            case RfmPlan():
+                return Worked(way[-1], self._rfm(name, value, part, way))
             case Path():
                 return self._operand(value, way)
             case Aggregate():
@@ -163,6 +186,19 @@ class _Inliner:
                 return Worked(way[-1], found)
             case Elapsed() | Orders():
                 return Worked(way[-1], value)
+
+    def _rfm(self, name: str, plan: RfmPlan, part: str, way: tuple[str, ...]) -> Grade | Rfm:
+        """Return a grade, or what all three make, with the borders that are in force."""
+        borders = self._borders.get(name)
+        grades = {
+            figure: Grade(
+                one if isinstance(one := getattr(plan, figure), Aggregate) else self._operand(one, way),
+                () if borders is None else getattr(borders, figure),
+                falling=figure == "recency",
+            )
+            for figure in FIGURES
+        }
+        return grades[part] if part in grades else Rfm(**grades, read="cell" if part == "cell" else "code")
 
     def _score(self, rest: str, way: tuple[str, ...]) -> Worked:
         name, dot, part = rest.partition(".")
@@ -257,7 +293,7 @@ def _refuse_circle(name: str, way: tuple[str, ...]) -> None:
 def _check_still(derived: Ratio | Difference, name: str) -> None:
     """Refuse to work a figure out of what rises or falls by itself: it would turn unseen."""
     for part in unfolded(operands_of(derived)):
-        if _moves_alone(part) or (isinstance(part, Worked) and isinstance(part.derived, Score | Band)):
+        if _moves_alone(part) or (isinstance(part, Worked) and isinstance(part.derived, Score | Band | Grade | Rfm)):
             shown = part.path if isinstance(part, Path) else f"{part.kind} with a half-life"
             expected = f"{derived.__struct_config__.tag}: expected what events alone change"
             text = f"{_told(name)}: {expected}, found {shown}, which fades or runs by itself"

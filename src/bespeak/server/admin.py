@@ -162,12 +162,17 @@ def _definitions(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
         moment = _instant(at)
         return _json(Count(await engine.segment_count(segment_id, at=engine.clock.now() if moment is None else moment)))
 
+    @router.post("/v1/traits/{trait_id}/borders", tags=["definitions"], summary="Draw the borders of the quintiles")
+    async def draw_borders(trait_id: Id) -> Response:
+        """Worked out of everybody as of now; answered when they are in force, and everybody was asked."""
+        return _json(await engine.draw_borders(trait_id))
+
     for kind in KINDS:
         _definitions_of(router, engine, bodies, kind)
 
 
 def _definitions_of(router: APIRouter, engine: Engine, bodies: BodyLimits, kind: DefinitionKind) -> None:
-    one = kind.removesuffix("s")
+    one = "set of borders" if kind == "borders" else kind.removesuffix("s")
 
     @router.get(f"/v1/{kind}", tags=["definitions"], summary=f"All {kind}", operation_id=f"list_{kind}")
     async def listed() -> Response:
