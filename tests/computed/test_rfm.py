@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import quantiles
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from bespeak.clock import DAY, NEVER, parse_time
 from bespeak.computed import load_borders, load_score, load_trait, quintiles
-from bespeak.conditions import Feeds
+from bespeak.conditions import Feeds, Path
 from bespeak.conditions.answers import reader
-from bespeak.conditions.worth import CELLS, cell_of
+from bespeak.conditions.derived import Grade
+from bespeak.conditions.worth import CELLS, cell_of, grade_of
 from bespeak.errors import DefinitionError
 from bespeak.events import Event
 from bespeak.profiles import Folding, Profile, ProfileSettings, View, fold
@@ -199,15 +201,15 @@ def test_everybody_of_cdnow_is_graded_as_pandas_grades_them():
         view = View(profile, at, SETTINGS)
         found[person] = [read(view, at) for read in reads]
     assert len(found) == 23_570
-    theirs = people.set_index("id")
-    for person, (days, n, total) in found.items():
-        assert (days, n) == (theirs.loc[person, "days"], theirs.loc[person, "n"])
-        assert total == pytest.approx(theirs.loc[person, "sum"], abs=1e-6)
-    for place, column in enumerate(columns.values()):
+    ours = pd.DataFrame.from_dict(found, orient="index", columns=list(columns.values()))
+    theirs = people.set_index("id").loc[ours.index]
+    for column in columns.values():
+        assert ours[column].to_numpy() == pytest.approx(theirs[column].to_numpy(), abs=1e-6)
         values = theirs[column].round(6)
-        for part, border in enumerate(quintiles([one[place] for one in found.values()]), start=1):
+        borders = quintiles(ours[column].round(6))
+        for part, border in enumerate(borders, start=1):
             assert (values <= border).mean() >= part / 5
             assert (values < border).mean() < part / 5
-        expected = 1 + sum((values > border).astype(int) for border in quintiles(values))
-        ours = [1 + sum(one[place] > border for border in quintiles(values)) for one in found.values()]
-        assert ours == expected.loc[list(found)].tolist()
+        expected = 1 + np.searchsorted(borders, values)
+        grade = Grade(Path("traits.any"), borders)
+        assert [grade_of(grade, value) for value in ours[column].round(6)] == expected.tolist()

@@ -14,7 +14,7 @@ Examples
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any, cast
 
@@ -59,7 +59,11 @@ class Somebody:
         if head == "segments":
             return self.holds(load(written["segments"][rest]["condition"]))
         if head == "computed":
-            return self._trait(written["traits"][rest])
+            name, _, part = rest.partition(".")
+            trait = written["traits"][name]
+            return (
+                self._graded(trait["rfm"], written["borders"].get(name), part) if "rfm" in trait else self._trait(trait)
+            )
         if head == "scores":
             name, _, part = rest.partition(".")
             score = self._score(written["scores"][name])
@@ -91,6 +95,25 @@ class Somebody:
         if not times:
             return None
         return max(0, self._at - (max(times) if "last" in since else min(times))) / DAY
+
+    def _graded(self, figures: Mapping[str, str], borders: Mapping[str, Sequence[float]] | None, part: str) -> object:
+        """Grade by counting who is worse: a border below is one step up, or down where less is better."""
+        grades: dict[str, int] = {}
+        for figure, text in figures.items():
+            value = self.worth(_operand(text))
+            if borders is None or _no_number(value):
+                continue
+            below = sum(1 for border in borders[figure] if border < cast("float", value))
+            grades[figure] = 5 - below if figure == "recency" else 1 + below
+        if part in figures:
+            return grades.get(part)
+        if len(grades) < len(figures):
+            return None
+        code = "".join(str(grades[figure]) for figure in ("recency", "frequency", "monetary"))
+        if part != "cell":
+            return code
+        mean = str((Decimal(int(code[1]) + int(code[2])) / 2).quantize(Decimal(1), ROUND_HALF_UP))
+        return next(name for name, codes in _CELLS.items() if code[0] + mean in codes.split())
 
     def _orders(self, written: Mapping[str, Any]) -> object:
         """Take each order by itself: what was paid last under its id, less all that was refunded under it by now."""
@@ -149,6 +172,21 @@ class Somebody:
     def _band(self, bands: Mapping[str, float], score: float) -> str | None:
         reached = [(least, name) for name, least in bands.items() if score >= least]
         return max(reached)[1] if reached else None
+
+
+_CELLS = {
+    "champions": "54 55",
+    "loyal": "44 45 34 35",
+    "potential loyalist": "52 53 42 43",
+    "new": "51",
+    "promising": "41",
+    "needs attention": "33",
+    "about to sleep": "31 32",
+    "at risk": "23 24 13 14",
+    "cannot lose": "25 15",
+    "hibernating": "21 22 12",
+    "lost": "11",
+}
 
 
 def _operand(text: str) -> Operand:
