@@ -12,7 +12,7 @@ import pytest
 
 from bespeak.catalog import Item
 from bespeak.clock import DAY, HOUR, SECOND, ManualClock, format_time
-from bespeak.computed import load_score, load_trait
+from bespeak.computed import load_borders, load_score, load_trait
 from bespeak.decide import DecideRequest, SlotRequest
 from bespeak.engine import Definition, Engine, replay
 from bespeak.engine.owing import Question, read_owed
@@ -263,15 +263,24 @@ def test_an_asking_that_a_checkpoint_fell_into_goes_on_under_the_names_of_before
     def each(kind: str) -> list[dict[str, Any]]:
         return [{"id": name, **body} for (of, name), body in BODIES.items() if of == kind]
 
+    orders = {"event": "Order Completed", "id": "properties.id", "amount": "properties.total", "refunds": "Refund"}
+    more = [
+        {"id": "net", "orders": {**orders, "read": "sum"}},
+        {"id": "city", "value": "traits.city"},
+        {"id": "left", "difference": {"of": "computed.net", "less": "computed.viewed"}},
+        {"id": "rfm", **RFM},
+    ]
+    lines = {"id": "rfm", "recency": [1, 2, 3, 4], "frequency": [1, 2, 3, 4], "monetary": [1, 2, 3, 4]}
     before = Segments(
         [load_segment(one, source="test") for one in each("segments")],
-        [load_trait(one, source="test") for one in each("traits")],
+        [load_trait(one, source="test") for one in [*each("traits"), *more]],
         [load_score(one, source="test") for one in each("scores")],
+        [load_borders(lines, source="test")],
     )
     question = Question(before, _Nothing(), START)  # type: ignore[arg-type]
     owed = read_owed(question.written("", frozenset()))
     assert owed.segments().same_as(before)
-    assert not owed.segments().same_as(Segments((), before.traits, before.scores))
+    assert not owed.segments().same_as(Segments(before.all(), before.traits, before.scores))
 
 
 class _Nothing:
