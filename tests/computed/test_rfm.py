@@ -16,7 +16,7 @@ from bespeak.computed import load_borders, load_score, load_trait, quintiles
 from bespeak.conditions import Feeds, Path
 from bespeak.conditions.answers import reader
 from bespeak.conditions.derived import Grade
-from bespeak.conditions.worth import CELLS, cell_of, grade_of
+from bespeak.conditions.grades import CELLS, cell_of, grade_of
 from bespeak.errors import DefinitionError
 from bespeak.events import Event
 from bespeak.profiles import Folding, Profile, ProfileSettings, View, fold

@@ -40,10 +40,10 @@ from bespeak.conditions.tree import (
     Test,
     Within,
 )
-from bespeak.conditions.visitor import FADING, Answer, Answers, Holds, Later, Read, Visitor
+from bespeak.conditions.visitor import FADING, Answer, Answers, Holds, Later, Passes, Read, Visitor
 from bespeak.conditions.waning import falls_past, waned
 from bespeak.conditions.windows import Frame, Rolling, ends_now, fades, frame, is_fixed, is_rolling, zone_read
-from bespeak.conditions.worth import Passes, moves_alone, passes_function, read_function
+from bespeak.conditions.worth import moves_alone, passes_function, read_function
 
 __all__ = [
     "FADING", "READS", "STEPS_MAX", "Answer", "Answers", "Holds", "Later", "Read", "Visitor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol, TypeAlias
 
 from bespeak.clock import Instant
@@ -34,6 +34,8 @@ Answer: TypeAlias = tuple[bool, Instant]
 Answers: TypeAlias = Callable[[Visitor, Instant], Answer]
 """Whether it holds at an instant, and the earliest later instant at which that may change by itself."""
 Read: TypeAlias = Callable[[Visitor, Instant], object]
+Passes: TypeAlias = Callable[[Visitor, Instant, Iterable[float]], Instant]
+"""The next instant, after the one given, at which a figure may lie otherwise to one of these numbers, or earlier."""
 
 
 class Later:

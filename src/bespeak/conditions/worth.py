@@ -8,24 +8,21 @@ number follows from a logarithm, and the very microsecond is looked for around i
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeAlias, TypeGuard, assert_never
+from typing import NamedTuple, assert_never
 
 from bespeak.clock import DAY, NEVER, Duration, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.crossings import first_turn
 from bespeak.conditions.derived import Band, Derived, Difference, Elapsed, Grade, Orders, Ratio, Rfm, Same, Score, Term
+from bespeak.conditions.grades import grade_of, grades_pass, is_number, rfm_reader
 from bespeak.conditions.orders import orders_reader
 from bespeak.conditions.reads import count_in
 from bespeak.conditions.states import State
 from bespeak.conditions.states_values import First, Last
 from bespeak.conditions.tree import Aggregate, Condition, Operand
-from bespeak.conditions.visitor import Answers, Holds, Read, Visitor
+from bespeak.conditions.visitor import Answers, Holds, Passes, Read, Visitor
 from bespeak.conditions.waning import DECIMALS, HALVINGS_MAX, Waning
-
-Passes: TypeAlias = Callable[[Visitor, Instant, Iterable[float]], Instant]
-"""The next instant, after the one given, at which it may lie otherwise to one of these numbers; it may be too early."""
 
 
 class Part(NamedTuple):
@@ -75,45 +72,6 @@ def band_of(bands: Iterable[tuple[float, str]], score: float) -> str | None:
     return found
 
 
-def grade_of(grade: Grade, figure: object) -> int | None:
-    """Return the grade of a figure.
-
-    Examples
-    --------
-    >>> from bespeak.conditions.tree import Path
-    >>> spent, idle = (Grade(Path("traits.x"), (10, 20, 20, 90), falling) for falling in (False, True))
-    >>> [grade_of(spent, figure) for figure in (10, 10.5, 20, 21, 91, None)]
-    [1, 2, 2, 4, 5, None]
-    >>> [grade_of(idle, figure) for figure in (10, 91)]
-    [5, 1]
-    """
-    if not grade.borders or not _is_number(figure):
-        return None
-    below = bisect_left(grade.borders, figure)
-    return len(grade.borders) + 1 - below if grade.falling else 1 + below
-
-
-def cell_of(recency: int, frequency: int, monetary: int) -> str:
-    """Return the name of the cell of three grades of 1 to 5; frequency and monetary value count alike.
-
-    Examples
-    --------
-    >>> cell_of(5, 5, 4), cell_of(1, 5, 5), cell_of(2, 1, 1), cell_of(3, 3, 2)
-    ('champions', 'cannot lose', 'hibernating', 'needs attention')
-    """
-    return CELLS[recency - 1][(frequency + monetary + 1) // 2 - 1]
-
-
-CELLS = (
-    ("lost", "hibernating", "at risk", "at risk", "cannot lose"),
-    ("hibernating", "hibernating", "at risk", "at risk", "cannot lose"),
-    ("about to sleep", "about to sleep", "needs attention", "loyal", "loyal"),
-    ("promising", "potential loyalist", "potential loyalist", "loyal", "loyal"),
-    ("new", "potential loyalist", "potential loyalist", "champions", "champions"),
-)
-"""Names of cells: by recency, worst first, and by the mean of the other two, half a grade rounded up."""
-
-
 def parts_function(score: Score, holds_of: Callable[[Condition], Holds]) -> Callable[[Visitor, Instant], list[Part]]:
     """Build what reads the parts of a score."""
     read = [_part_reader(term, holds_of) for term in score.terms]
@@ -161,7 +119,7 @@ def read_function(derived: Derived, reader: Callable[[Operand], Read], holds_of:
             figure = reader(operand)
             return lambda visitor, at: grade_of(derived, figure(visitor, at))
         case Rfm():
-            return _rfm_reader(derived, reader)
+            return rfm_reader(derived, reader)
         case _:
             assert_never(derived)
 
@@ -177,20 +135,6 @@ def moves_alone(derived: Derived, has_window: Callable[[Condition], bool]) -> bo
             return moves_alone(score, has_window)
         case _:
             return False
-
-
-def _rfm_reader(rfm: Rfm, reader: Callable[[Operand], Read]) -> Read:
-    grades = (rfm.recency, rfm.frequency, rfm.monetary)
-    figures = [(grade, reader(grade.operand)) for grade in grades]
-
-    def read(visitor: Visitor, at: Instant) -> str | None:
-        found = [grade_of(grade, figure(visitor, at)) for grade, figure in figures]
-        recency, frequency, monetary = found
-        if recency is None or frequency is None or monetary is None:
-            return None
-        return f"{recency}{frequency}{monetary}" if rfm.read == "code" else cell_of(recency, frequency, monetary)
-
-    return read
 
 
 def passes_function(
@@ -214,19 +158,11 @@ def passes_function(
             passes, numbers = _score_passes(score, holds_of, answers_of), [least for least, _ in bands]
             return None if passes is None else lambda visitor, at, _bounds: passes(visitor, at, numbers)
         case Grade():
-            return _grades_pass([derived], passing_of)
+            return grades_pass([derived], passing_of)
         case Rfm(recency, frequency, monetary):
-            return _grades_pass([recency, frequency, monetary], passing_of)
+            return grades_pass([recency, frequency, monetary], passing_of)
         case _:
             assert_never(derived)
-
-
-def _grades_pass(grades: Iterable[Grade], passing_of: Callable[[Operand], Passes | None]) -> Passes | None:
-    """Build what says when one of several grades changes: its figure passes one of its borders."""
-    passing = [(passes, grade.borders) for grade in grades if (passes := passing_of(grade.operand)) is not None]
-    if not passing:
-        return None
-    return lambda visitor, at, _bounds: min(passes(visitor, at, borders) for passes, borders in passing)
 
 
 def _elapsed_passes(moment: Aggregate) -> Passes:
@@ -288,7 +224,7 @@ def _guess(parts: Sequence[Part], bound: float, at: Instant) -> Instant:
 
 
 def _ratio(of: object, to: object) -> float | None:
-    if not _is_number(of) or not _is_number(to) or not to:
+    if not is_number(of) or not is_number(to) or not to:
         return None
     try:
         return of / to
@@ -297,11 +233,7 @@ def _ratio(of: object, to: object) -> float | None:
 
 
 def _difference(of: object, less: object) -> float | None:
-    return round(of - less, 6) + 0.0 if _is_number(of) and _is_number(less) else None
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return round(of - less, 6) + 0.0 if is_number(of) and is_number(less) else None
 
 
 def _days(time: Instant | None, at: Instant) -> float | None:
