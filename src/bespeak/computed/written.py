@@ -39,6 +39,8 @@ def operand_in(value: Text, field: str, source: str) -> Operand:
     DefinitionError
         It is neither; the message names `source`, the field, and the place in the text.
     """
+    if not value:
+        raise refusal(source, field, f"a path or an aggregate such as {_SUCH}", value)
     try:
         written = f"{value}\nexists" if isinstance(value, str) else {"type": "exists", "operand": value}
         found = load(written)
