@@ -168,9 +168,9 @@ def load(definition: Definition) -> Any:  # noqa: ANN401 - one loader a kind, ea
             assert_never(definition.kind)
 
 
-def _named(found: object) -> set[tuple[str, str]]:
+def _named(found: object) -> set[tuple[segments.NamedKind, str]]:
     """Return what a definition names: by kind and id; of content also what its variables read."""
-    named: set[tuple[str, str]] = set(segments.named_in(found))
+    named = set(segments.named_in(found))
     if isinstance(found, computed.Borders):
         named.add(("traits", found.id))
     if isinstance(found, content.Block):

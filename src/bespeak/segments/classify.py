@@ -117,7 +117,8 @@ class Segments:
         scores: Iterable[ScorePlan] = (),
         borders: Iterable[Borders] = (),
     ) -> None:
-        segments, self.traits, self.scores, self.borders = map(tuple, (segments, traits, scores, borders))
+        segments = tuple(segments)
+        self.traits, self.scores, self.borders = tuple(traits), tuple(scores), tuple(borders)
         if len(segments) > MAX_SEGMENTS:
             raise DefinitionError(f"a store has at most {MAX_SEGMENTS:,} segments, got {len(segments):,}")
         named = inlined(segments, self.traits, self.scores, self.borders)

@@ -13,6 +13,7 @@ Examples
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
@@ -163,7 +164,7 @@ class Somebody:
         ]
         if halflife is not None:
             now = max([self._at, *found])
-            worth_now = points * sum(0.5 ** ((now - time) / parse_duration(halflife)) for time in found)
+            worth_now = points * sum(math.pow(0.5, (now - time) / parse_duration(halflife)) for time in found)
         else:
             worth_now = points * len(found)
         most = element.get("most", abs(worth_now))

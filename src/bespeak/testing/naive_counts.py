@@ -6,6 +6,7 @@ not by where it begins; an average is a fraction; what differs is told apart in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -79,7 +80,7 @@ def halved(kind: Kind, found: Sequence[tuple[Instant, str, object]], by: HalfLif
     counted = [(time, 1 if kind == "count" else value) for time, _, value in found]
     amounts = [(time, Fraction(Decimal(repr(value)))) for time, value in counted if _is_summed(value)]
     now = max([at, *(time for time, _ in amounts)])
-    return round(sum(float(amount) * 0.5 ** ((now - time) / by.halflife) for time, amount in amounts), 9)
+    return round(sum(float(amount) * math.pow(0.5, (now - time) / by.halflife) for time, amount in amounts), 9)
 
 
 def zone_of(events: Iterable[Event], trait: object, default: str) -> str:
