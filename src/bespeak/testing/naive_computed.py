@@ -153,7 +153,8 @@ class Somebody:
 
     def _score(self, written: Mapping[str, Any]) -> float:
         total = sum(self._points(element, written.get("halflife")) for element in written["elements"])
-        return max(min(round(total, 9), written.get("cap", total)), written.get("floor", float("-inf")))
+        cap, floor = float(written.get("cap", "inf")), float(written.get("floor", "-inf"))
+        return max(min(round(total, 9), cap), floor)
 
     def _points(self, element: Mapping[str, Any], halflife: str | None) -> float:
         points = float(element["points"])
@@ -167,7 +168,7 @@ class Somebody:
             worth_now = points * sum(math.pow(0.5, (now - time) / parse_duration(halflife)) for time in found)
         else:
             worth_now = points * len(found)
-        most = element.get("most", abs(worth_now))
+        most = float(element.get("most", "inf"))
         return max(-most, min(most, worth_now))
 
     def _band(self, bands: Mapping[str, float], score: float) -> str | None:
