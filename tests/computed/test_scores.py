@@ -9,6 +9,7 @@ import pytest
 from bespeak.clock import DAY, HOUR, NEVER, SECOND
 from bespeak.computed import explain, load_score
 from bespeak.conditions import Feeds, compile_condition, parse
+from bespeak.conditions.explain import next_turn
 from bespeak.errors import DefinitionError
 from bespeak.events import Event
 from bespeak.profiles import Folding, Profile, ProfileSettings, View, fold
@@ -109,15 +110,15 @@ def test_what_takes_points_away_fades_too_so_that_a_score_may_rise_by_itself():
     ).compiled("keen")
     assert keen is not None
     view = View(profile, START, SETTINGS)
-    holds, rises = keen.answers(view, START)
+    holds, rises = next_turn(keen.answers, view, START)
     assert not holds
     assert [keen.holds(view, at) for at in (rises - 1, rises)] == [False, True]
     assert START + HOUR < rises < START + 2 * HOUR
-    holds, falls = keen.answers(view, rises)
+    holds, falls = next_turn(keen.answers, view, rises)
     assert holds
     assert [keen.holds(view, at) for at in (falls - 1, falls)] == [True, False]
     assert START + 3 * HOUR < falls < START + 4 * HOUR
-    assert keen.answers(view, falls) == (False, NEVER)
+    assert next_turn(keen.answers, view, falls) == (False, NEVER)
 
 
 def test_without_a_half_life_points_stay():

@@ -21,6 +21,7 @@ from bespeak.conditions.dates import is_dated, moves
 from bespeak.conditions.derived import Derived, Worked, operands_of, unfolded
 from bespeak.conditions.nested import turner
 from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, count_in, last_in, reached_in, sum_in
+from bespeak.conditions.scored import Asked, Drawn, answer_function, asked_of_score, curve_of
 from bespeak.conditions.source import Source, as_test, matcher, read_on_the_right
 from bespeak.conditions.states_figures import MILLIONTHS, Sums, Times
 from bespeak.conditions.tree import (
@@ -41,23 +42,19 @@ from bespeak.conditions.tree import (
     Within,
 )
 from bespeak.conditions.visitor import FADING, Answer, Answers, Holds, Later, Passes, Read, Visitor
-from bespeak.conditions.waning import falls_past, waned
+from bespeak.conditions.waning import waned
 from bespeak.conditions.windows import Frame, Rolling, ends_now, fades, frame, is_fixed, is_rolling, zone_read
-from bespeak.conditions.worth import moves_alone, passes_function, read_function
+from bespeak.conditions.worth import Made, fading_passes, made_of, moves_alone, parts_function, waning_passes
 
 __all__ = [
     "FADING", "READS", "STEPS_MAX", "Answer", "Answers", "Holds", "Later", "Read", "Visitor",
     "answers_function", "has_window", "holds_function", "operands", "read_expression", "reader", "reads_zone",
-    "test_expression", "turn",
+    "scored_function", "test_expression", "turn",
 ]  # fmt: skip
 
 
 STEPS_MAX = 1_000
 """Instants at which dates are passed that one answer looks ahead; after so many it says when to ask again."""
-WORKED_MAX = 2_000
-"""Scores and computed traits of which what reads them is kept; beyond it the oldest go."""
-_worked: dict[int, tuple[Derived, Read, Passes | None]] = {}
-
 _ORDERED = frozenset({"<", "<=", ">", ">="})
 
 READS: dict[str, object] = {
@@ -97,7 +94,7 @@ def read_expression(source: Source, operand: Operand) -> str:
 def reader(operand: Operand) -> Read:
     """Build the function that reads an operand of a visitor at an instant."""
     if isinstance(operand, Worked):
-        return _worked_out(operand.derived)[0]
+        return _made(operand.derived).read
     if isinstance(operand, Path):
         path = operand.path
         return lambda visitor, _at: visitor.get(path)
@@ -232,6 +229,10 @@ def _any(parts: Iterable[Answers]) -> Answers:
 def _moving(test: Test) -> Answers:
     """Answer a leaf that moves by itself."""
     operand = test.operand
+    scored = scored_function(test)
+    if scored is not None:
+        curve, answer = scored
+        return lambda visitor, at: answer(curve(visitor, at), visitor, at)
     if isinstance(operand, Path) and not isinstance(operand, Worked) and moves(test) and len(operands(test)) == 1:
         return _dated(operand.path, test)
     if len(operands(test)) > 1 or not isinstance(operand, Aggregate) or is_dated(test) or fades(operand.within):
@@ -324,41 +325,25 @@ def _crossings(test: Test) -> Callable[[Visitor, Instant], Iterator[Instant]]:
 def _passing(operand: Operand) -> Passes | None:
     """Build what says when an operand passes one of some numbers; None where it only does as windows slide."""
     if isinstance(operand, Worked):
-        return _worked_out(operand.derived)[1]
+        return _made(operand.derived).passes
     if isinstance(operand, Aggregate):
-        return _waning(key(operand)) if fades(operand.within) else None
-    return _fading(operand.path) if operand.path.startswith(FADING) else None
+        return waning_passes(key(operand)) if fades(operand.within) else None
+    return fading_passes(operand.path) if operand.path.startswith(FADING) else None
 
 
-def _waning(name: str) -> Passes:
-    def passes(visitor: Visitor, at: Instant, bounds: Iterable[float]) -> Instant:
-        state = visitor.state(name)
-        return min((falls_past(state, bound, at) for bound in bounds), default=NEVER)
-
-    return passes
+def _made(derived: Derived) -> Made:
+    return made_of(derived, reader, holds_function, answers_function, _passing)
 
 
-def _fading(path: str) -> Passes:
-    def passes(visitor: Visitor, at: Instant, bounds: Iterable[float]) -> Instant:
-        fading = visitor.fading(path)
-        if fading is None:
-            return NEVER
-        ends = [until for bound in bounds for until in (fading.falls_to(bound, at), fading.falls_below(bound, at))]
-        return min(ends, default=NEVER)
-
-    return passes
-
-
-def _worked_out(derived: Derived) -> tuple[Read, Passes | None]:
-    """Return what reads something that is worked out, and says when it passes a number; made once for all who ask."""
-    kept = _worked.get(id(derived))
-    if kept is None:
-        # It is kept with what is made of it, so that no other can get the same id.
-        passes = passes_function(derived, holds_function, answers_function, _passing)
-        kept = _worked[id(derived)] = (derived, read_function(derived, reader, holds_function), passes)
-        if len(_worked) > WORKED_MAX:
-            del _worked[next(iter(_worked))]
-    return kept[1:]
+def scored_function(test: Test) -> tuple[Drawn, Asked] | None:
+    """Return what reads the curve of a score, and what answers a test of it; None where it is another test."""
+    if is_dated(test) or moves(test) or len(operands(test)) > 1:
+        return None
+    score = asked_of_score(test)
+    if score is None:
+        return None
+    parts = parts_function(score, holds_function)
+    return curve_of(score, answers_function), answer_function(test, score, parts)
 
 
 def _bounds(test: Test, operand: Operand, visitor: Visitor, at: Instant) -> Iterator[float]:

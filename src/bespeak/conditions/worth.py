@@ -22,7 +22,39 @@ from bespeak.conditions.states import State
 from bespeak.conditions.states_values import First, Last
 from bespeak.conditions.tree import Aggregate, Condition, Operand
 from bespeak.conditions.visitor import Answers, Holds, Passes, Read, Visitor
-from bespeak.conditions.waning import DECIMALS, HALVINGS_MAX, Waning
+from bespeak.conditions.waning import DECIMALS, HALVINGS_MAX, Waning, falls_past
+
+MADE_MAX = 2_000
+"""Scores and computed traits of which what reads them is kept; beyond it the oldest go."""
+
+
+class Made(NamedTuple):
+    """What reads something that is worked out, and says when it passes a number by itself, if it ever does."""
+
+    derived: Derived
+    read: Read
+    passes: Passes | None
+
+
+_made: dict[int, Made] = {}
+
+
+def made_of(
+    derived: Derived,
+    reader: Callable[[Operand], Read],
+    holds_of: Callable[[Condition], Holds],
+    answers_of: Callable[[Condition], Answers],
+    passing_of: Callable[[Operand], Passes | None],
+) -> Made:
+    """Return what reads something that is worked out; made once for all who ask."""
+    kept = _made.get(id(derived))
+    if kept is None:
+        # It is kept with what is made of it, so that no other can get the same id.
+        passes = passes_function(derived, holds_of, answers_of, passing_of)
+        kept = _made[id(derived)] = Made(derived, read_function(derived, reader, holds_of), passes)
+        if len(_made) > MADE_MAX:
+            del _made[next(iter(_made))]
+    return kept
 
 
 class Part(NamedTuple):
@@ -51,7 +83,12 @@ class Part(NamedTuple):
 
 def score_at(score: Score, parts: Iterable[Part], at: Instant) -> float:
     """Return what a score is, given its parts: all together, told to nine decimals, held between floor and cap."""
-    total = round(math.fsum(part.worth(at) for part in parts), DECIMALS) + 0.0  # never -0
+    return held_between(score, math.fsum(part.worth(at) for part in parts))
+
+
+def held_between(score: Score, total: float) -> float:
+    """Return a total told to nine decimals, between the floor and the cap of a score."""
+    total = round(total, DECIMALS) + 0.0  # never -0
     if score.cap is not None:
         total = min(total, score.cap)
     return total if score.floor is None else max(total, score.floor)
@@ -122,6 +159,29 @@ def read_function(derived: Derived, reader: Callable[[Operand], Read], holds_of:
             return rfm_reader(derived, reader)
         case _:
             assert_never(derived)
+
+
+def waning_passes(name: str) -> Passes:
+    """Build what says when a figure with a half-life passes a number."""
+
+    def passes(visitor: Visitor, at: Instant, bounds: Iterable[float]) -> Instant:
+        state = visitor.state(name)
+        return min((falls_past(state, bound, at) for bound in bounds), default=NEVER)
+
+    return passes
+
+
+def fading_passes(path: str) -> Passes:
+    """Build what says when what fades at a path passes a number."""
+
+    def passes(visitor: Visitor, at: Instant, bounds: Iterable[float]) -> Instant:
+        fading = visitor.fading(path)
+        if fading is None:
+            return NEVER
+        ends = [until for bound in bounds for until in (fading.falls_to(bound, at), fading.falls_below(bound, at))]
+        return min(ends, default=NEVER)
+
+    return passes
 
 
 def moves_alone(derived: Derived, has_window: Callable[[Condition], bool]) -> bool:
