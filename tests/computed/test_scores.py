@@ -121,6 +121,28 @@ def test_what_takes_points_away_fades_too_so_that_a_score_may_rise_by_itself():
     assert next_turn(keen.answers, view, falls) == (False, NEVER)
 
 
+@pytest.mark.parametrize("bound", ["1.2345678901234", "0.000000001", "6", "5.9999999999", "0", "1e-12"])
+@pytest.mark.parametrize("op", [">=", ">", "<", "<="])
+def test_a_bound_is_passed_at_its_microsecond_however_it_is_written(op, bound):
+    score = {"id": "s", "halflife": "1 hour", "elements": [{"event": "Viewed", "points": 6}], "floor": 0, "cap": 6}
+    segments, profile = lived([("Viewed", 0), ("Viewed", 0)], score)
+    asked = load_segment({"id": "s", "condition": f"scores.s {op} {bound}"}, source="test")
+    compiled = Segments([asked], (), segments.scores).compiled("s")
+    assert compiled is not None
+    view, moves, at = View(profile, START, SETTINGS), [], START
+    for _ in range(20):
+        holds, until = next_turn(compiled.answers, view, at)
+        assert holds is compiled.holds(view, at)
+        if until >= NEVER:
+            break
+        assert compiled.holds(view, until - 1) is holds
+        moves.append(until)
+        at = until
+    passed = {(">", "6"): 0, ("<=", "6"): 0, ("<", "0"): 0, (">=", "0"): 0}.get((op, bound), 1)
+    assert len(moves) == passed
+    assert compiled.holds(view, START) is (op in {">=", ">"}) or passed == 0
+
+
 def test_without_a_half_life_points_stay():
     somebody = lived([("Viewed", 0), ("Viewed", 9)], {"id": "life", "elements": [{"event": "Viewed", "points": 1.5}]})
     assert explained(*somebody, START + 3_000 * DAY, "life").value == 3.0
@@ -164,7 +186,7 @@ def test_a_filter_chooses_among_the_events():
             {"elements": [{"event": "E", "points": 1, "where": 'count("E") > 1'}]},
             "elements[0]: condition, filter on an event: expected properties.NAME",
         ),
-        ({"elements": [{"condition": "tru", "points": 1}]}, "elements[0].condition: condition, column"),
+        ({"elements": [{"condition": "yes", "points": 1}]}, "elements[0].condition: condition, column"),
         ({"halflife": "soon"}, "halflife: "),
         ({"halflife": "4000 days"}, "halflife: expected whole milliseconds, from 1 millisecond to 3,660 days"),
         ({"floor": 5, "cap": 5}, "cap: expected more than the floor, 5, found 5.0"),

@@ -114,7 +114,7 @@ def test_a_date_may_be_asked_of_a_computed_trait():
         ({"ratio": {"of": 'count("E")'}}, "ratio.to: is missing"),
         ({"days_since": {}}, "days_since: expected either first or last, found 'neither'"),
         ({"days_since": {"last": "E", "where": "traits.x = 1"}}, "filter on an event: expected properties.NAME"),
-        ({"valeu": 'count("E")'}, "valeu: unknown field; did you mean 'value'?"),
+        ({"alue": 'count("E")'}, "alue: unknown field; did you mean 'value'?"),
         ({"value": 'count("E")', "id": "A b"}, "id: expected 1 to 100 of a-z"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from bespeak.clock import NEVER, Duration, Instant
@@ -125,7 +126,9 @@ def answer_function(test: Test, score: Score, parts: Callable[[Visitor, Instant]
     passes, derived = matcher(test), test.operand.derived if isinstance(test.operand, Worked) else score
     bands = derived.bands if isinstance(derived, Band) else None
     wanted = _numbers(test) if bands is None else [least for least, _ in bands]
-    bounds = [bound for bound in wanted if held_between(score, bound) == bound]
+    lowest = -math.inf if score.floor is None else score.floor
+    highest = math.inf if score.cap is None else score.cap
+    bounds = [bound for bound in wanted if lowest <= bound <= highest]
 
     def answer(curve: Curve, visitor: Visitor, at: Instant) -> Answer:
         holds = passes(curve.value if bands is None else band_of(bands, curve.value))
@@ -135,7 +138,7 @@ def answer_function(test: Test, score: Score, parts: Callable[[Visitor, Instant]
                 then = _comes_to(curve, bound, at)
                 if then <= at:
                     last, read = min(curve.until, at + HALVINGS_MAX * curve.halflife), parts(visitor, at)
-                    then = first_turn(lambda when, read=read: score_at(score, read, when), bound, at, last, at + 1)
+                    then = first_turn(partial(score_at, score, read), bound, at, last, at + 1)
                 until = min(until, then)
         return holds, until
 
