@@ -135,7 +135,7 @@ def test_borders_are_those_of_another_library_where_they_meet():
         ({"recency": [1, 2, 3]}, "recency: expected 4 numbers in ascending order, found [1.0, 2.0, 3.0]"),
         ({"monetary": [4, 3, 2, 1]}, "monetary: expected 4 numbers in ascending order"),
         ({"frequency": [1, 2, 3, float("inf")]}, "frequency: expected 4 numbers in ascending order"),
-        ({"frquency": []}, "frquency: unknown field; did you mean 'frequency'?"),
+        ({"frequencies": []}, "frequencies: unknown field; did you mean 'frequency'?"),
     ],
 )
 def test_borders_that_cannot_be_say_where_what_and_what_would_do(change, said):
