@@ -84,6 +84,7 @@ def test_a_token_is_told_once_and_never_listed(site: Any) -> None:
 OWNERS = [
     ("GET", "/v1/profiles/somebody"),
     ("GET", "/v1/profiles/somebody/segments"),
+    ("GET", "/v1/profiles/somebody/scores"),
     ("DELETE", "/v1/profiles/somebody"),
     ("GET", "/v1/items/x"),
     ("PUT", "/v1/items/x"),
@@ -95,6 +96,9 @@ OWNERS = [
     ("PUT", "/v1/segments/x"),
     ("DELETE", "/v1/segments/x"),
     ("GET", "/v1/segments/x/count"),
+    *[(method, f"/v1/{kind}/x") for kind in ("traits", "scores", "borders") for method in ("GET", "PUT", "DELETE")],
+    *[("GET", f"/v1/{kind}") for kind in ("traits", "scores", "borders")],
+    ("POST", "/v1/traits/x/borders"),
     ("GET", "/v1/rules"),
     ("PUT", "/v1/rules/x"),
     ("DELETE", "/v1/rules/x"),
