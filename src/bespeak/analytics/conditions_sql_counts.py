@@ -8,7 +8,19 @@ from typing import Final, assert_never, cast
 from bespeak.analytics.conditions_sql_values import Bound, NotInSql, Scope, of_event
 from bespeak.clock import NEVER
 from bespeak.conditions.names import name_of, prefix_of
-from bespeak.conditions.tree import Aggregate, Calendar, FromTo, Kind, Operand, Path, Since, ThisSession, Window
+from bespeak.conditions.printer import format_window
+from bespeak.conditions.tree import (
+    Aggregate,
+    Calendar,
+    FromTo,
+    HalfLife,
+    Kind,
+    Operand,
+    Path,
+    Since,
+    ThisSession,
+    Window,
+)
 from bespeak.conditions.windows import fixed_ends
 
 _FIGURES: Final[dict[Kind, str]] = {
@@ -102,6 +114,8 @@ def _inside(window: Window | None, bound: Bound, at: str) -> tuple[str, list[str
         case ThisSession():
             joined = " JOIN visits v ON v.person = e.person"
             return joined, ["NOT e.late", "e.happened >= v.started", f"e.happened <= {at}"]
+        case HalfLife():
+            raise NotInSql(f"`{format_window(window)}`", "what fades")
         case int():
             return "", ["NOT e.late", f"e.happened > {at} - {bound(window)}", f"e.happened <= {at}"]
         case _:

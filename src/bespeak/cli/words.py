@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bespeak import __version__
+from bespeak.cli.verbs import Group, Verb
+from bespeak.cli.verbs import at_moment as _at
+from bespeak.cli.verbs import nothing as _nothing
+from bespeak.cli.words_computed import COMPUTED
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
@@ -26,25 +29,6 @@ SCOPES = (
     " keys, ops"
 )
 """Those of `bespeak.privacy`, in words: its import would cost every command its start."""
-
-
-class Verb(NamedTuple):
-    """One verb: what it does, how it looks in use, the options it takes, and `module:function` that runs it."""
-
-    name: str
-    summary: str
-    example: str
-    run: str
-    options: Callable[[ArgumentParser], object]
-
-
-class Group(NamedTuple):
-    """Verbs that belong together; `run` is what the group's name alone does, None where it needs a verb."""
-
-    name: str
-    summary: str
-    run: str | None
-    verbs: tuple[Verb, ...]
 
 
 def build_parser() -> ArgumentParser:
@@ -101,10 +85,6 @@ def _common(parser: ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="settings (default: bespeak.toml here, if there is one)")
     parser.add_argument("--data", metavar="DIR", help="data directory (default: data_dir of the settings)")
     parser.add_argument("--json", action="store_true", help="answer in JSON, for programs")
-
-
-def _nothing(_parser: ArgumentParser) -> None:
-    """Take no option of its own."""
 
 
 def _unomi(parser: ArgumentParser) -> None:
@@ -168,10 +148,6 @@ def _import(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--map", required=True, metavar="MAP", help="what the columns mean: a YAML file, or a shipped map's name"
     )
-
-
-def _at(parser: ArgumentParser) -> None:
-    parser.add_argument("--at", metavar="TIME", help="as of this moment, ISO 8601 (default: now)")
 
 
 def _profile(parser: ArgumentParser) -> None:
@@ -473,4 +449,5 @@ GROUPS = (
             ),
         ),
     ),
+    *COMPUTED,
 )

@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterator
 from typing import Literal, TypeAlias, TypeVar, assert_never, cast
 
-from bespeak.conditions.check_marked import NAMES, check_within, filters, normal_marked
+import msgspec
+
+from bespeak.conditions.check_marked import NAMES, check_fading, check_within, filters, normal_marked
+from bespeak.conditions.check_values import check_instant, check_moment, check_pattern, check_version
 from bespeak.conditions.heads import check_item, check_path, check_test
 from bespeak.conditions.misfit import Misfit
-from bespeak.conditions.moments import NoMoment, read_instant, read_moment
 from bespeak.conditions.near import checked
-from bespeak.conditions.patterns import SYNTAX, NoPattern, full_match
 from bespeak.conditions.tree import (
     MAX_DEPTH,
     MAX_NAME,
@@ -32,6 +33,7 @@ from bespeak.conditions.tree import (
     Declared,
     Exists,
     FromTo,
+    HalfLife,
     HasAll,
     HasBeen,
     In,
@@ -59,7 +61,6 @@ from bespeak.conditions.tree import (
     Window,
     Within,
 )
-from bespeak.conditions.versions import version_key
 
 __all__ = [
     "FIGURES", "HEADS", "KEYWORDS", "Misfit", "Where",
@@ -72,7 +73,7 @@ KEYWORDS = frozenset(
         "count", "sum", "avg", "min", "max", "distinct", "first", "last", "most_frequent",
         "any", "all", "has", "contains", "starts", "ends", "with", "matches", "between", "within", "on", "exactly",
         "sequence", "then", "without", "for", "been", "less", "than",
-        "date", "version", "ago", "since", "from", "to", "today", "yesterday", "this",
+        "date", "version", "ago", "since", "from", "to", "today", "yesterday", "this", "half-life",
         "true", "false", "null",
     }
 )  # fmt: skip
@@ -205,6 +206,7 @@ def _normal(condition: Condition, where: Where) -> Condition:
         case Performed():
             _refuse_nested(where, "performed(...)")
             within = condition.within
+            check_fading("performed", within)
             return Performed(condition.event, _normal_event(condition.event, condition.where, within), within)
         case InSegment():
             _refuse_nested(where, "in_segment(...)")
@@ -244,7 +246,7 @@ def _normal_test(test: Plain, where: Where) -> Condition:
             _check_texts(test)
             return Text(_normal_operand(test.operand, where), test.how, test.values, test.exact)
         case Matches():
-            _check_pattern(test.pattern)
+            check_pattern(test.pattern)
             _refuse_figure(test.operand, "matches")
             return Matches(_normal_operand(test.operand, where), test.pattern)
         case Within():
@@ -272,7 +274,7 @@ def _normal_operand(operand: Operand, where: Where) -> Operand:
             _refuse_nested(where, f"{operand.kind}(...)")
             _check_of(operand)
             inner = _normal_event(operand.event, operand.where, operand.within)
-            return Aggregate(operand.kind, operand.event, operand.of, inner, operand.within)
+            return operand if inner is operand.where else msgspec.structs.replace(operand, where=inner)
         case _:
             assert_never(operand)
 
@@ -289,10 +291,10 @@ def _normal_right(value: Right, where: Where) -> Right:
         case Aggregate():
             return _normal_operand(value, where)
         case Moment():
-            _check_moment(value.expr)
+            check_moment(value.expr)
             return value
         case Version():
-            _check_version(value.text)
+            check_version(value.text)
             return value
         case _:
             _check_value(value)
@@ -337,44 +339,20 @@ def _check_window(window: Window) -> None:
             if window.back not in {0, 1}:
                 raise Misfit("window", "back 0 (this one) or 1 (the last one)", str(window.back))
         case Since():
-            _check_instant(window.date)
+            check_instant(window.date)
         case FromTo():
-            if not _check_instant(window.start) < _check_instant(window.end):
+            if not check_instant(window.start) < check_instant(window.end):
                 raise Misfit("window", "an end after its start", f"{window.start} to {window.end}")
+        case HalfLife():
+            check_within(window.halflife)
         case ThisSession():
             pass
         case _:
             assert_never(window)
 
 
-def _check_instant(text: str) -> int:
-    try:
-        return read_instant(text)
-    except NoMoment as error:
-        raise Misfit("date", error.expected, error.found, error.remedy) from None
-
-
-def _check_moment(expr: str) -> None:
-    try:
-        read_moment(expr)
-    except NoMoment as error:
-        where = f"date, character {error.offset + 1}"
-        raise Misfit(where, error.expected, error.found, error.remedy) from None
-
-
-def _check_version(text: str) -> None:
-    if version_key(text) is None:
-        raise Misfit("version", "a version such as 2.10.0 or 1.0.0-rc.1", repr(text)[:80])
-
-
-def _check_pattern(pattern: str) -> None:
-    try:
-        full_match(pattern)
-    except NoPattern as error:
-        raise Misfit(f"pattern, character {error.offset + 1}", SYNTAX, error.found, error.problem) from None
-
-
 def _check_of(aggregate: Aggregate) -> None:
+    check_fading(aggregate.kind, aggregate.within)
     if aggregate.kind == "count":
         if aggregate.of is not None:
             raise Misfit("count", "no property", repr(aggregate.of)[:80], "count counts events")

@@ -68,7 +68,7 @@ _WORDS = {
     A_VALUE: ("true", "false", "date", "version", "exactly"),
     A_WINDOW: (
         "last", "today", "yesterday", "this week", "last week", "this month", "last month", "this quarter",
-        "last quarter", "this year", "last year", "this session", "since date", "from date",
+        "last quarter", "this year", "last year", "this session", "since date", "from date", "half-life",
     ),
     A_UNIT: ("minutes", "hours", "days", "weeks", "seconds", "milliseconds"),
     A_PERIOD: ("week", "month", "quarter", "year", "session"),

@@ -14,6 +14,7 @@ from typing import assert_never
 
 from bespeak.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration
 from bespeak.conditions.check import check
+from bespeak.conditions.derived import Pairs
 from bespeak.conditions.heads import BUCKET
 from bespeak.conditions.tree import (
     Aggregate,
@@ -27,6 +28,7 @@ from bespeak.conditions.tree import (
     Deed,
     Exists,
     FromTo,
+    HalfLife,
     HasAll,
     HasBeen,
     In,
@@ -78,7 +80,7 @@ def format_operand(operand: Asked) -> str:
         case Path():
             return _format_path(operand.path)
         case Aggregate():
-            of = f"{_format_path(operand.of)} of " if operand.of is not None else ""
+            of = f"{_format_path(operand.of)}{_format_amount(operand)} of " if operand.of is not None else ""
             return f"{operand.kind}({of}{_format_event(operand.event, operand.where, operand.within)})"
         case LastPerformed():
             event = _format_event(operand.event, operand.where, operand.within)
@@ -91,6 +93,10 @@ def format_operand(operand: Asked) -> str:
             return f"{_format_path(operand.path)} has been {value} for {less}{format_within(operand.lasting)}"
         case _:
             assert_never(operand)
+
+
+def _format_amount(operand: Aggregate) -> str:
+    return f" with {operand.amount or 'nothing'}" if isinstance(operand, Pairs) else ""
 
 
 def format_value(value: Value) -> str:
@@ -133,6 +139,8 @@ def format_window(window: Window) -> str:
             return f"from date {format_value(window.start)} to date {format_value(window.end)}"
         case ThisSession():
             return "this session"
+        case HalfLife():
+            return f"half-life {format_within(window.halflife)}"
         case _:
             assert_never(window)
 

@@ -75,8 +75,14 @@ class ThisSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     """The visit that is under way, or was the last."""
 
 
-Window: TypeAlias = Duration | Calendar | Since | FromTo | ThisSession
-"""Which events count: those of a rolling window (t - D, t] in microseconds, or those between two instants."""
+class HalfLife(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="half_life"):
+    """All there ever were, each worth half as much after every `halflife` (microseconds). Of counts and sums."""
+
+    halflife: Duration
+
+
+Window: TypeAlias = Duration | Calendar | Since | FromTo | ThisSession | HalfLife
+"""Which events count: those of a rolling window (t - D, t] in microseconds, those between two instants, or all."""
 
 
 class Path(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="path"):

@@ -8,6 +8,7 @@ from functools import cached_property
 import msgspec
 
 from bespeak.clock import NEVER, Instant
+from bespeak.computed import Borders, ScorePlan, Trait
 from bespeak.engine.backfill import Backfill
 from bespeak.segments import Segment, Segments
 
@@ -33,6 +34,8 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
         The time zone of people who named none, until then; empty: the one since.
     passed
         Up to when the log says that everything due was worked through since; who is left is behind it, too.
+    traits, scores, borders
+        The computed traits and scores until then, which the segments may name, and their borders.
     """
 
     at: Instant
@@ -43,6 +46,13 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
     ahead: tuple[str, ...]
     passed: Instant = -NEVER
     zone: str = ""
+    traits: tuple[Trait, ...] = ()
+    scores: tuple[ScorePlan, ...] = ()
+    borders: tuple[Borders, ...] = ()
+
+    def segments(self) -> Segments:
+        """Return the segments until then, ready to be asked."""
+        return Segments(self.before, self.traits, self.scores, self.borders)
 
 
 class Question:
@@ -62,15 +72,16 @@ class Question:
         self.zone = zone
 
     @cached_property
-    def _before(self) -> msgspec.Raw:
-        return msgspec.Raw(_encoder.encode(self.before.all()))
+    def _before(self) -> tuple[msgspec.Raw, ...]:
+        one = self.before
+        return tuple(msgspec.Raw(_encoder.encode(each)) for each in (one.all(), one.traits, one.scores, one.borders))
 
     def written(self, asked_to: str, ahead: AbstractSet[str]) -> bytes:
         """Return an `Owed` as bytes."""
         counted = self.backfill.counted if self.backfill.has_work else ()
-        return _encoder.encode(
-            (self.at, self._before, counted, self.backfill.offset, asked_to, ahead, self.passed, self.zone)
-        )
+        before, *named = self._before
+        upto, passed = self.backfill.offset, self.passed
+        return _encoder.encode((self.at, before, counted, upto, asked_to, ahead, passed, self.zone, *named))
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -142,7 +142,8 @@ class Pages:
         return profile, "" if profile is not None else "nobody is known yet"
 
     def _snapshot(self, request: DecideRequest, profile: Profile | None, reason: str, at: Instant) -> Snapshot:
-        view = View(profile or EMPTY, at, self._settings.profiles, request.context)
+        worked = self._registry.site.worked
+        view = View(profile or EMPTY, at, self._settings.profiles, request.context, worked)
         if profile is None:
             unit = {} if reason == NO_CONSENT else _unit(request.anonymous_id, request.user_id)
             return Snapshot(view, unit, personalized=False, reason=reason)
@@ -179,7 +180,7 @@ class Pages:
 
     def _reasons(self, profile: Profile, page: Page, at: Instant) -> dict[str, Any]:
         return {
-            "profile": profile_answer(profile, at, self._settings.profiles),
+            "profile": profile_answer(profile, at, self._settings.profiles, self._registry.site),
             "segments": segments_answer(profile),
             "experiments": explain_assignments(page.assignments),
         }

@@ -297,7 +297,7 @@ class Sequencer:
         self._set_feeds(aggregates)
         if backfill.has_work:
             self.counted = backfill.offset
-        elif segments.all() == before.all():
+        elif segments.same_as(before):
             return
         self._owe(Question(before, backfill, at, zone=self.zone))
 
@@ -338,7 +338,7 @@ class Sequencer:
         feeds = Feeds(one for one in aggregates if key(one) in new)
         backfill = self.backfill(feeds, self.live.owes)
         self._question = question = Question(
-            Segments(owed.before), backfill, owed.at, owed.passed, zone=owed.zone or self.zone
+            owed.segments(), backfill, owed.at, owed.passed, zone=owed.zone or self.zone
         )
         self.live.owe_again(lambda profile: self._ask_one(profile, question), owed.asked_to, owed.ahead)
         backfill.read(owed.upto)

@@ -2,12 +2,14 @@
 
 `traits.NAME`, `user_id`, `known`, `zone`, `sessions.count`, `sessions.started`, `sessions.minutes`, `sessions.events`,
 `interests.category.NAME`, `interests.tag.NAME`, `segments.ID`, `consent.PURPOSE`, `place`, `place.NAME`, `device.NAME`,
-`local.hour`, `local.weekday`, `local.date`, `lists.ID`, `bucket.SALT`, and `context.*` of the request.
+`local.hour`, `local.weekday`, `local.date`, `lists.ID`, `bucket.SALT`, `context.*` of the request, and what the site
+works out: `computed.ID`, `scores.ID`, `scores.ID.band`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, cast
 
 from bespeak.clock import MINUTE, Instant, format_time, zone_named
@@ -15,6 +17,7 @@ from bespeak.conditions.aggregates import State
 from bespeak.conditions.fading import Fading
 from bespeak.conditions.heads import local_part
 from bespeak.conditions.local import shown
+from bespeak.conditions.visitor import Read
 from bespeak.ids import hash_v2
 from bespeak.profiles.profile import Profile, Said
 from bespeak.profiles.settings import ProfileSettings
@@ -28,6 +31,9 @@ class Look(Protocol):
         ...
 
 
+NOTHING_WORKED: Mapping[str, Read] = MappingProxyType({})
+"""Of a site without computed traits and scores."""
+
 EMPTY = Profile(id="")
 """Nobody: what a decision without consent, time or store sees. Never folded into."""
 
@@ -35,15 +41,21 @@ EMPTY = Profile(id="")
 class View:
     """A profile seen at an instant, together with the context of a request. Reads; changes nothing."""
 
-    __slots__ = ("at", "context", "profile", "settings", "state")
+    __slots__ = ("at", "context", "profile", "settings", "state", "worked")
 
-    def __init__(
-        self, profile: Profile, at: Instant, settings: ProfileSettings, context: Mapping[str, Any] | None = None
+    def __init__(  # what is seen, and what it is seen with
+        self,
+        profile: Profile,
+        at: Instant,
+        settings: ProfileSettings,
+        context: Mapping[str, Any] | None = None,
+        worked: Mapping[str, Read] = NOTHING_WORKED,
     ) -> None:
         self.profile = profile
         self.at = at
         self.settings = settings
         self.context = context or {}
+        self.worked = worked
         self.state: Look = profile.aggregates.get
         """Return the state of a declared aggregate, by its key; asked for by every condition, so no call in between."""
 
@@ -124,6 +136,14 @@ class View:
     def _known(self, _rest: str) -> object:
         return self.profile.user_id is not None
 
+    def _computed(self, rest: str) -> object:
+        read = self.worked.get("computed." + rest)
+        return None if read is None else read(self, self.at)
+
+    def _score(self, rest: str) -> object:
+        read = self.worked.get("scores." + rest)
+        return None if read is None else read(self, self.at)
+
     readers: ClassVar[dict[str, Callable[[View, str], object]]] = {
         "traits": _trait,
         "context": _context,
@@ -139,6 +159,8 @@ class View:
         "local": _local,
         "lists": _list,
         "bucket": _bucket,
+        "computed": _computed,
+        "scores": _score,
     }
 
 

@@ -100,6 +100,14 @@ def _profiles(router: APIRouter, engine: Engine) -> None:
         explained = _found(engine.explain_segments(any_id, at=_instant(at)), "profile", any_id)
         return _json(_dated(explained) if explain else _names(explained))
 
+    @router.get("/v1/profiles/{any_id}/scores", tags=["profiles"], summary="Somebody's scores, and why")
+    async def scores(any_id: Id, at: At = None, *, explain: bool = False) -> Response:
+        """Value and band; with `explain=1` also what each element gives, and when the band changes by itself."""
+        explained = _found(engine.explain_scores(any_id, at=_instant(at)), "profile", any_id)
+        if explain:
+            return _json(_dated(explained))
+        return _json({name: {"value": one["value"], "band": one["band"]} for name, one in explained.items()})
+
     @router.delete("/v1/profiles/{any_id}", tags=["profiles"], summary="Erase a person")
     async def erase(any_id: Id) -> Response:
         """Answered when it is on disk, with a receipt by place. It cannot be undone."""
@@ -168,12 +176,17 @@ def _definitions(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
         moment = _instant(at)
         return _json(Count(await engine.segment_count(segment_id, at=engine.clock.now() if moment is None else moment)))
 
+    @router.post("/v1/traits/{trait_id}/borders", tags=["definitions"], summary="Draw the borders of the quintiles")
+    async def draw_borders(trait_id: Id) -> Response:
+        """Worked out of everybody as of now; answered when they are in force, and everybody was asked."""
+        return _json(await engine.draw_borders(trait_id))
+
     for kind in KINDS:
         _definitions_of(router, engine, bodies, kind)
 
 
 def _definitions_of(router: APIRouter, engine: Engine, bodies: BodyLimits, kind: DefinitionKind) -> None:
-    one = kind.removesuffix("s")
+    one = "set of borders" if kind == "borders" else kind.removesuffix("s")
 
     @router.get(f"/v1/{kind}", tags=["definitions"], summary=f"All {kind}", operation_id=f"list_{kind}")
     async def listed() -> Response:

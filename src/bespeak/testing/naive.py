@@ -31,10 +31,10 @@ from bespeak.conditions import (
     Path,
     Performed,
 )
-from bespeak.conditions.tree import Asked, FromTo, Since, Window
+from bespeak.conditions.tree import Asked, FromTo, HalfLife, Since, Window
 from bespeak.conditions.tree import Sequence as Steps
 from bespeak.events import Event
-from bespeak.testing.naive_counts import figure, is_inside, is_meant
+from bespeak.testing.naive_counts import figure, halved, is_inside, is_meant
 from bespeak.testing.naive_orders import has_been, is_complete
 from bespeak.testing.naive_places import clock_shows
 from bespeak.testing.naive_values import passes
@@ -141,7 +141,8 @@ def worth(
         newest = max(found, key=lambda event: (event.time, event.message_id), default=None)
         return None if newest is None else holds(operand.has, _Fields(newest), (), newest.time)
     read = operand.of or "type"
-    return figure(operand.kind, [(event.time, event.message_id, of_event(event, read)) for event in found])
+    valued = [(event.time, event.message_id, of_event(event, read)) for event in found]
+    return halved(operand.kind, valued, within, at) if isinstance(within, HalfLife) else figure(operand.kind, valued)
 
 
 def of_event(event: Event, path: str) -> object:
@@ -154,7 +155,7 @@ def of_event(event: Event, path: str) -> object:
 
 
 def _seen(within: Window | None, events: Sequence[Event], timely: Sequence[Event] | None) -> Sequence[Event]:
-    return events if timely is None or within is None or isinstance(within, Since | FromTo) else timely
+    return events if timely is None or within is None or isinstance(within, Since | FromTo | HalfLife) else timely
 
 
 def _chosen(
