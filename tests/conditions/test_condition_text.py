@@ -235,7 +235,7 @@ WRONG = {
     'traits.a contains ["x", "y"]': "column 19: expected a string, found `[`; write `any` before a list",
     "traits.a contains 5": "column 19: expected a string in double quotes, found `5`",
     'traits.a contains ""': 'expected a string of at least one character, found ""; write `exists`',
-    'traits.a has "x"': 'column 14: expected `all` and a list, found `"x"`; write `=` or `in`',
+    'traits.a has "x"': 'column 14: expected `all` and a list, or `been` and a value, found `"x"`; write `=` or `in`',
     "traits.a between 5": "column 19: expected `and` and the upper end, found the end",
     'traits.a between 5 and "b"': "column 1: expected two ends of one kind, found a number and a string",
     'traits.a between date "now" and traits.b': "expected two ends of one kind, found a date and a path",
