@@ -220,5 +220,6 @@ def _compared(folder: Path, acknowledged: set[str]) -> dict[str, int]:
 
 
 def _plain(engine: Engine) -> dict[str, object]:
+    engine.sequencer.ask()
     profiles: dict[str, object] = {profile.id: msgspec.to_builtins(profile) for profile in engine.profiles()}
     return {**profiles, "sizes of segments": engine.segment_sizes()}

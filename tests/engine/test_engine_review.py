@@ -18,7 +18,7 @@ from bespeak.catalog import Item
 from bespeak.clock import MINUTE, SECOND, ManualClock, format_time
 from bespeak.decide import DecideRequest, SlotRequest
 from bespeak.engine import Definition, Engine
-from bespeak.errors import InvalidInput, StoreError, Unavailable
+from bespeak.errors import Conflict, InvalidInput, StoreError, Unavailable
 from bespeak.privacy import Key, PrivacySettings, sign
 from bespeak.settings import EngineSettings, Settings
 from bespeak.stores import Commit, LogRow, MemorySettings, MemoryStore, Store
@@ -192,13 +192,18 @@ async def test_a_deleted_definition_counts_its_versions_on_after_a_restart(tmp_p
         assert failures(engine) == 0
 
 
-async def test_definitions_applied_at_the_same_time_have_versions_of_their_own() -> None:
+async def test_of_definitions_applied_at_the_same_time_the_last_is_in_force_and_no_version_is_there_twice() -> None:
     async with running() as engine:
         key = await write_key(engine)
         engine.accept(engine.parse(json.dumps(view(1)).encode(), key=key), key)  # something to wait for
         bodies = [segment("keen", KEEN, name=f"Keen {n}") for n in range(3)]
-        applied = await asyncio.gather(*(engine.apply([one]) for one in bodies))
-        assert [one.version for (one,) in applied] == [1, 2, 3]
+        told = await asyncio.gather(*(engine.apply([one]) for one in bodies), return_exceptions=True)
+        assert [isinstance(one, Conflict) for one in told] == [True, True, False]
+        assert [(one.version, one.body["name"]) for one in engine.definitions("segments")] == [(1, "Keen 2")]
+        applied = await asyncio.gather(
+            *(engine.apply([segment("known", "known = true", name=f"{n}")]) for n in range(3))
+        )
+        assert [one.version for (one,) in applied] == [1, 2, 3], "what needs no history is in force one after the other"
         assert failures(engine) == 0
 
 

@@ -29,6 +29,7 @@ _Place: TypeAlias = tuple[float, float]
 
 _TEXT = re.compile(r"\s*([-+]?[0-9]{1,3}(?:\.[0-9]{1,15})?)\s*,\s*([-+]?[0-9]{1,3}(?:\.[0-9]{1,15})?)\s*")
 _TEXT_MAX = 60
+_NUMBERS = frozenset({int, float})
 _LATITUDES = ("latitude", "lat")
 _LONGITUDES = ("longitude", "lon", "lng")
 
@@ -98,12 +99,14 @@ def checked(test: Near, operand: Operand) -> Near:
 
 
 def _first(held: Mapping[str, object], names: tuple[str, ...]) -> object:
-    return next((held[name] for name in names if name in held), None)
+    for name in names:
+        if name in held:
+            return held[name]
+    return None
 
 
 def _placed(latitude: object, longitude: object) -> _Place | None:
-    numbers = (latitude, longitude)
-    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+    if latitude.__class__ not in _NUMBERS or longitude.__class__ not in _NUMBERS:
         return None
-    north, east = cast("_Place", numbers)
-    return (float(north), float(east)) if abs(north) <= 90 and abs(east) <= 180 else None
+    north, east = cast("_Place", (latitude, longitude))
+    return (float(north), float(east)) if -90 <= north <= 90 and -180 <= east <= 180 else None

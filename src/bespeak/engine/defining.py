@@ -91,7 +91,7 @@ class Defining(Preparing):
         self._check_reading(reading)
         batch = self._wish_for(changes, withdrawn)
         await self._on_disk()
-        changed = {(one.kind, one.id) for one in changes}
+        changed: set[Name] = {(one.kind, one.id) for one in changes}
         batches.add(batch)
         told = (
             msgspec.structs.replace(one, preparing=one.preparing or (one.kind, one.id) in changed) for one in applied
@@ -124,7 +124,8 @@ class Defining(Preparing):
         """
         async with self._changing:
             self._open_writer()
-            reading, name = self._readings, (kind, definition_id)
+            reading = self._readings
+            name: Name = (kind, definition_id)
             held, wish = self.registry.get(*name), self._wishes.get(name)
             if held is None and wish is None:
                 raise NotFound(f"there is no {kind} {definition_id!r}")

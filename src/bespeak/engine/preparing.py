@@ -161,7 +161,7 @@ class Preparing(Issuing):
     def _wish_for(self, changes: Sequence[Definition], withdrawn: Iterable[Name]) -> int:
         """Write down what is to be in force, and what is not any more; returns the number of the batch."""
         writer, batch = self._open_writer(), self._wishes.newest + 1
-        wished = {(one.kind, one.id): Wish(one, batch) for one in changes}
+        wished: dict[Name, Wish] = {(one.kind, one.id): Wish(one, batch) for one in changes}
         documents = self._wishes.documents(self.store, wished.values(), withdrawn)
         self._put(writer, Entry(asyncio.get_running_loop().create_future(), documents=documents))
         self._wishes.note(documents, wished)

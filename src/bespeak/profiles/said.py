@@ -16,19 +16,13 @@ Values: TypeAlias = dict[str, str | float]
 LISTS_MAX = 200
 """Lists of which one person's membership is kept; beyond it those that were left make room."""
 
-_SPEAKS_OF_DEVICE = ("device", "os", "userAgentData")
 _LISTED = frozenset({LIST_JOINED, LIST_LEFT})
 _TEXT_MAX = 100
-_NAMED = ("country", "region", "city")
-_DEVICE = {
-    "type": ("device", "type"),
-    "model": ("device", "model"),
-    "manufacturer": ("device", "manufacturer"),
-    "os": ("os", "name"),
-    "os_version": ("os", "version"),
-    "app": ("app", "name"),
-    "app_version": ("app", "version"),
-}
+_PLACE = (("country", "country"), ("region", "region"), ("city", "city"))
+_DEVICE = (("type", "type"), ("model", "model"), ("manufacturer", "manufacturer"))
+_OS = (("os", "name"), ("os_version", "version"))
+_APP = (("app", "name"), ("app_version", "version"))
+_BROWSER = (("os", "platform"),)
 
 
 def place_in(context: Mapping[str, object]) -> Values:
@@ -39,8 +33,9 @@ def place_in(context: Mapping[str, object]) -> Values:
     >>> place_in({"location": {"city": "Wien", "country": "AT", "latitude": 48.21, "longitude": 16.37, "speed": 4}})
     {'country': 'AT', 'city': 'Wien', 'latitude': 48.21, 'longitude': 16.37}
     """
+    found: Values = {}
     location = context.get("location")
-    found: Values = {name: text for name in _NAMED if (text := _text(location, name))}
+    _take(found, location, _PLACE)
     place = None if isinstance(location, str) else place_of(location)
     if place is not None:
         found["latitude"], found["longitude"] = place
@@ -55,21 +50,30 @@ def device_in(context: Mapping[str, object]) -> Values:
     >>> device_in({"device": {"type": "ios", "model": "iPhone17,1"}, "os": {"name": "iOS", "version": "26.1"}})
     {'type': 'ios', 'model': 'iPhone17,1', 'os': 'iOS', 'os_version': '26.1'}
     >>> device_in({"userAgentData": {"mobile": False, "platform": "macOS"}})
-    {'type': 'desktop', 'os': 'macOS'}
+    {'os': 'macOS', 'type': 'desktop'}
     """
-    if not any(name in context for name in _SPEAKS_OF_DEVICE):
-        return {}
-    found: Values = {name: text for name, (of, field) in _DEVICE.items() if (text := _text(context.get(of), field))}
-    whole = context.get("device")
-    if isinstance(whole, str) and 0 < len(whole) <= _TEXT_MAX:
-        found["type"] = intern(whole)
-    browser = context.get("userAgentData")
-    is_mobile = _field(browser, "mobile")
-    if isinstance(is_mobile, bool):
-        found.setdefault("type", "mobile" if is_mobile else "desktop")
-    if platform := _text(browser, "platform"):
-        found.setdefault("os", platform)
+    found: Values = {}
+    device, browser = context.get("device"), context.get("userAgentData")
+    if device is None and browser is None and "os" not in context:
+        return found
+    if browser is not None:
+        _take(found, browser, _BROWSER)
+        is_mobile = cast("Mapping[str, object]", browser).get("mobile") if isinstance(browser, dict) else None
+        if isinstance(is_mobile, bool):
+            found["type"] = "mobile" if is_mobile else "desktop"
+    _take(found, {"type": device} if isinstance(device, str) else device, _DEVICE)
+    _take(found, context.get("os"), _OS)
+    _take(found, context.get("app"), _APP)
     return found
+
+
+def _take(found: Values, held: object, fields: tuple[tuple[str, str], ...]) -> None:
+    """Take the texts that are worth keeping of the fields of an object, under names of ours."""
+    if isinstance(held, dict):
+        for name, field in fields:
+            value = cast("Mapping[str, object]", held).get(field)
+            if isinstance(value, str) and 0 < len(value) <= _TEXT_MAX:
+                found[name] = value
 
 
 def note_place(profile: Profile, event: Event) -> bool:
@@ -98,7 +102,7 @@ def _noted(held: Said | None, event: Event, read: Callable[[Mapping[str, object]
     if held is not None and held.values == values:
         held.time, held.message_id = event.time, event.message_id
         return None
-    return Said(values, event.time, event.message_id)
+    return Said({name: _shared(value) for name, value in values.items()}, event.time, event.message_id)
 
 
 def note_list(profile: Profile, event: Event) -> bool:
@@ -128,11 +132,5 @@ def make_room(lists: dict[str, Listing]) -> bool:
     return True
 
 
-def _field(held: object, name: str) -> object:
-    return cast("Mapping[str, object]", held).get(name) if isinstance(held, dict) else None
-
-
-def _text(held: object, name: str) -> str:
-    """Return a text that is worth keeping of a field of an object; empty where there is none."""
-    value = _field(held, name)
-    return intern(value) if isinstance(value, str) and len(value) <= _TEXT_MAX else ""
+def _shared(value: str | float) -> str | float:
+    return intern(value) if isinstance(value, str) else value
