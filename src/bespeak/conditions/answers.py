@@ -21,7 +21,7 @@ from bespeak.conditions.dates import is_dated, moves
 from bespeak.conditions.derived import Derived, Worked, operands_of, unfolded
 from bespeak.conditions.nested import turner
 from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, count_in, last_in, reached_in, sum_in
-from bespeak.conditions.scored import Asked, Drawn, answer_function, asked_of_score, curve_of
+from bespeak.conditions.scored import Answering, Drawn, answer_function, asked_of_score, curve_of
 from bespeak.conditions.source import Source, as_test, matcher, read_on_the_right
 from bespeak.conditions.states_figures import MILLIONTHS, Sums, Times
 from bespeak.conditions.tree import (
@@ -335,7 +335,7 @@ def _made(derived: Derived) -> Made:
     return made_of(derived, reader, holds_function, answers_function, _passing)
 
 
-def scored_function(test: Test) -> tuple[Drawn, Asked] | None:
+def scored_function(test: Test) -> tuple[Drawn, Answering] | None:
     """Return what reads the curve of a score, and what answers a test of it; None where it is another test."""
     if is_dated(test) or moves(test) or len(operands(test)) > 1:
         return None

@@ -55,7 +55,7 @@ CURVES_MAX = 2_000
 """Scores of which what reads their curves is kept; beyond it the oldest go."""
 
 Drawn = Callable[[Visitor, Instant], Curve]
-Asked = Callable[[Curve, Visitor, Instant], Answer]
+Answering = Callable[[Curve, Visitor, Instant], Answer]
 """Whether a test holds, given the curve of the score at the instant, and until when."""
 
 
@@ -121,7 +121,7 @@ def asked_of_score(test: Test) -> Score | None:
     return score if len(halflives) <= 1 else None
 
 
-def answer_function(test: Test, score: Score, parts: Callable[[Visitor, Instant], list[Part]]) -> Asked:
+def answer_function(test: Test, score: Score, parts: Callable[[Visitor, Instant], list[Part]]) -> Answering:
     """Build what answers a test of a score against constants."""
     passes, derived = matcher(test), test.operand.derived if isinstance(test.operand, Worked) else score
     bands = derived.bands if isinstance(derived, Band) else None
