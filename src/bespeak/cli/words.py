@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bespeak import __version__
+from bespeak.cli.verbs import Group, Verb
+from bespeak.cli.verbs import at_moment as _at
+from bespeak.cli.verbs import nothing as _nothing
+from bespeak.cli.words_computed import COMPUTED
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
@@ -26,25 +29,6 @@ SCOPES = (
     " keys, ops"
 )
 """Those of `bespeak.privacy`, in words: its import would cost every command its start."""
-
-
-class Verb(NamedTuple):
-    """One verb: what it does, how it looks in use, the options it takes, and `module:function` that runs it."""
-
-    name: str
-    summary: str
-    example: str
-    run: str
-    options: Callable[[ArgumentParser], object]
-
-
-class Group(NamedTuple):
-    """Verbs that belong together; `run` is what the group's name alone does, None where it needs a verb."""
-
-    name: str
-    summary: str
-    run: str | None
-    verbs: tuple[Verb, ...]
 
 
 def build_parser() -> ArgumentParser:
@@ -101,10 +85,6 @@ def _common(parser: ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="settings (default: bespeak.toml here, if there is one)")
     parser.add_argument("--data", metavar="DIR", help="data directory (default: data_dir of the settings)")
     parser.add_argument("--json", action="store_true", help="answer in JSON, for programs")
-
-
-def _nothing(_parser: ArgumentParser) -> None:
-    """Take no option of its own."""
 
 
 def _unomi(parser: ArgumentParser) -> None:
@@ -167,10 +147,6 @@ def _import(parser: ArgumentParser) -> None:
     )
 
 
-def _at(parser: ArgumentParser) -> None:
-    parser.add_argument("--at", metavar="TIME", help="as of this moment, ISO 8601 (default: now)")
-
-
 def _profile(parser: ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", help="profile id, user id or anonymous id")
     _at(parser)
@@ -183,16 +159,6 @@ def _erase(parser: ArgumentParser) -> None:
 
 def _explain(parser: ArgumentParser) -> None:
     parser.add_argument("segment", metavar="SEGMENT")
-    parser.add_argument("id", metavar="USER", help="profile id, user id or anonymous id")
-    _at(parser)
-
-
-def _trait(parser: ArgumentParser) -> None:
-    parser.add_argument("trait", metavar="TRAIT", help="id of a computed trait with rfm")
-
-
-def _explain_score(parser: ArgumentParser) -> None:
-    parser.add_argument("score", metavar="SCORE")
     parser.add_argument("id", metavar="USER", help="profile id, user id or anonymous id")
     _at(parser)
 
@@ -457,34 +423,5 @@ GROUPS = (
             ),
         ),
     ),
-    Group(
-        "traits",
-        "list computed traits, draw the borders of quintiles",
-        "scoring:traits",
-        (
-            Verb("list", "list the computed traits", "bespeak traits list", "scoring:traits", _nothing),
-            Verb(
-                "borders",
-                "draw the borders of the quintiles of a computed trait, of everybody as of now",
-                "bespeak traits borders rfm",
-                "scoring:borders",
-                _trait,
-            ),
-        ),
-    ),
-    Group(
-        "scores",
-        "list and explain scores",
-        "scoring:scores",
-        (
-            Verb("list", "list the scores with their bands", "bespeak scores list", "scoring:scores", _nothing),
-            Verb(
-                "explain",
-                "say what each element gives to somebody's score",
-                "bespeak scores explain lead 1234",
-                "scoring:explain",
-                _explain_score,
-            ),
-        ),
-    ),
+    *COMPUTED,
 )
