@@ -19,7 +19,7 @@ PACKAGES = sorted({path.relative_to(SRC).parts[0].removesuffix(".py") for path i
 # Packages in which a step is a function of its arguments: the time and the dice come from the caller.
 PURE = {
     "errors", "ids", "events", "conditions", "catalog", "definitions", "profiles", "experiments", "content",
-    "segments", "recommend", "rules", "decide",
+    "computed", "segments", "recommend", "rules", "decide",
 }  # fmt: skip
 READS_THE_WORLD = {
     ("time", "time"), ("time", "time_ns"), ("time", "monotonic"), ("datetime", "now"), ("datetime", "today"),

@@ -230,6 +230,95 @@ def segments_count(project: Any, _place: Path) -> None:
     assert project.json("segments", "count", "interested")["count"] >= 0
 
 
+def people_in(place: Path, *people: str) -> str:
+    file = place / "ids.txt"
+    file.write_text("\n".join(["", *people]))
+    return str(file)
+
+
+def lists_add(project: Any, place: Path) -> None:
+    people = [uuid.uuid4().hex for _ in range(3)]
+    name = people[0]
+    assert project.json("lists", "add", name, people_in(place, *people))["changed"] == 3
+    assert project.json("lists", "add", name, people_in(place, *people), "--devices")["changed"] == 3
+    found = json.loads(project.run("lists", "add", name, people_in(place, people[1], "null"), "--json", code=1).stdout)
+    assert (found["unchanged"], found["errors"]) == (1, [{"id": "null", "reason": "it names nobody", "line": 3}])
+    assert (
+        "line 3: 'null': it names nobody"
+        in project.run("lists", "add", name, people_in(place, "a", "null"), code=1).stdout
+    )
+    assert "no such file" in project.run("lists", "add", name, str(place / "none.txt"), code=1).stderr
+
+
+def lists_remove(project: Any, place: Path) -> None:
+    name = uuid.uuid4().hex
+    project.json("lists", "add", name, people_in(place, name, "somebody"))
+    assert project.json("lists", "remove", name, people_in(place, name))["changed"] == 1
+    assert project.json("lists", "show", name)["members"] == 1
+    unknown = project.run("lists", "remove", name, people_in(place, uuid.uuid4().hex), code=1)
+    assert "nobody is known by it" in unknown.stdout
+
+
+def lists_show(project: Any, place: Path) -> None:
+    name = uuid.uuid4().hex
+    project.json("lists", "add", name, people_in(place, "ada", "bob"))
+    assert {"list": name, "members": 2} in project.json("lists", "show")
+    assert [one["id"] for one in project.json("lists", "show", name, "--limit", "1")["newest"]] == ["u:bob"]
+    assert project.run("lists", "show", name).stdout.startswith(f"2 on {name}")
+
+
+VIEWS = 'count("Product Viewed")'
+SCORE = {"elements": [{"event": "Product Viewed", "points": 2}], "halflife": "7 days", "bands": {"keen": 1}}
+
+
+def scored(project: Any, place: Path) -> None:
+    (place / "scores").mkdir()
+    (place / "scores" / "lead.yaml").write_text(json.dumps({"id": "lead", **SCORE}))
+    assert {one["kind"] for one in project.json("apply", str(place))} == {"scores"}
+
+
+def traits_list(project: Any, place: Path) -> None:
+    graded(project, place)
+    assert [one["id"] for one in project.json("traits", "list")] == ["idle", "rfm"]
+    assert "days_since: Product Viewed" in project.run("traits", "list").stdout
+
+
+def traits_borders(project: Any, place: Path) -> None:
+    graded(project, place)
+    visited(project, uuid.uuid4().hex)
+    found = project.json("traits", "borders", "rfm")
+    assert found["people"] >= 1
+    assert found["borders"]["frequency"][0] == 1.0
+    assert "20 %" in project.run("traits", "borders", "rfm").stdout
+    assert "there is no computed trait 'idle' with rfm" in project.run("traits", "borders", "idle", code=1).stderr
+
+
+def graded(project: Any, place: Path) -> None:
+    (place / "traits").mkdir()
+    figures = {"recency": "computed.idle", "frequency": VIEWS, "monetary": VIEWS}
+    written = [{"id": "idle", "days_since": {"last": "Product Viewed"}}, {"id": "rfm", "rfm": figures}]
+    (place / "traits" / "rfm.yaml").write_text(json.dumps(written))
+    assert {one["kind"] for one in project.json("apply", str(place))} == {"traits"}
+
+
+def scores_list(project: Any, place: Path) -> None:
+    scored(project, place)
+    assert [(one["id"], one["body"]["bands"]) for one in project.json("scores", "list")] == [("lead", {"keen": 1})]
+    assert "keen 1" in project.run("scores", "list").stdout
+
+
+def scores_explain(project: Any, place: Path) -> None:
+    scored(project, place)
+    visitor = uuid.uuid4().hex
+    visited(project, visitor)
+    found = project.json("scores", "explain", "lead", visitor, "--at", "2026-03-08")
+    assert (found["value"], found["band"], found["next_band"]) == (1.0, "keen", None)
+    assert [part["worth"] for part in found["contributions"]] == [1.0]
+    told = project.run("scores", "explain", "lead", visitor, "--at", "2026-03-08").stdout
+    assert "lead is 1, keen; in no band from 2026-03-08T00:00:0" in told
+    assert "there is no score 'led'; there are: lead" in project.run("scores", "explain", "led", visitor, code=1).stderr
+
+
 def archive_run(project: Any, _place: Path) -> None:
     visited(project, uuid.uuid4().hex)
     assert project.json("archive", "run", "--everything")["rows"] >= 1
@@ -270,6 +359,9 @@ def models_rebuild(project: Any, _place: Path) -> None:
 
 
 CASES: dict[str, Case] = {
+    "lists add": lists_add,
+    "lists remove": lists_remove,
+    "lists show": lists_show,
     "archive run": archive_run,
     "archive list": archive_list,
     "archive verify": archive_verify,
@@ -304,6 +396,10 @@ CASES: dict[str, Case] = {
     "segments diff": segments_diff,
     "segments complete": segments_complete,
     "segments unomi": segments_unomi,
+    "traits list": traits_list,
+    "traits borders": traits_borders,
+    "scores list": scores_list,
+    "scores explain": scores_explain,
 }
 
 

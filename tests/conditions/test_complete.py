@@ -9,6 +9,7 @@ from hypothesis import given
 
 from bespeak.conditions import format_condition, parse
 from bespeak.conditions.complete import Vocabulary, complete, point_at, unknown
+from bespeak.conditions.heads import ITEM
 from bespeak.testing.condition_trees import conditions
 
 KNOWN = Vocabulary(
@@ -16,6 +17,9 @@ KNOWN = Vocabulary(
     ("country", "Favourite Colour", "city"),
     ("loyal", "new"),
 )
+
+
+ITEMS = [f"item.{name}" for name in ITEM]
 
 
 def offered(text):
@@ -30,11 +34,16 @@ def offered(text):
         ("not traits.ci", ["traits.city"]),
         ("perf", ["performed("]),
         ("(co", ["count("]),
-        ("traits.city ", ["=", "!=", "<", "<=", ">", ">=", "in [", "not in [", "contains", "starts with", "ends with", "matches", "between", "has all [", "has been", "on date", "within last", "exists", "is missing"]),
+        ("traits.city ", ["=", "!=", "<", "<=", ">", ">=", "in [", "not in [", "contains", "starts with", "ends with", "matches", "between", "has all [", "has been", "on date", "within last", "within 20 km of (", "exists", "is missing"]),
         ("traits.city i", ["in [", "is missing"]),
         ("traits.city starts ", ["with"]),
         ("traits.city = traits.co", ["traits.country"]),
-        ("traits.city = d", ["date"]),
+        ("traits.city = da", ["date"]),
+        ("device.os", ["device.os_version"]),
+        ("local", ["local.hour", "local.weekday", "local.date"]),
+        ("place.l", ["place.latitude", "place.longitude"]),
+        ("buck", ["bucket("]),
+        ("traits.city within 20 ", []),
         ("traits.city = e", ["exactly"]),
     ("traits.city < e", []),
     ("traits.city is ", ["missing"]),
@@ -59,13 +68,13 @@ def offered(text):
         ('performed("product v', ['"Product Viewed"']),
         ('count("Product Viewed"', [")", ",", "where"]),
         ('count("Product Viewed" ', [")", ",", "where"]),
-        ('count("Product Viewed" where ', ["properties.category", "properties.price", "type", "context.", "any of", "not", "true", "false"]),
+        ('count("Product Viewed" where ', ["properties.category", "properties.price", "type", "context.", *ITEMS, "any of", "not", "true", "false"]),
         ('count("Order Completed" where prop', ['properties."Sales Tax"', "properties.total"]),
         ('count("Order Completed" where properties.total > 5 a', ["and"]),
         ('count("Order Completed", th', ["this week", "this month", "this quarter", "this year", "this session"]),
         ('count("Order Completed", last 3 d', ["days"]),
         ('count("Order Completed", this ', ["week", "month", "quarter", "year", "session"]),
-        ('count("Order Completed") ', ["=", "!=", "<", "<=", ">", ">=", "in [", "not in [", "contains", "starts with", "ends with", "matches", "between", "has all [", "has been", "on date", "within last", "exists", "is missing"]),
+        ('count("Order Completed") ', ["=", "!=", "<", "<=", ">", ">=", "in [", "not in [", "contains", "starts with", "ends with", "matches", "between", "has all [", "has been", "on date", "within last", "within 20 km of (", "exists", "is missing"]),
         ("sum(", ['properties."Sales Tax"', "properties.category", "properties.price", "properties.total"]),
         ("sum(properties.total ", ["of"]),
         ('sum(properties.total of "Ord', ['"Order Completed"']),

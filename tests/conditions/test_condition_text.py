@@ -207,11 +207,11 @@ WRONG = {
     'count("E", last 0 days) > 1': "column 17: expected a whole number above zero, found `0`",
     'count("E", last 1.5 days) > 1': "column 17: expected a whole number above zero, found `1.5`",
     'count("E", last 9999 days) > 1': "column 1: expected whole milliseconds, from 1 millisecond to 3,660 days",
-    'count("E" where traits.a = 1) > 1': "column 17: expected properties.NAME, context.NAME or type, found 'traits.a'",
-    'count("E" where performed("F")) > 1': "column 17: expected properties.NAME, context.NAME or type, found performed(...)",
+    'count("E" where traits.a = 1) > 1': "column 17: expected properties.NAME, context.NAME, item.NAME or type, found 'traits.a'",
+    'count("E" where performed("F")) > 1': "column 17: expected properties.NAME, context.NAME, item.NAME or type, found performed(...)",
     'sum("E") > 1': 'column 5: expected a property such as properties.revenue, found `"E"`; write sum(properties.NAME of "EVENT")',
     "sum(properties.a) > 1": "column 17: expected `of` and the name of an event, found `)`",
-    'sum(traits.a of "E") > 1': "column 1: expected properties.NAME, context.NAME or type, found 'traits.a'",
+    'sum(traits.a of "E") > 1': "column 1: expected properties.NAME, context.NAME, item.NAME or type, found 'traits.a'",
     "(traits.a = 1": "column 14: expected `and`, `or` or `)`, found the end",
     "traits.a = 1)": "column 13: expected `and`, `or` or the end, found `)`",
     "": 'column 1: expected a condition such as traits.country = "DE", found the end',
@@ -260,7 +260,7 @@ WRONG = {
     'any of traits.x where (performed("E"))': "column 24: expected it.NAME, found performed(...)",
     "any traits.x": "column 5: expected `of` and a list, found `traits.x`",
     "it.x = 1": "column 1: expected a path such as traits.country, found 'it.x'; `it` has a meaning inside `any of` only",
-    'count("E" where properties.at within last 7 days) > 1': "expected properties.NAME, context.NAME or type, found within last ...",
+    'count("E" where properties.at within last 7 days) > 1': "expected properties.NAME, context.NAME, item.NAME or type, found within last ...",
     "traits.a = 1\nand traits.b === 2": "line 2, column 14: expected a condition, found `==`",
 }
 

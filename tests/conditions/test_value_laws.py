@@ -15,7 +15,20 @@ from bespeak.conditions.dates import asked_in
 from bespeak.conditions.folding import fold
 from bespeak.conditions.source import read_on_the_right
 from bespeak.conditions.tree import Aggregate as Figure
-from bespeak.conditions.tree import AnyOf, Between, Compare, HasAll, In, Matches, Moment, Path, Text, Version, Within
+from bespeak.conditions.tree import (
+    AnyOf,
+    Between,
+    Compare,
+    HasAll,
+    In,
+    Matches,
+    Moment,
+    Near,
+    Path,
+    Text,
+    Version,
+    Within,
+)
 from bespeak.events import Event
 from bespeak.testing.condition_trees import TEXTS, numbers, trees, value_leaves
 from bespeak.testing.naive import holds as naive
@@ -75,6 +88,9 @@ def hints(test):
         case Text(_, how, values):
             text = values[-1]
             return [{"contains": f"x{text}y", "starts": f"{text}y", "ends": f"y{text}"}[how], text.upper(), [text]]
+        case Near(_, latitude, longitude):
+            place = {"lat": latitude, "lng": longitude}
+            return [place, f"{latitude},{longitude}", [None, place], {"lat": latitude - 1, "lng": longitude}]
         case Matches():
             return ["DE", "d", "12", ["", "shoes"]]
         case _:
@@ -263,7 +279,7 @@ def test_a_law_has_cases_to_decide():
 
     look()
     assert {"Compareon", "Compare<", "Compare=", "HasAll", "Textcontains"} <= seen
-    assert {kind.__name__ for kind in (AnyOf, Between, Matches, Within)} <= seen
+    assert {kind.__name__ for kind in (AnyOf, Between, Matches, Near, Within)} <= seen
 
 
 def test_any_of_turns_when_the_element_that_counts_does():

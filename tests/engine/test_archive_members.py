@@ -75,7 +75,7 @@ async def come(engine: Engine, key: Key, names: Iterable[str], at: int, mark: st
 def agree(engine: Engine, at: int) -> dict[str, set[str]]:
     """Ask SQL for the members of every segment, and compare with who is in live; returns them."""
     engine.sequencer.advance(at)
-    named = inlined(engine.sequencer.segments.all())
+    named = inlined(engine.sequencer.segments.all()).conditions
     live = {name: {one.id for one in engine.profiles() if name in one.segments} for name in SEGMENTS}
     for name, text in SEGMENTS.items():
         offset, found = members_in_archive(engine.settings, parse(text), at, segments=named, most=100)

@@ -65,7 +65,7 @@ def live(engine: Engine, name: str) -> set[str]:
 
 
 async def test_a_preview_is_exact_and_says_which_segments_it_meets(engine: Engine) -> None:
-    named = inlined(engine.sequencer.segments.all())
+    named = inlined(engine.sequencer.segments.all()).conditions
     found = preview(engine.settings, parse(TRIED), named, START, most=2)
     assert (found.found.people, found.found.members.size) == (8, 3), "person 0 has bought, and viewed nothing"
     assert found.found.members.sample == ("u:p05", "u:p06")
@@ -83,7 +83,7 @@ async def test_a_preview_is_exact_and_says_which_segments_it_meets(engine: Engin
 
 
 async def test_a_difference_names_who_would_come_and_go(engine: Engine) -> None:
-    named = inlined(engine.sequencer.segments.all())
+    named = inlined(engine.sequencer.segments.all()).conditions
     offset, found = compare(engine.settings, parse(SEGMENTS["bought"]), parse(TRIED), named, START)
     assert offset == engine.store.last_offset()
     assert (found.old, found.new, found.stay) == (3, 3, 1)
@@ -100,7 +100,7 @@ async def test_what_the_events_do_not_say_is_refused_before_anything_is_read(eng
 
 async def test_more_segments_than_can_be_compared_are_named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previewing_module, "OVERLAPS_MAX", 1)
-    found = preview(engine.settings, parse("true"), inlined(engine.sequencer.segments.all()), START)
+    found = preview(engine.settings, parse("true"), inlined(engine.sequencer.segments.all()).conditions, START)
     assert len(found.found.others) == 1
     assert set(found.left_out) | set(found.found.others) == set(SEGMENTS)
     await engine.close()

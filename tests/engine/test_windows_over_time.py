@@ -180,6 +180,8 @@ async def test_a_profile_says_in_whose_days_it_counts() -> None:
     await send(engine, key, "Product Viewed", start, "ada", "Asia/Tokyo")
     await send(engine, key, "Product Viewed", start, "bob")
     found = [engine.find(who) for who in ("ada", "bob")]
-    shown = [profile_answer(profile, start, SETTINGS.profiles)["timeZone"] for profile in found if profile is not None]
+    site = engine.registry.site
+    known = [profile_answer(profile, start, SETTINGS.profiles, site) for profile in found if profile is not None]
+    shown = [one["timeZone"] for one in known]
     assert shown == ["Asia/Tokyo", "UTC"]
     await engine.close()

@@ -60,6 +60,12 @@ def test_an_item_whose_id_is_not_that_of_its_path_is_refused(site: Any, name: st
     "kind,first,second",
     [
         ("segments", {"condition": 'performed("X")'}, {"condition": 'performed("Y")'}),
+        ("traits", {"value": 'count("X")'}, {"days_since": {"last": "X"}}),
+        (
+            "scores",
+            {"elements": [{"event": "X", "points": 2}]},
+            {"elements": [{"event": "X", "points": 2}], "halflife": "7 days"},
+        ),
         (
             "rules",
             {"kind": "filter", "action": "drop", "items": "item.price > 5"},
@@ -100,6 +106,45 @@ def test_of_many_definitions_all_come_into_force_or_none(site: Any, name: str) -
     assert "b.yaml" in answer.json()["message"]
     assert site.secret.get(f"/v1/segments/{name}").status_code == 404
     assert site.secret.post("/v1/definitions", json=[good]).json()[0]["change"] == "created"
+
+
+def test_what_is_worked_out_of_somebody_is_told_with_its_reasons(site: Any, name: str) -> None:
+    event = f"Event {name}"
+    site.secret.put(f"/v1/traits/{name}", json={"value": f'count("{event}")'}).raise_for_status()
+    score = {"elements": [{"event": event, "points": 2}], "halflife": "7 days", "bands": {"keen": 3}}
+    site.secret.put(f"/v1/scores/{name}", json=score).raise_for_status()
+    site.write.post("/v1/batch", json={"batch": [{"type": "track", "anonymousId": name, "event": event}] * 2})
+    known = site.secret.get(f"/v1/profiles/{name}").json()
+    assert known["computed"][name] == 2
+    assert known["scores"][name]["band"] == "keen"
+    short = site.secret.get(f"/v1/profiles/{name}/scores").json()[name]
+    assert 3.9 < short.pop("value") <= 4
+    assert short == {"band": "keen"}
+    (path, told) = (f"/v1/profiles/{name}/scores", site.secret.get(f"/v1/profiles/{name}/scores?explain=1").json())
+    assert told[name]["contributions"][0]["element"] == f'count("{event}")'
+    after = site.secret.get(path, params={"at": told[name]["next_change"]}).json()
+    assert after[name]["band"] is None
+    assert site.write.get(path).status_code in {401, 403}
+    assert site.secret.get(f"/v1/profiles/{uuid.uuid4().hex}/scores").status_code == 404
+    refused = site.secret.put(f"/v1/scores/{name}", json={"elements": []})
+    assert (refused.status_code, refused.json()["errors"][0]["path"]) == (400, "elements")
+
+
+def test_borders_are_drawn_read_and_deleted(site: Any, name: str) -> None:
+    event, path = f"Event {name}", f"/v1/traits/{name}"
+    site.secret.put(f"{path}d", json={"days_since": {"last": event}}).raise_for_status()
+    figures = {"recency": f"computed.{name}d", "frequency": f'count("{event}")', "monetary": f'count("{event}")'}
+    site.secret.put(path, json={"rfm": figures}).raise_for_status()
+    assert site.secret.post(f"{path}/borders").status_code == 400, "nobody has figures"
+    site.write.post("/v1/batch", json={"batch": [{"type": "track", "anonymousId": name, "event": event}] * 2})
+    drawn = site.secret.post(f"{path}/borders").json()
+    assert (drawn["people"], drawn["borders"]["frequency"]) == (1, [2.0] * 4)
+    assert site.secret.get(f"/v1/borders/{name}").json()["body"] == {"id": name, **drawn["borders"]}
+    assert site.secret.get(f"/v1/profiles/{name}").json()["computed"][name]["frequency"] == 1
+    assert site.secret.delete(path).status_code == 409
+    for one in (f"/v1/borders/{name}", path, f"{path}d"):
+        assert site.secret.delete(one).status_code == 200
+    assert site.secret.post(f"{path}/borders").status_code == 404
 
 
 def test_a_segment_tells_its_size_its_members_and_why(site: Any, name: str) -> None:

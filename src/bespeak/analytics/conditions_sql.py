@@ -27,6 +27,7 @@ import msgspec
 
 from bespeak.analytics.conditions_sql_counts import counted, has_been, last_performed, sequence
 from bespeak.analytics.conditions_sql_people import PEOPLE, prepare, trait_of
+from bespeak.analytics.conditions_sql_places import listed, read_head
 from bespeak.analytics.conditions_sql_values import Bound, NotInSql, Scope, holds, passes
 from bespeak.analytics.conditions_sql_words import teach
 from bespeak.analytics.parquet import connect
@@ -48,9 +49,11 @@ from bespeak.conditions.tree import (
     HasAll,
     HasBeen,
     In,
+    InList,
     InSegment,
     LastPerformed,
     Matches,
+    Near,
     Path,
     Performed,
     Plain,
@@ -201,7 +204,8 @@ class _Asked:
 
     def statement(self, columns: str, where: str) -> str:
         """Return the whole statement; what it does not read is not joined, and what it reads often is read once."""
-        read = [name for name in ("places", "visits", *self._parts) if f"{name}." in f"{columns} {where}"]
+        heads = ("places", "visits", "whereabouts", "devices")
+        read = [name for name in (*heads, *self._parts) if f"{name}." in f"{columns} {where}"]
         joined = "".join(f" LEFT JOIN {name} ON {name}.person = p.person" for name in read)
         asked = f"SELECT {columns} FROM people p{joined} WHERE {where}"  # noqa: S608 - every value is bound
         written = " ".join([*self._parts.values(), asked])
@@ -260,6 +264,11 @@ class _Asked:
         head, _, rest = path.path.partition(".")
         if head == "traits" and rest:
             return self._trait(rest)
+        if head == "lists":
+            return f"to_json(coalesce({self._part(path, lambda: listed(rest, self.bound))}.v, false))"
+        placed = read_head(path.path, self.bound)
+        if placed is not None:
+            return placed
         found = _OF_A_PERSON.get(head if head in {"user_id", "known", "zone"} else path.path)
         if found is None:
             raise NotInSql(f"`{path.path}`", "what is not in the events, or not as it is kept")
@@ -283,7 +292,7 @@ class _Asked:
         return self._part(Path(f"traits.{name}"), write)
 
 
-_ANSWERED = (Compare, In, HasAll, Text, Matches, Between, Within, AnyOf, Exists, Performed)
+_ANSWERED = (Compare, In, InList, HasAll, Text, Matches, Between, Within, Near, AnyOf, Exists, Performed)
 """The leaves that SQL answers, beside membership in a segment."""
 _OF_A_PERSON: Final[Mapping[str, str]] = {
     "user_id": "CASE WHEN starts_with(p.person, 'u:') THEN to_json(substr(p.person, 3)) END",

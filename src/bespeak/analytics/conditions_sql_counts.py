@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Final, assert_never, cast
 
-from bespeak.analytics.conditions_sql_values import Bound, Scope, of_event
+from bespeak.analytics.conditions_sql_values import Bound, NotInSql, Scope, of_event
 from bespeak.clock import NEVER
 from bespeak.conditions.names import name_of, prefix_of
-from bespeak.conditions.printer import format_deed
+from bespeak.conditions.printer import format_deed, format_window
 from bespeak.conditions.tree import (
     Aggregate,
     Asked,
@@ -17,6 +17,7 @@ from bespeak.conditions.tree import (
     Condition,
     Deed,
     FromTo,
+    HalfLife,
     HasBeen,
     Kind,
     LastPerformed,
@@ -230,6 +231,8 @@ def _inside(window: Window | None, bound: Bound, at: str) -> tuple[str, list[str
         case ThisSession():
             joined = " JOIN visits v ON v.person = e.person"
             return joined, ["NOT e.late", "e.happened >= v.started", f"e.happened <= {at}"]
+        case HalfLife():
+            raise NotInSql(f"`{format_window(window)}`", "what fades")
         case int():
             return "", ["NOT e.late", f"e.happened > {at} - {bound(window)}", f"e.happened <= {at}"]
         case _:
@@ -241,6 +244,8 @@ def _read(bound: Bound) -> Callable[[Asked], str]:
 
     def read(operand: Asked) -> str:
         root, *parts = cast("Path", operand).path.split(".")
+        if root == "item":
+            raise NotInSql(cast("Path", operand).path, "what the catalog had of its items")
         return "to_json(e.type)" if root == "type" else f"json_extract(e.{root}, {bound.path(parts)})"
 
     return read

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from bespeak.analytics.conditions_sql_places import VIEWS
 from bespeak.clock import NEVER
 from bespeak.ids import ProfileId, user_profile
 from bespeak.profiles import SILENT, IdentitySettings, ProfileSettings
@@ -40,7 +41,7 @@ def prepare(connection: DuckDBPyConnection, profiles: ProfileSettings, identity:
     for start in range(0, len(rows), _AT_ONCE):
         body = msgspec.json.encode(rows[start : start + _AT_ONCE]).decode()
         connection.execute(_WAYS, [body])
-    for statement in (_JUDGED, _HEARD, _DID, _PEOPLE, _VISITS, _PLACES):
+    for statement in (_JUDGED, _HEARD, _DID, _PEOPLE, _VISITS, _PLACES, *VIEWS):
         connection.execute(statement)
 
 
@@ -100,7 +101,8 @@ CREATE TEMP TABLE judged AS
 WITH own AS (
     SELECT e.log_offset, e.person, epoch_us(e.time) AS happened, list_contains(s.ours, e.name) AS silent,
         e.joined IS NOT NULL OR coalesce(json_extract(e.context, '$.consent') ->> '$'
-            NOT IN ('null', 'false', '{}', '[]', '""', '', '0', '0.0'), false) AS speaks,
+            NOT IN ('null', 'false', '{}', '[]', '""', '', '0', '0.0'), false)
+            OR (e.name = 'List Joined' AND e.source = 'bespeak') AS speaks,
         CASE WHEN e.user_id IS NOT NULL AND (e.signed OR s.trusting) THEN 'u:' || e.user_id
             ELSE 'a:' || e.anonymous_id END AS id
     FROM events e, setting s WHERE e.person <> ''
@@ -125,8 +127,9 @@ SELECT log_offset, late, unheard FROM (
 
 _HEARD: Final = """
 CREATE TEMP VIEW heard AS
-SELECT e.person, e.log_offset, epoch_us(e.time) AS happened, e.type, e.name, e.message_id, e.group_id, e.time_zone,
-    greatest(len(e.items), 1) AS mentions, e.properties, e.context, coalesce(j.late, false) AS late
+SELECT e.person, e.log_offset, epoch_us(e.time) AS happened, e.type, e.name, e.message_id, e.source,
+    e.group_id, e.time_zone, greatest(len(e.items), 1) AS mentions, e.properties, e.context,
+    coalesce(j.late, false) AS late
 FROM events e LEFT JOIN judged j ON j.log_offset = e.log_offset
 WHERE e.person <> '' AND NOT coalesce(j.unheard, false)
 """

@@ -7,6 +7,7 @@ from typing import TypeAlias, assert_never, cast
 
 import msgspec
 
+from bespeak.analytics.conditions_sql_places import near
 from bespeak.analytics.conditions_sql_words import version_order
 from bespeak.conditions import fold
 from bespeak.conditions.dates import is_dated
@@ -25,6 +26,7 @@ from bespeak.conditions.tree import (
     In,
     Matches,
     Moment,
+    Near,
     Not,
     Operand,
     Or,
@@ -123,6 +125,8 @@ def passes(test: Plain, scope: Scope) -> str:
             return _pair(test, value, scope.read(cast("Operand", test.value)), scope)
         case Between() if read_on_the_right(test):
             return _between_read(test, value, scope)
+        case Near():
+            return _some(value, scope, lambda one: near(test, one, scope.bound))
         case Compare() | In() | Text() | Matches() | Between() | Within():
             return _some(value, scope, _scalar(test, scope))
         case _:

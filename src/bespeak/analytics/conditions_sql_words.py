@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from bespeak.analytics.conditions_sql_places import FUNCTIONS
 from bespeak.clock import DAY, Instant, format_time, zone_named
 from bespeak.conditions import Calendar, fold
 from bespeak.conditions.dates import instants, period, resolve
@@ -145,6 +146,6 @@ def teach(connection: DuckDBPyConnection) -> None:
     create = cast("Callable[..., object]", cast("Any", connection).create_function)
     for one in _FUNCTIONS:
         create(*one)
-    for one in _MAY_FAIL:
+    for one in (*_MAY_FAIL, *FUNCTIONS):
         create(*one, null_handling="special")
     connection.execute(_MACROS)

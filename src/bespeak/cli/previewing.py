@@ -16,6 +16,7 @@ from bespeak.cli.upkeep import store_of
 from bespeak.clock import Instant, SystemClock, format_time, parse_time
 from bespeak.conditions import Condition
 from bespeak.conditions import load as load_condition
+from bespeak.engine import Definition, DefinitionKind
 from bespeak.errors import ConditionError, DefinitionError
 from bespeak.segments import load as load_segment
 from bespeak.segments.references import inlined
@@ -58,9 +59,17 @@ def _at(arguments: Namespace) -> Instant:
 
 def _segments(arguments: Namespace) -> dict[str, Condition]:
     """Return what the segments in force ask for, by id."""
+    from bespeak.engine.site import build
+
+    kinds: tuple[DefinitionKind, ...] = ("segments", "traits", "scores", "borders")
     with connected(arguments) as client:
-        held: list[dict[str, Any]] = ask(client, "GET", "/v1/segments")
-    return inlined(load_segment(one["body"], source=f"segments/{one['id']}", version=one["version"]) for one in held)
+        definitions = [
+            Definition(kind=kind, id=one["id"], body=one["body"], version=one["version"])
+            for kind in kinds
+            for one in ask(client, "GET", f"/v1/{kind}")
+        ]
+    live = build(definitions).segments
+    return dict(inlined(live.all(), live.traits, live.scores, live.borders).conditions)
 
 
 def _condition(text: str, segments: Mapping[str, Condition]) -> Condition:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bespeak import __version__
+from bespeak.cli.verbs import Group, Verb
+from bespeak.cli.verbs import at_moment as _at
+from bespeak.cli.verbs import nothing as _nothing
+from bespeak.cli.words_computed import COMPUTED
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
@@ -26,25 +29,6 @@ SCOPES = (
     " keys, ops"
 )
 """Those of `bespeak.privacy`, in words: its import would cost every command its start."""
-
-
-class Verb(NamedTuple):
-    """One verb: what it does, how it looks in use, the options it takes, and `module:function` that runs it."""
-
-    name: str
-    summary: str
-    example: str
-    run: str
-    options: Callable[[ArgumentParser], object]
-
-
-class Group(NamedTuple):
-    """Verbs that belong together; `run` is what the group's name alone does, None where it needs a verb."""
-
-    name: str
-    summary: str
-    run: str | None
-    verbs: tuple[Verb, ...]
 
 
 def build_parser() -> ArgumentParser:
@@ -101,10 +85,6 @@ def _common(parser: ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="settings (default: bespeak.toml here, if there is one)")
     parser.add_argument("--data", metavar="DIR", help="data directory (default: data_dir of the settings)")
     parser.add_argument("--json", action="store_true", help="answer in JSON, for programs")
-
-
-def _nothing(_parser: ArgumentParser) -> None:
-    """Take no option of its own."""
 
 
 def _complete(parser: ArgumentParser) -> None:
@@ -191,10 +171,6 @@ def _import(parser: ArgumentParser) -> None:
     )
 
 
-def _at(parser: ArgumentParser) -> None:
-    parser.add_argument("--at", metavar="TIME", help="as of this moment, ISO 8601 (default: now)")
-
-
 def _profile(parser: ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", help="profile id, user id or anonymous id")
     _at(parser)
@@ -203,6 +179,17 @@ def _profile(parser: ArgumentParser) -> None:
 def _erase(parser: ArgumentParser) -> None:
     parser.add_argument("user", metavar="USER", help="profile id, user id or anonymous id")
     parser.add_argument("--yes", action="store_true", help="do not ask first")
+
+
+def _lists(parser: ArgumentParser) -> None:
+    parser.add_argument("list", metavar="LIST", help="id of the list: a-z, 0-9, - and _")
+    parser.add_argument("file", metavar="FILE", help="one id a line; - is standard input")
+    parser.add_argument("--devices", action="store_true", help="they are anonymous ids, not user ids")
+
+
+def _lists_show(parser: ArgumentParser) -> None:
+    parser.add_argument("list", metavar="LIST", nargs="?", help="id of the list (default: all, with their sizes)")
+    parser.add_argument("--limit", type=int, default=100, help="how many members are shown, the newest (100)")
 
 
 def _explain(parser: ArgumentParser) -> None:
@@ -392,6 +379,18 @@ GROUPS = (
         ),
     ),
     Group(
+        "lists",
+        "put people on static lists, take them off, see who is on them",
+        "listing:show_lists",
+        (
+            Verb("add", "put the people of a file on a list", "bespeak lists add vip ids.txt", "listing:add", _lists),
+            Verb("remove", "take them off", "bespeak lists remove vip ids.txt", "listing:remove", _lists),
+            Verb(
+                "show", "list the lists, or who is on one", "bespeak lists show vip", "listing:show_lists", _lists_show
+            ),
+        ),
+    ),
+    Group(
         "models",
         "how the recommenders' models stand; build them anew from the log",
         "modelling:status",
@@ -492,4 +491,5 @@ GROUPS = (
             ),
         ),
     ),
+    *COMPUTED,
 )

@@ -15,8 +15,8 @@ import msgspec
 
 from bespeak.clock import NEVER, Duration, Instant
 from bespeak.conditions.aggregates import Fed, State, key
-from bespeak.conditions.answers import Visitor, operands
-from bespeak.conditions.compile import Compiled
+from bespeak.conditions.answers import Visitor
+from bespeak.conditions.compile import Compiled, counted_by
 from bespeak.conditions.explain import counted_sentence
 from bespeak.conditions.families import (
     Move,
@@ -29,10 +29,9 @@ from bespeak.conditions.families import (
 from bespeak.conditions.flips import Flips
 from bespeak.conditions.marked import events_of
 from bespeak.conditions.names import is_meant
-from bespeak.conditions.source import as_test
 from bespeak.conditions.states_figures import Count, Sums, Times
 from bespeak.conditions.together import Direction, Pass, direction, together
-from bespeak.conditions.tree import And, Condition, Declared, Leaf, Not, Or, Path
+from bespeak.conditions.tree import And, Condition, Declared, Leaf, Not, Or
 from bespeak.conditions.windows import is_rolling
 
 Named: TypeAlias = tuple[str, Compiled]
@@ -119,8 +118,8 @@ def _leaves(condition: Condition, event: str) -> Iterator[tuple[Leaf, Declared]]
         case Not(part):
             yield from _leaves(part, event)
         case leaf:
-            for operand in operands(as_test(leaf)):
-                if not isinstance(operand, Path) and any(is_meant(one, event) for one in events_of(operand)):
+            for operand in counted_by(leaf):
+                if any(is_meant(one, event) for one in events_of(operand)):
                     yield leaf, operand
 
 

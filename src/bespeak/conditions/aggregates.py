@@ -20,13 +20,15 @@ import msgspec
 
 from bespeak.clock import NEVER, Duration, Instant, format_time
 from bespeak.conditions.check import check_aggregate
+from bespeak.conditions.derived import Pairs
 from bespeak.conditions.has_been import SAYS_TRAITS, said_of
 from bespeak.conditions.marked import events_of, key_of, span_of, takes_timely_only
 from bespeak.conditions.names import is_meant, name_of, prefix_of
-from bespeak.conditions.printer import format_condition, format_operand
+from bespeak.conditions.printer import format_condition, format_operand, format_window
 from bespeak.conditions.sequences import distinct_deeds
 from bespeak.conditions.states import State, merge_states
 from bespeak.conditions.states_figures import (
+    MILLIONTHS,
     Count,
     Sum,
     Sums,
@@ -59,8 +61,9 @@ from bespeak.conditions.tree import (
     Sequence,
     Since,
 )
-from bespeak.conditions.where import EventSource, Happening
-from bespeak.conditions.windows import ends_now, fixed_ends, frame, is_fixed
+from bespeak.conditions.waning import add_waning
+from bespeak.conditions.where import EventSource, Happening, ReadItems, no_items
+from bespeak.conditions.windows import ends_now, fades, fixed_ends, frame, is_fixed
 
 __all__ = ["KEEP", "Count", "Feeds", "Happening", "Last", "State", "Sum", "Sums", "Times", "key", "merge"]
 
@@ -82,15 +85,20 @@ NOTHING_FED: Fed = MappingProxyType({})
 _Feed: TypeAlias = Callable[[dict[str, State], Happening, bool, Duration], Fed]
 
 Form: TypeAlias = Literal[
-    "count", "times", "sum", "sums", "figures", "last", "newest", "first", "values", "distinct", "most_frequent"
-]
+    "count", "times", "sum", "sums", "figures", "last", "newest", "first", "values", "distinct", "most_frequent",
+    "waning", "waning_sum", "pairs",
+]  # fmt: skip
 """What is kept for an aggregate."""
-_ROLLING: frozenset[Form] = frozenset({"times", "sums", "newest", "values"})
+_ROLLING: frozenset[Form] = frozenset({"times", "sums", "newest", "values", "pairs"})
 
 
 def form(aggregate: Counted) -> Form:
     """Return what is kept for an aggregate."""
     fixed, kind = is_fixed(aggregate.within), aggregate.kind
+    if isinstance(aggregate, Pairs):
+        return "pairs"
+    if fades(aggregate.within):
+        return "waning" if kind == "count" else "waning_sum"
     match kind:
         case "count":
             return "count" if fixed else "times"
@@ -117,6 +125,8 @@ class Feeds:
         What to maintain; the same aggregate twice is maintained once.
     keep
         Events that one state of windows may keep for one person; 1 or more.
+    items
+        Reads what filters ask of the items of an event.
 
     Raises
     ------
@@ -130,8 +140,9 @@ class Feeds:
     ('count("Product Viewed")',)
     """
 
-    def __init__(self, aggregates: Iterable[Declared], *, keep: int = KEEP) -> None:
+    def __init__(self, aggregates: Iterable[Declared], *, keep: int = KEEP, items: ReadItems = no_items) -> None:
         self._keep = keep
+        self._items = items
         self._kept: dict[str, Declared] = {}
         for aggregate in map(check_aggregate, aggregates):
             name = key(aggregate)
@@ -163,7 +174,11 @@ class Feeds:
             known = held._kept.get(name)
             if known is None or _span(aggregate) > _span(known):
                 missing.append(aggregate)
-        return Feeds(missing, keep=self._keep)
+        return Feeds(missing, keep=self._keep, items=self._items)
+
+    def reading(self, items: ReadItems) -> Feeds:
+        """Return the same feeds, for which items are looked up elsewhere."""
+        return Feeds(self._kept.values(), keep=self._keep, items=items)
 
     def covers(self, other: Feeds) -> bool:
         """Say whether all states that `other` maintains are maintained here, too, just as far back."""
@@ -203,7 +218,7 @@ class Feeds:
         """Return the function for the events of a name; names that are meant by the same aggregates share one."""
         meant = tuple(event for event in self._meant if is_meant(event, name))
         if meant not in self._of_several:
-            self._of_several[meant] = _feeder(self._kept, frozenset(meant), self._keep) if meant else None
+            self._of_several[meant] = _feeder(self._kept, frozenset(meant), self._keep, self._items) if meant else None
         return self._of_several[meant]
 
 
@@ -229,13 +244,15 @@ def key(aggregate: Declared) -> str:
     shared = _SHARED.get(form(aggregate), aggregate.kind) + whole[len(aggregate.kind) : -1]
     if aggregate.within is None:
         return intern(shared + ")")
+    if fades(aggregate.within):
+        return intern(f"{shared}, {format_window(aggregate.within)})")
     if not isinstance(aggregate.within, Since | FromTo):
         return intern(shared + ", rolling)")
     start, end = fixed_ends(aggregate.within)
     return intern(f"{shared}, since {format_time(start)}{'' if end == NEVER else f' to {format_time(end)}'})")
 
 
-_SHARED: dict[Form, str] = {"sums": "sum", "figures": "figures", "values": "values"}
+_SHARED: dict[Form, str] = {"sums": "sum", "figures": "figures", "values": "values", "pairs": "orders"}
 """What the name of a state begins with that several kinds of aggregates share."""
 
 
@@ -257,7 +274,7 @@ def merge(into: dict[str, State], other: dict[str, State], *, keep: int = KEEP) 
         into[name] = deepcopy(state) if held is None else merge_states(held, state, keep)
 
 
-def _feeder(kept: Mapping[str, Declared], meant: frozenset[str], keep: int) -> _Feed:
+def _feeder(kept: Mapping[str, Declared], meant: frozenset[str], keep: int, items: ReadItems) -> _Feed:
     """Write the function that feeds what counts the events meant: each filter is asked once and feeds what passes."""
     groups: dict[str, list[tuple[str, Declared]]] = {}
     for name, aggregate in kept.items():
@@ -265,7 +282,7 @@ def _feeder(kept: Mapping[str, Declared], meant: frozenset[str], keep: int) -> _
             where = _where(aggregate)
             filtered = format_condition(where) if where is not None else ""
             groups.setdefault(filtered, []).append((name, aggregate))
-    source = EventSource()
+    source = EventSource(items)
     source.namespace.update(
         Times=Times,
         add_event=add_event,
@@ -281,8 +298,11 @@ def _feeder(kept: Mapping[str, Declared], meant: frozenset[str], keep: int) -> _
         add_mark=add_mark,
         add_said=add_said,
         SAYS_TRAITS=SAYS_TRAITS,
+        add_waning=add_waning,
         millionths=to_millionths,
+        MILLIONTHS=MILLIONTHS,
         kept=_kept,
+        paired=_paired,
         keep=keep,
         text_max=_TEXT_MAX,
     )
@@ -349,6 +369,10 @@ def _marking(source: EventSource, name: str, marked: Marked, meant: frozenset[st
 
 def _feeding(source: EventSource, name: str, aggregate: Counted) -> list[str]:
     kept, within = form(aggregate), source.constant(_span(aggregate))
+    if fades(aggregate.within):
+        within = source.constant(aggregate.within.halflife)
+    if kept == "waning":
+        return [f"fed[{name}] = add_waning(states, {name}, time, 1.0, {within})"]
     if kept == "count":
         return [f"fed[{name}] = add_event(states, {name})"]
     if kept == "times":
@@ -366,6 +390,10 @@ def _feeding(source: EventSource, name: str, aggregate: Counted) -> list[str]:
         has = f"value = True if {source.filter(aggregate.has)} else False"
         return [has, f"if {add}: fed[{name}] = states[{name}]"]
     value = source.read(cast("str", aggregate.of))
+    if isinstance(aggregate, Pairs):
+        amount = "None" if aggregate.amount is None else f"millionths({source.read(aggregate.amount)})"
+        add = _VALUES["values"].format(name=name, within=within)
+        return [f"if (value := paired({value}, {amount})) is not None and {add}: fed[{name}] = states[{name}]"]
     if kept in _AMOUNTS:
         add = _AMOUNTS[kept].format(name=name, within=within)
         return [f"if (amount := millionths({value})) is not None and {add}: fed[{name}] = states[{name}]"]
@@ -378,6 +406,7 @@ _AMOUNTS: dict[Form, str] = {
     "sum": "add_amount(states, {name}, amount)",
     "sums": "add_timed_amount(states, {name}, time, amount, {within} + delay, keep)",
     "figures": "add_total(states, {name}, amount)",
+    "waning_sum": "add_waning(states, {name}, time, amount / MILLIONTHS, {within})",
 }
 _VALUES: dict[Form, str] = {
     "last": "add_value(states, {name}, (time, event.message_id, value), 0, keep)",
@@ -387,6 +416,13 @@ _VALUES: dict[Form, str] = {
     "distinct": "add_seen(states, {name}, value, keep)",
     "most_frequent": "add_tally(states, {name}, value, time, keep)",
 }
+
+
+def _paired(order: object, millionths: int | None) -> Kept:
+    """Return what is kept of an order or a refund: its id and its amount; None where it has neither."""
+    kept = _kept(order)
+    named = None if isinstance(kept, list) else kept
+    return None if named is None and millionths is None else [named, millionths]
 
 
 def _kept(value: object) -> Kept:

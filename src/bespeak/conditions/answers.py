@@ -8,23 +8,24 @@ until it differs. What nearly all segments ask, whether so many events are in a 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
 from itertools import groupby
-from typing import Protocol, TypeAlias, cast
+from typing import cast
 
-from bespeak.clock import NEVER, Duration, Instant
+from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
+from bespeak.conditions.answers_counts import counted, reached_up_to_now, summed
 from bespeak.conditions.check import walk
 from bespeak.conditions.dates import is_dated, moves
-from bespeak.conditions.fading import Fading
+from bespeak.conditions.derived import Derived, Worked, operands_of, unfolded
+from bespeak.conditions.heads import Part, local_part
+from bespeak.conditions.local import clocked, next_tick, shown
 from bespeak.conditions.marked import holds_of, is_moving, spans_of, standing
 from bespeak.conditions.nested import turner
 from bespeak.conditions.reads import BETWEEN, EVER, NEVER_MISSING, changes, count_in, last_in, reached_in, sum_in
+from bespeak.conditions.scored import Answering, Drawn, answer_function, asked_of_score, curve_of
 from bespeak.conditions.source import Source, as_test, matcher, read_on_the_right
-from bespeak.conditions.states import State
-from bespeak.conditions.states_figures import MILLIONTHS, Sums, Times
 from bespeak.conditions.tree import (
     Aggregate,
     And,
@@ -46,44 +47,30 @@ from bespeak.conditions.tree import (
     Test,
     Within,
 )
-from bespeak.conditions.windows import Frame, Rolling, ends_now, frame, is_fixed, is_rolling, zone_read
+from bespeak.conditions.visitor import FADING, Answer, Answers, Holds, Later, Passes, Read, Visitor
+from bespeak.conditions.waning import waned
+from bespeak.conditions.windows import Frame, Rolling, ends_now, fades, frame, is_fixed, is_rolling, zone_read
+from bespeak.conditions.worth import Made, fading_passes, made_of, moves_alone, parts_function, waning_passes
 
+__all__ = [
+    "FADING", "READS", "STEPS_MAX", "Answer", "Answers", "Holds", "Later", "Read", "Visitor",
+    "answers_function", "has_window", "holds_function", "operands", "read_expression", "reader", "reads_zone",
+    "scored_function", "test_expression", "turn",
+]  # fmt: skip
 
-class Visitor(Protocol):
-    """What a condition may see of one person, one request, one item."""
-
-    def get(self, path: str, /) -> object:
-        """Return the value at a dotted path; None where there is none."""
-        ...
-
-    def state(self, key: str, /) -> State | None:
-        """Return the state of a declared aggregate; None where no event has fed it."""
-        ...
-
-    def fading(self, path: str, /) -> Fading | None:
-        """Return what fades at a path; None where nothing does."""
-        ...
-
-
-Holds: TypeAlias = Callable[[Visitor, Instant], bool]
-Answer: TypeAlias = tuple[bool, Instant]
-Answers: TypeAlias = Callable[[Visitor, Instant], Answer]
-"""Whether it holds at an instant, and the earliest later instant at which that may change by itself."""
-Read: TypeAlias = Callable[[Visitor, Instant], object]
 
 STEPS_MAX = 1_000
 """Instants at which dates are passed that one answer looks ahead; after so many it says when to ask again."""
-FADING = "interests."
-"""What the paths begin with of values that fade."""
-
 _ORDERED = frozenset({"<", "<=", ">", ">="})
 
 READS: dict[str, object] = {
     "count": count_in,
     "sum": sum_in,
     "last": last_in,
+    "shown": shown,
     **{f"{kind}_ever": read for kind, read in EVER.items()},
     **{f"{kind}_between": read for kind, read in BETWEEN.items()},
+    "waned": waned,
 }
 """What generated functions call to read a state."""
 
@@ -94,13 +81,20 @@ def operands(test: Test) -> tuple[Asked, ...]:
 
 
 def read_expression(source: Source, operand: Asked) -> str:
-    """Write what reads an operand, of `get`, `state` and `at`."""
+    """Write what reads an operand, of `visitor`, `get`, `state` and `at`."""
+    if isinstance(operand, Worked):
+        return f"{source.constant(reader(operand))}(visitor, at)"
     if isinstance(operand, Path):
+        part = local_part(operand.path)
+        if part is not None:
+            return f"shown({source.constant(part)}, at, get('zone'))"
         return f"get({source.constant(operand.path)})"
     if isinstance(operand, Sequence | HasBeen):
         return f"{source.constant(holds_of(operand))}(state({source.constant(key(operand))}), get, at)"
     state, kind = f"state({source.constant(key(operand))})", operand.kind
     window = frame(operand.within)
+    if fades(operand.within):
+        return f"waned({state}, at)"
     if window is None:
         return f"{kind}({state}, None, at)" if kind in READS else f"{kind}_ever({state})"
     if not isinstance(window, Rolling):
@@ -111,14 +105,20 @@ def read_expression(source: Source, operand: Asked) -> str:
 
 def reader(operand: Asked) -> Read:
     """Build the function that reads an operand of a visitor at an instant."""
+    if isinstance(operand, Worked):
+        return _made(operand.derived).read
     if isinstance(operand, Path):
-        path = operand.path
+        path, part = operand.path, local_part(operand.path)
+        if part is not None:
+            return lambda visitor, at: shown(part, at, visitor.get("zone"))
         return lambda visitor, _at: visitor.get(path)
     name = key(operand)
     if isinstance(operand, Sequence | HasBeen):
         marked = holds_of(operand)
         return lambda visitor, at: marked(visitor.state(name), visitor.get, at)
     window = frame(operand.within)
+    if fades(operand.within):
+        return lambda visitor, at: waned(visitor.state(name), at)
     if window is None:
         ever = EVER[operand.kind]
         return lambda visitor, _at: ever(visitor.state(name))
@@ -178,11 +178,13 @@ def has_window(condition: Condition) -> bool:
 
 
 def _slides(operand: Asked) -> bool:
+    if isinstance(operand, Worked):
+        return moves_alone(operand.derived, has_window) or any(map(_slides, operands_of(operand.derived)))
     if isinstance(operand, Path):
-        return operand.path.startswith(FADING)
+        return operand.path.startswith(FADING) or local_part(operand.path) is not None
     if isinstance(operand, Sequence | HasBeen):
         return is_moving(operand)
-    return frame(operand.within) is not None
+    return frame(operand.within) is not None or fades(operand.within)
 
 
 def answers_function(condition: Condition) -> Answers:
@@ -249,9 +251,17 @@ def _moving(test: Test) -> Answers:
     operand = test.operand
     if isinstance(operand, Sequence | HasBeen):
         return _marked(operand)
-    if isinstance(operand, Path) and moves(test) and len(operands(test)) == 1:
+    scored = scored_function(test)
+    if scored is not None:
+        curve, answer = scored
+        return lambda visitor, at: answer(curve(visitor, at), visitor, at)
+    if isinstance(operand, Path) and not isinstance(operand, Worked) and moves(test) and len(operands(test)) == 1:
         return _dated(operand.path, test)
-    if len(operands(test)) > 1 or isinstance(operand, Path) or is_dated(test):
+    others = _beside_the_clock(test)
+    if others is not None:
+        zone: Read = lambda visitor, _at: zone_read(visitor.get)  # noqa: E731  a name of its type
+        return clocked(test, holds_function(test), zone, map(reader, others))
+    if len(operands(test)) > 1 or isinstance(operand, Path) or is_dated(test) or fades(operand.within):
         return _piecewise(test)
     window = cast("Frame", frame(operand.within))
     windowed = _windowed(operand, window, test)
@@ -260,12 +270,12 @@ def _moving(test: Test) -> Answers:
         return (
             windowed
             if turns is None or not ends_now(operand.within)
-            else _reached(window, windowed, key(operand), turns)
+            else reached_up_to_now(window, windowed, key(operand), turns)
         )
     if turns is not None:
-        return _counted(key(operand), window.span, *turns, otherwise=windowed)
+        return counted(key(operand), window.span, *turns, otherwise=windowed)
     if operand.kind == "sum" and isinstance(test, Compare) and test.op in _ORDERED:
-        return _summed(key(operand), window.span, matcher(test), otherwise=windowed)
+        return summed(key(operand), window.span, matcher(test), otherwise=windowed)
     return windowed
 
 
@@ -304,9 +314,18 @@ def _dated(path: str, test: Test) -> Answers:
     return dated
 
 
+def _beside_the_clock(test: Test) -> list[Path] | None:
+    """Return what a test of the person's clock reads beside it; None where it asks no clock, or what else moves."""
+    paths = [one for one in operands(test) if isinstance(one, Path) and not one.path.startswith(FADING)]
+    others = [one for one in paths if local_part(one.path) is None]
+    if moves(test) or len(paths) < len(operands(test)) or len(others) == len(paths):
+        return None
+    return others
+
+
 def _piecewise(test: Test) -> Answers:
     """Answer whatever may move: at each instant at which something it reads moves, it is asked again."""
-    asked, read = holds_function(test), operands(test)
+    asked, read = holds_function(test), tuple(unfolded(operands(test)))
     counted = [one for one in read if isinstance(one, Aggregate)]
     framed = [(one, frame(one.within)) for one in counted]
     windows: list[tuple[str, Kind, Frame]] = [(key(one), one.kind, it) for one, it in framed if it is not None]
@@ -334,50 +353,56 @@ def _piecewise(test: Test) -> Answers:
     return piecewise
 
 
-class Later:
-    """A visitor as they will be at a later instant, if nothing happens: what fades has faded."""
-
-    def __init__(self, visitor: Visitor, at: Instant) -> None:
-        self._visitor = visitor
-        self._at = at
-        self.state = visitor.state
-
-    def fading(self, path: str, /) -> Fading | None:
-        """Return what fades at a path."""
-        return self._visitor.fading(path)
-
-    def get(self, path: str, /) -> object:
-        """Return the value at a path at that instant."""
-        fading = self.fading(path) if path.startswith(FADING) else None
-        return self._visitor.get(path) if fading is None else fading.worth(self._at)
-
-
 def _crossings(test: Test) -> Callable[[Visitor, Instant], Iterator[Instant]]:
-    """Build what yields when, after an instant, what fades passes a number, or a date is passed."""
-    faded = [one.path for one in operands(test) if isinstance(one, Path) and one.path.startswith(FADING)]
+    """Build what yields when, after an instant, what fades or is worked out passes a number, or a date is passed."""
+    passing = [(one, passes) for one in operands(test) if (passes := _passing(one)) is not None]
     turns, read = turner(test) if moves(test) else None, reader(test.operand)
+    read_parts: list[Part | None] = [local_part(one.path) for one in operands(test) if isinstance(one, Path)]
+    parts: list[Part] = [part for part in read_parts if part is not None]
 
     def crossings(visitor: Visitor, at: Instant) -> Iterator[Instant]:
-        for path in faded:
-            fading = visitor.fading(path)
-            if fading is not None:
-                for bound in _bounds(test, path, visitor, at):
-                    yield fading.falls_to(bound, at)
-                    yield fading.falls_below(bound, at)
+        for operand, passes in passing:
+            yield passes(visitor, at, list(_bounds(test, operand, visitor, at)))
+        for part in parts:
+            yield next_tick(part, at, visitor.get("zone"))
         if turns is not None:
             yield turns(read(Later(visitor, at), at), at, zone_read(visitor.get))[1]
 
     return crossings
 
 
-def _bounds(test: Test, path: str, visitor: Visitor, at: Instant) -> Iterator[float]:
-    """Yield the numbers that the value at a path is compared with."""
+def _passing(operand: Asked) -> Passes | None:
+    """Build what says when an operand passes one of some numbers; None where it only does as windows slide."""
+    if isinstance(operand, Worked):
+        return _made(operand.derived).passes
+    if isinstance(operand, Aggregate):
+        return waning_passes(key(operand)) if fades(operand.within) else None
+    return fading_passes(operand.path) if isinstance(operand, Path) and operand.path.startswith(FADING) else None
+
+
+def _made(derived: Derived) -> Made:
+    return made_of(derived, reader, holds_function, answers_function, _passing)
+
+
+def scored_function(test: Test) -> tuple[Drawn, Answering] | None:
+    """Return what reads the curve of a score, and what answers a test of it; None where it is another test."""
+    if is_dated(test) or moves(test) or len(operands(test)) > 1:
+        return None
+    score = asked_of_score(test)
+    if score is None:
+        return None
+    parts = parts_function(score, holds_function)
+    return curve_of(score, answers_function), answer_function(test, score, parts)
+
+
+def _bounds(test: Test, operand: Asked, visitor: Visitor, at: Instant) -> Iterator[float]:
+    """Yield the numbers that an operand is compared with."""
     sides: tuple[object, ...]
     match test:
-        case Compare(operand, _, value):
-            sides = (operand, value)
-        case Between(operand, low, high):
-            sides = (operand, low, high)
+        case Compare(left, _, value):
+            sides = (left, value)
+        case Between(left, low, high):
+            sides = (left, low, high)
         case In(_, values):
             sides = values
         case _:
@@ -385,7 +410,7 @@ def _bounds(test: Test, path: str, visitor: Visitor, at: Instant) -> Iterator[fl
     for side in sides:
         found: object = side
         if isinstance(side, Path | Aggregate):
-            found = reader(side)(Later(visitor, at), at) if side != Path(path) else None
+            found = reader(side)(Later(visitor, at), at) if side != operand else None
         yield from _numbers(found)
 
 
@@ -394,68 +419,6 @@ def _numbers(found: object) -> Iterator[float]:
     for one in cast("Iterable[object]", found) if isinstance(found, list | tuple) else (found,):
         if isinstance(one, int | float) and not isinstance(one, bool):
             yield one
-
-
-def _counted(name: str, within: Duration, least: int, reached: bool, *, otherwise: Answers) -> Answers:  # noqa: FBT001
-    """Answer a count that turns at one number: it stands until the `least` newest event leaves the window."""
-    stays = (not reached, NEVER)
-
-    def counted(visitor: Visitor, at: Instant) -> Answer:
-        state = visitor.state(name)
-        if not isinstance(state, Times):
-            return stays
-        times = state.times
-        if times[-1] > at:
-            return otherwise(visitor, at)
-        if len(times) >= least:
-            leaves = times[-least] + within
-            if leaves > at:
-                return reached, leaves
-        return stays
-
-    return counted
-
-
-def _reached(window: Frame, otherwise: Answers, name: str, turns: tuple[int, bool]) -> Answers:
-    """Answer a count that turns at one number, in a window that reaches up to now: as `_counted`."""
-    least, reached = turns
-
-    def counted(visitor: Visitor, at: Instant) -> Answer:
-        state = visitor.state(name)
-        if not isinstance(state, Times):
-            return not reached, NEVER
-        times = state.times
-        if times[-1] > at:
-            return otherwise(visitor, at)
-        if len(times) < least or times[-least] <= window.bounds(visitor.get, at)[0]:
-            return not reached, NEVER
-        return reached, window.leaves(times[-least], visitor.get)
-
-    return counted
-
-
-def _summed(name: str, within: Duration, passes: Callable[[object], bool], *, otherwise: Answers) -> Answers:
-    """Answer a sum of amounts that are 0 or more against a bound: it stands while the newest that reach it are in."""
-
-    def summed(visitor: Visitor, at: Instant) -> Answer:
-        state = visitor.state(name)
-        if not isinstance(state, Sums):
-            return passes(0), NEVER
-        times = state.times
-        inside = state.amounts[bisect_right(times, at - within) :]
-        if times[-1] > at or (inside and min(inside) < 0):
-            return otherwise(visitor, at)
-        holds = passes(sum(inside) / MILLIONTHS)
-        if passes(0) == holds:  # what is left only falls, towards 0
-            return holds, NEVER
-        newest = 0
-        for place in range(1, len(inside) + 1):
-            newest += inside[-place]
-            if passes(newest / MILLIONTHS) == holds:
-                return holds, times[-place] + within
-        return holds, NEVER
-
-    return summed
 
 
 def turn(test: Test) -> tuple[int, bool] | None:

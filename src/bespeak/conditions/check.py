@@ -11,10 +11,13 @@ import re
 from collections.abc import Iterator
 from typing import Literal, TypeAlias, TypeVar, assert_never, cast
 
-from bespeak.conditions.check_marked import NAMES, check_within, filters, normal_marked
+import msgspec
+
+from bespeak.conditions.check_marked import NAMES, check_fading, check_within, filters, normal_marked
+from bespeak.conditions.check_values import check_instant, check_moment, check_pattern, check_version
+from bespeak.conditions.heads import check_item, check_path, check_test
 from bespeak.conditions.misfit import Misfit
-from bespeak.conditions.moments import NoMoment, read_instant, read_moment
-from bespeak.conditions.patterns import SYNTAX, NoPattern, full_match
+from bespeak.conditions.near import checked
 from bespeak.conditions.tree import (
     MAX_DEPTH,
     MAX_NAME,
@@ -30,15 +33,18 @@ from bespeak.conditions.tree import (
     Declared,
     Exists,
     FromTo,
+    HalfLife,
     HasAll,
     HasBeen,
     In,
+    InList,
     InSegment,
     Kind,
     LastPerformed,
     Leaf,
     Matches,
     Moment,
+    Near,
     Not,
     Operand,
     Or,
@@ -55,7 +61,6 @@ from bespeak.conditions.tree import (
     Window,
     Within,
 )
-from bespeak.conditions.versions import version_key
 
 __all__ = [
     "FIGURES", "HEADS", "KEYWORDS", "Misfit", "Where",
@@ -64,11 +69,11 @@ __all__ = [
 
 KEYWORDS = frozenset(
     {
-        "and", "or", "not", "in", "is", "exists", "missing", "where", "of", "performed", "in_segment",
+        "and", "or", "not", "in", "is", "exists", "missing", "where", "of", "performed", "in_segment", "in_list",
         "count", "sum", "avg", "min", "max", "distinct", "first", "last", "most_frequent",
         "any", "all", "has", "contains", "starts", "ends", "with", "matches", "between", "within", "on", "exactly",
         "sequence", "then", "without", "for", "been", "less", "than",
-        "date", "version", "ago", "since", "from", "to", "today", "yesterday", "this",
+        "date", "version", "ago", "since", "from", "to", "today", "yesterday", "this", "half-life",
         "true", "false", "null",
     }
 )  # fmt: skip
@@ -77,7 +82,7 @@ KEYWORDS = frozenset(
 HEADS = frozenset(
     {
         "traits", "context", "sessions", "interests", "segments", "consent", "user_id", "known", "stage", "zone",
-        "local", "place", "device", "first_seen", "scores", "computed", "rfm", "predictions",
+        "local", "place", "device", "bucket", "lists", "first_seen", "scores", "computed", "rfm", "predictions",
         "item", "candidate", "properties", "type", "it",
     }
 )  # fmt: skip
@@ -92,8 +97,8 @@ Where: TypeAlias = Literal["person", "event", "element"]
 D = TypeVar("D", bound=Declared)
 
 _ROOT = re.compile(r"[^\W\d][\w$-]*")
-_EVENT_ROOTS = ("properties.", "context.")
-_OF_EVENT = "properties.NAME, context.NAME or type"
+_EVENT_ROOTS = ("properties.", "context.", "item.")
+_OF_EVENT = "properties.NAME, context.NAME, item.NAME or type"
 _OF_ELEMENT = "it.NAME"
 _MAX_INTEGER = 2**63
 
@@ -152,11 +157,11 @@ def children(condition: Condition) -> tuple[Condition, ...]:
             return _filters(condition.operand, condition.value)
         case Between():
             return _filters(condition.operand, condition.low, condition.high)
-        case In() | HasAll() | Text() | Matches() | Within() | Exists():
+        case In() | HasAll() | Text() | Matches() | Within() | Near() | Exists():
             return _filters(condition.operand)
         case Sequence() | LastPerformed() | HasBeen():
             return tuple(filters(condition))
-        case InSegment():
+        case InSegment() | InList():
             return ()
         case _:
             assert_never(condition)
@@ -201,10 +206,15 @@ def _normal(condition: Condition, where: Where) -> Condition:
         case Performed():
             _refuse_nested(where, "performed(...)")
             within = condition.within
+            check_fading("performed", within)
             return Performed(condition.event, _normal_event(condition.event, condition.where, within), within)
         case InSegment():
             _refuse_nested(where, "in_segment(...)")
             _check_name("in_segment", condition.segment)
+            return condition
+        case InList():
+            _refuse_nested(where, "in_list(...)")
+            _check_name("in_list", condition.list)
             return condition
         case Sequence() | LastPerformed() | HasBeen():
             _refuse_nested(where, NAMES[type(condition)])
@@ -214,6 +224,8 @@ def _normal(condition: Condition, where: Where) -> Condition:
 
 
 def _normal_test(test: Plain, where: Where) -> Condition:
+    if where == "person":
+        check_test(test)
     match test:
         case Compare():
             _check_comparison(test)
@@ -234,13 +246,16 @@ def _normal_test(test: Plain, where: Where) -> Condition:
             _check_texts(test)
             return Text(_normal_operand(test.operand, where), test.how, test.values, test.exact)
         case Matches():
-            _check_pattern(test.pattern)
+            check_pattern(test.pattern)
             _refuse_figure(test.operand, "matches")
             return Matches(_normal_operand(test.operand, where), test.pattern)
         case Within():
             _refuse_nested(where, "within last ...")
             check_within(test.within)
             return Within(cast("Path", _normal_operand(test.operand, where)), test.within)
+        case Near():
+            _refuse_figure(test.operand, "within ... of")
+            return checked(test, _normal_operand(test.operand, where))
         case AnyOf():
             _check_path(test.path, where)
             return AnyOf(test.path, _normal(test.where, "element"))
@@ -259,7 +274,7 @@ def _normal_operand(operand: Operand, where: Where) -> Operand:
             _refuse_nested(where, f"{operand.kind}(...)")
             _check_of(operand)
             inner = _normal_event(operand.event, operand.where, operand.within)
-            return Aggregate(operand.kind, operand.event, operand.of, inner, operand.within)
+            return operand if inner is operand.where else msgspec.structs.replace(operand, where=inner)
         case _:
             assert_never(operand)
 
@@ -276,10 +291,10 @@ def _normal_right(value: Right, where: Where) -> Right:
         case Aggregate():
             return _normal_operand(value, where)
         case Moment():
-            _check_moment(value.expr)
+            check_moment(value.expr)
             return value
         case Version():
-            _check_version(value.text)
+            check_version(value.text)
             return value
         case _:
             _check_value(value)
@@ -299,6 +314,8 @@ def _normal_event(event: str, where: Condition | None, within: Window | None) ->
 
 def _check_path(path: str, where: Where) -> None:
     """Refuse a path that has no text form, or, where only an event or an element is known, reads something else."""
+    if where == "person":
+        check_path(path)
     root, *parts = path.split(".")
     if not _ROOT.fullmatch(root) or root in KEYWORDS or not all(parts) or len(path) > MAX_NAME:
         raise Misfit("path", f"a dotted path of at most {MAX_NAME} characters such as traits.country", repr(path)[:80])
@@ -306,6 +323,8 @@ def _check_path(path: str, where: Where) -> None:
     shown = repr(path)[:80]
     if where == "event" and path != "type" and not path.startswith(_EVENT_ROOTS):
         raise Misfit("filter on an event", _OF_EVENT, shown)
+    if where == "event":
+        check_item(path)
     if where == "element" and (root != "it" or not parts):
         raise Misfit("any of", _OF_ELEMENT, shown, "`any of` reads the element only")
     if where == "person" and root == "it":
@@ -320,44 +339,20 @@ def _check_window(window: Window) -> None:
             if window.back not in {0, 1}:
                 raise Misfit("window", "back 0 (this one) or 1 (the last one)", str(window.back))
         case Since():
-            _check_instant(window.date)
+            check_instant(window.date)
         case FromTo():
-            if not _check_instant(window.start) < _check_instant(window.end):
+            if not check_instant(window.start) < check_instant(window.end):
                 raise Misfit("window", "an end after its start", f"{window.start} to {window.end}")
+        case HalfLife():
+            check_within(window.halflife)
         case ThisSession():
             pass
         case _:
             assert_never(window)
 
 
-def _check_instant(text: str) -> int:
-    try:
-        return read_instant(text)
-    except NoMoment as error:
-        raise Misfit("date", error.expected, error.found, error.remedy) from None
-
-
-def _check_moment(expr: str) -> None:
-    try:
-        read_moment(expr)
-    except NoMoment as error:
-        where = f"date, character {error.offset + 1}"
-        raise Misfit(where, error.expected, error.found, error.remedy) from None
-
-
-def _check_version(text: str) -> None:
-    if version_key(text) is None:
-        raise Misfit("version", "a version such as 2.10.0 or 1.0.0-rc.1", repr(text)[:80])
-
-
-def _check_pattern(pattern: str) -> None:
-    try:
-        full_match(pattern)
-    except NoPattern as error:
-        raise Misfit(f"pattern, character {error.offset + 1}", SYNTAX, error.found, error.problem) from None
-
-
 def _check_of(aggregate: Aggregate) -> None:
+    check_fading(aggregate.kind, aggregate.within)
     if aggregate.kind == "count":
         if aggregate.of is not None:
             raise Misfit("count", "no property", repr(aggregate.of)[:80], "count counts events")

@@ -14,6 +14,7 @@ from bespeak.conditions.tree import (
     Compare,
     Condition,
     Deed,
+    HalfLife,
     HasBeen,
     LastPerformed,
     Path,
@@ -123,6 +124,18 @@ def _normal_has_been(leaf: HasBeen, normal: Normal) -> HasBeen:
         raise Misfit("has been", "a trait such as traits.plan", repr(leaf.path)[:80], "only traits are said again")
     asked = cast("Compare", normal(Compare(Path(leaf.path), "=", leaf.value, leaf.exact)))
     return HasBeen(leaf.path, leaf.value, leaf.lasting, leaf.less, asked.exact)
+
+
+def check_fading(kind: str, within: Window | None) -> None:
+    """Refuse a half-life of what does not fade.
+
+    Raises
+    ------
+    Misfit
+        Says what does.
+    """
+    if isinstance(within, HalfLife) and kind not in {"count", "sum"}:
+        raise Misfit(kind, "count or sum", kind, 'only these fade: write count("EVENT", half-life 7 days) >= 0.5')
 
 
 def check_within(within: Duration) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import msgspec
@@ -19,11 +20,13 @@ from bespeak.conditions.answers import (
     reads_zone,
 )
 from bespeak.conditions.check import check
+from bespeak.conditions.derived import Worked, asked_within, unfolded
 from bespeak.conditions.explain import Explain, Explanation, Sentence, explain_function, sentence_function
+from bespeak.conditions.heads import local_part
 from bespeak.conditions.marked import events_of, paths_of
 from bespeak.conditions.printer import format_operand
 from bespeak.conditions.source import as_test
-from bespeak.conditions.tree import And, Condition, Declared, InSegment, Not, Or, Path
+from bespeak.conditions.tree import And, Condition, Declared, InSegment, Leaf, Not, Or, Path
 
 
 class Depends(msgspec.Struct, frozen=True):
@@ -34,7 +37,7 @@ class Depends(msgspec.Struct, frozen=True):
     events
         The events that its aggregates count, as they are meant: names, or what names begin with (`Product*`).
     paths
-        Paths that it reads, membership of segments left out; where days count, `zone` is one.
+        Paths that it reads, membership of segments left out; where days or the local time count, `zone` is one.
     segments
         Segments that it asks for membership.
     aggregates
@@ -131,9 +134,22 @@ def depends_on(condition: Condition) -> Depends:
                 test = as_test(leaf)
                 if reads_zone(test):
                     paths.add("zone")
-                for operand in operands(test):
+                stack.extend(asked_within(operands(test)))
+                for operand in unfolded(operands(test)):
+                    if isinstance(operand, Worked):
+                        continue
                     paths.update(paths_of(operand))
                     if not isinstance(operand, Path):
                         aggregates[format_operand(operand)] = operand
+                    elif local_part(operand.path) is not None:
+                        paths.add("zone")
     events = frozenset(event for aggregate in aggregates.values() for event in events_of(aggregate))
     return Depends(events, frozenset(paths), frozenset(segments), tuple(aggregates.values()))
+
+
+def counted_by(leaf: Leaf) -> Sequence[Declared]:
+    """Return the aggregates that a leaf reads, itself or by what is worked out of them."""
+    read = operands(as_test(leaf))
+    if any(isinstance(one, Worked) for one in read):
+        return depends_on(leaf).aggregates
+    return [one for one in read if not isinstance(one, Path)]

@@ -8,12 +8,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
 from bespeak.conditions.check import walk
 from bespeak.conditions.check_marked import deeds
+from bespeak.conditions.heads import DEVICE, ITEM, PLACE, Part
 from bespeak.conditions.names import prefix_of
 from bespeak.conditions.parser import (
     A_CONDITION,
@@ -38,6 +39,7 @@ from bespeak.conditions.tree import (
     Asked,
     Condition,
     HasBeen,
+    InList,
     InSegment,
     LastPerformed,
     Not,
@@ -56,26 +58,30 @@ _OPEN = re.compile(r'"(?:[^"\\]|\\.)*\\?\Z', re.DOTALL)
 _CLOSED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 _PART = re.compile(r"[\w$.-]*\Z")
 _AGGREGATES = ("count(", "sum(", "avg(", "min(", "max(", "distinct(", "first(", "last(", "most_frequent(")
-_OF_PERSON = ("performed(", "sequence(", *_AGGREGATES, "in_segment(")
+_OF_PERSON = ("performed(", "sequence(", *_AGGREGATES, "in_segment(", "in_list(", "bucket(")
 _WORDS = {
     A_CONDITION: (*_OF_PERSON, "any of", "not", "true", "false"),
     A_TEST: (
         "=", "!=", "<", "<=", ">", ">=", "in [", "not in [", "contains", "starts with", "ends with", "matches",
-        "between", "has all [", "has been", "on date", "within last", "exists", "is missing",
+        "between", "has all [", "has been", "on date", "within last", "within 20 km of (", "exists", "is missing",
     ),
     A_VALUE: ("true", "false", "date", "version", "exactly"),
     A_WINDOW: (
         "last", "today", "yesterday", "this week", "last week", "this month", "last month", "this quarter",
-        "last quarter", "this year", "last year", "this session", "since date", "from date",
+        "last quarter", "this year", "last year", "this session", "since date", "from date", "half-life",
     ),
     A_UNIT: ("minutes", "hours", "days", "weeks", "seconds", "milliseconds"),
     A_PERIOD: ("week", "month", "quarter", "year", "session"),
 }  # fmt: skip
 _PATHS = {
-    "person": ("known", "user_id", "zone", "sessions.count", "sessions.minutes", "sessions.events"),
-    "event": ("type", "context."),
+    "person": (
+        "known", "user_id", "zone", "sessions.count", "sessions.minutes", "sessions.events",
+        *(f"local.{name}" for name in get_args(Part)), *(f"place.{name}" for name in PLACE),
+        *(f"device.{name}" for name in DEVICE),
+    ),
+    "event": ("type", "context.", *(f"item.{name}" for name in ITEM)),
     "element": ("it.",),
-}
+}  # fmt: skip
 
 
 class Vocabulary(msgspec.Struct, frozen=True):
@@ -225,7 +231,7 @@ def _unknown(condition: Condition, known: Vocabulary) -> Iterator[Unknown]:
                     yield from _of_event(deed.event, deed.where, None, known)
             case HasBeen(path):
                 yield from _of_operand(Path(path), known)
-            case And() | Or() | Not():
+            case And() | Or() | Not() | InList():
                 pass
             case AnyOf(path):
                 yield from _of_operand(Path(path), known)
@@ -255,7 +261,7 @@ def _of_event(event: str, where: Condition | None, of: str | None, known: Vocabu
         return
     paths = [] if of is None else [of]
     for one in () if where is None else walk(where):
-        if not isinstance(one, And | Or | Not | Performed | InSegment):
+        if not isinstance(one, And | Or | Not | Performed | InSegment | InList):
             paths += [side.path for side in (one.operand, *read_on_the_right(one)) if isinstance(side, Path)]
     for path in paths:
         head, _, rest = path.partition(".")

@@ -24,6 +24,7 @@ from bespeak.conditions.tree import (
     Between,
     Compare,
     Condition,
+    InList,
     InSegment,
     Moment,
     Not,
@@ -121,7 +122,7 @@ def asked_in(condition: Condition) -> Iterator[Test]:
                 yield from asked_in(part)
         case Not(part):
             yield from asked_in(part)
-        case Performed() | InSegment():
+        case Performed() | InSegment() | InList():
             raise TypeError("an element has no events and is in no segment")
         case _:
             yield condition

@@ -11,6 +11,7 @@ import msgspec
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions.aggregates import key
 from bespeak.conditions.answers import Answers, Later, Visitor, answers_function, holds_function, operands, reader
+from bespeak.conditions.derived import Worked, unfolded
 from bespeak.conditions.families import Turning, turning
 from bespeak.conditions.marked import behind_of
 from bespeak.conditions.printer import format_condition, format_expected, format_operand
@@ -30,6 +31,7 @@ from bespeak.conditions.tree import (
     Path,
     Sequence,
 )
+from bespeak.conditions.waning import Waning
 from bespeak.conditions.windows import frame, is_rolling
 
 SENTENCE_MAX = 500
@@ -90,6 +92,7 @@ Explain: TypeAlias = Callable[[Visitor, Instant], Explanation]
 Sentence: TypeAlias = Callable[[Visitor, Instant, bool], str]
 """Say in one line why a condition holds, or does not: as `Explanation.sentence`, at a tenth of the cost."""
 
+_Behind: TypeAlias = Callable[[Visitor, Instant], tuple[tuple[Instant, ...], bool]]
 _Findings: TypeAlias = Callable[[Visitor, Instant, bool], list[str]]
 _SURELY_SHORT = SENTENCE_MAX - 50
 """With this many characters before a count, its sentence needs no look at its length."""
@@ -166,8 +169,10 @@ def _leaf(leaf: Leaf) -> Explain:
     return explain
 
 
-def _events_behind(operand: Asked) -> Callable[[Visitor, Instant], tuple[tuple[Instant, ...], bool]]:
+def _events_behind(operand: Asked) -> _Behind:
     """Build what finds the times of the newest events behind an operand, and whether not all of them are known."""
+    if isinstance(operand, Worked):
+        return _events_within(operand)
     if isinstance(operand, Path):
         return lambda _visitor, _at: ((), False)
     name = key(operand)
@@ -187,12 +192,27 @@ def _events_behind(operand: Asked) -> Callable[[Visitor, Instant], tuple[tuple[I
     return behind
 
 
+def _events_within(operand: Worked) -> _Behind:
+    """Build what finds the newest events behind what is worked out of several aggregates."""
+    counted = {format_operand(one): one for one in unfolded((operand,)) if isinstance(one, Aggregate)}
+    several = [_events_behind(one) for one in counted.values()]
+
+    def behind(visitor: Visitor, at: Instant) -> tuple[tuple[Instant, ...], bool]:
+        found = [one(visitor, at) for one in several]
+        times = sorted((time for events, _ in found for time in events), reverse=True)
+        return tuple(times[:EVENTS_MAX]), any(approximate for _, approximate in found)
+
+    return behind
+
+
 def _kept_times(state: State | None) -> tuple[Instant, ...]:
     match state:
         case First(entry):
             return (entry[0],)
         case Last(_, entries):
             return (entries[-1][0],)
+        case Waning(_, _, time):
+            return (time,)
         case _:
             return ()
 

@@ -3,21 +3,22 @@
 condition   := conjunction ("or" conjunction)*
 conjunction := negation ("and" negation)*
 negation    := "not" negation | "(" condition ")" | "true" | "false" | leaf
-leaf        := "performed" "(" event ")" | "in_segment" "(" STRING ")" | operand ["not"] test
+leaf        := "performed" "(" event ")" | ("in_segment" | "in_list") "(" STRING ")" | operand ["not"] test
              | "any" "of" PATH "where" "(" condition ")"
              | "last" "(" event ")" "has" "(" condition ")"
              | "sequence" "(" step ("then" step)* ["without" deeds "for" NUMBER UNIT] ["," window] ")"
 step        := deed ["within" NUMBER UNIT] ["without" deeds]
 deeds       := deed ("," deed)*
 deed        := STRING ["where" condition]
-operand     := PATH | "count" "(" event ")" | KIND "(" PATH "of" event ")"
+operand     := PATH | "bucket" "(" STRING ")" | "count" "(" event ")" | KIND "(" PATH "of" event ")"
 event       := STRING ["where" condition] ["," window]
 window      := "last" NUMBER UNIT | "today" | "yesterday" | ("this" | "last") PERIOD | "this" "session"
-             | "since" date | "from" date "to" date
+             | "since" date | "from" date "to" date | "half-life" NUMBER UNIT
 test        := ("=" | "!=") ["exactly"] right | ("<" | "<=" | ">" | ">=" | "on") right
              | ("in" | "has" "all") ["exactly"] list
              | ("contains" | "starts" "with" | "ends" "with") ["exactly"] (STRING | "any" list)
              | "matches" STRING | "between" right "and" right | "within" "last" NUMBER UNIT
+             | "within" NUMBER ("km" | "miles" | "metres") "of" "(" NUMBER "," NUMBER ")"
              | "exists" | "is" "missing"
              | "has" "been" ["exactly"] value "for" ["less" "than"] NUMBER UNIT
 list        := "[" value ("," value)* "]"
@@ -32,11 +33,14 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeVar, cast, get_args
 
 from bespeak.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK, Duration
-from bespeak.conditions.check import HEADS, Misfit, Where, check, check_leaf
+from bespeak.conditions.check import HEADS, Where, check, check_leaf
 from bespeak.conditions.cursor import Cursor, keyword_advice, quote_advice
-from bespeak.conditions.moments import NoMoment, read_instant, read_moment
+from bespeak.conditions.misfit import Misfit
+from bespeak.conditions.moments import read_instant, read_moment
 from bespeak.conditions.parser_marked import Parts, read_has_been, read_last_performed, read_sequence
-from bespeak.conditions.patterns import SYNTAX, NoPattern, full_match
+from bespeak.conditions.parser_places import begins_bucket, begins_near, read_bucket, read_near
+from bespeak.conditions.patterns import full_match
+from bespeak.conditions.places_in import place_of_date, place_of_pattern, place_of_version, read_version
 from bespeak.conditions.tokens import Token, error_at
 from bespeak.conditions.tree import (
     MAX_NODES,
@@ -50,8 +54,10 @@ from bespeak.conditions.tree import (
     Deed,
     Exists,
     FromTo,
+    HalfLife,
     HasAll,
     In,
+    InList,
     InSegment,
     Kind,
     Leaf,
@@ -74,7 +80,6 @@ from bespeak.conditions.tree import (
     Window,
     Within,
 )
-from bespeak.conditions.versions import version_key
 from bespeak.errors import ConditionError
 
 T = TypeVar("T")
@@ -95,6 +100,7 @@ _UNITS: dict[str, Duration] = {
 _AGO = {"second": "s", "minute": "m", "hour": "h", "day": "d", "week": "w", "month": "M", "year": "y"}
 AN_EVENT = "the name of an event in double quotes"
 A_SEGMENT = "the id of a segment in double quotes"
+A_LIST = "the id of a list in double quotes"
 A_PROPERTY = "a property such as properties.revenue"
 A_CONDITION = 'a condition such as traits.country = "DE"'
 A_VALUE = 'a value such as "DE", 5 or true'
@@ -236,6 +242,8 @@ class _Parser:
             return False, Performed(*at.bracketed(self._event))
         if at.takes("in_segment"):
             return False, InSegment(at.bracketed(lambda: at.string(A_SEGMENT)))
+        if at.takes("in_list"):
+            return False, InList(at.bracketed(lambda: at.string(A_LIST)))
         if at.takes("any"):
             return False, self._any_of()
         if at.takes("sequence"):
@@ -259,6 +267,8 @@ class _Parser:
 
     def _operand(self, expected: str) -> Operand:
         kind = _KINDS.get(self._at.next.text)
+        if kind is None and begins_bucket(self._at):
+            return read_bucket(self._at)
         if kind is None:
             return Path(self._at.path(expected))
         self._at.advance()
@@ -285,7 +295,7 @@ class _Parser:
 
     def _windowed(self) -> Window | None:
         at = self._at
-        if at.next.text in {"last", "today", "yesterday", "this", "since", "from"}:
+        if at.next.text in {"last", "today", "yesterday", "this", "since", "from", "half-life"}:
             raise at.error("`,` before the window", f"write a comma before `{at.next.text}`")
         return self._window() if at.takes(",") else None
 
@@ -309,6 +319,8 @@ class _Parser:
             start = self._instant()
             at.expect("to", '`to` and a date, as in to date "2026-02-01"')
             return FromTo(start, self._instant())
+        if at.takes("half-life"):
+            return HalfLife(self._duration())
         at.expect("last", A_WINDOW, "write `last` before the number" if at.next.kind == "number" else "")
         if at.next.kind == "name":
             return Calendar(self._period("yesterday, or last 1 day"), 1)
@@ -337,7 +349,7 @@ class _Parser:
 
     def _instant(self) -> str:
         self._at.expect("date", 'a date such as date "2026-01-31"')
-        return self._at.read_string("a date in double quotes", read_instant, _place_of_date)
+        return self._at.read_string("a date in double quotes", read_instant, place_of_date)
 
     def _test(self, operand: Operand, first: Token) -> tuple[bool, Test]:
         """Return the test that follows an operand, and whether it is negated."""
@@ -382,7 +394,7 @@ class _Parser:
                 return self._text(operand, _HOWS[word])
             case "matches":
                 at.advance()
-                return Matches(operand, at.read_string("a pattern in double quotes", full_match, _place_of_pattern))
+                return Matches(operand, at.read_string("a pattern in double quotes", full_match, place_of_pattern))
             case "between":
                 at.advance()
                 low = self._right()
@@ -391,6 +403,8 @@ class _Parser:
             case "on":
                 at.advance()
                 return Compare(operand, "on", self._right())
+            case "within" if begins_near(at):
+                return read_near(at, operand)
             case "within":
                 return self._within(operand)
             case _:
@@ -412,7 +426,7 @@ class _Parser:
                 A_TEST, "`within` asks of a date on the profile; windows of events stand after a comma"
             )
         self._at.advance()
-        self._at.expect("last", "`last` and a duration such as 30 days")
+        self._at.expect("last", "`last` and a duration such as 30 days, or a distance such as 20 km")
         return Within(operand, self._duration())
 
     def _values(self) -> tuple[Value, ...]:
@@ -435,9 +449,9 @@ class _Parser:
         if token.kind != "name" or token.text in _LITERALS or token.text == "null":
             return self._value()
         if at.takes("date"):
-            return Moment(at.read_string("a date in double quotes", read_moment, _place_of_date))
+            return Moment(at.read_string("a date in double quotes", read_moment, place_of_date))
         if at.takes("version"):
-            return Version(at.read_string("a version in double quotes", _read_version, _place_of_version))
+            return Version(at.read_string("a version in double quotes", read_version, place_of_version))
         if token.text == "exactly":
             raise at.error(A_VALUE, "only `=`, `!=`, `in`, `has all`, `contains`, `starts` and `ends with` fold")
         if token.text in _KINDS or token.text.partition(".")[0] in HEADS:
@@ -463,25 +477,6 @@ class _Parser:
         if token.text == "null":
             raise at.error("a string, a number, true or false", "write `is missing` or `exists`")
         return at.number(A_VALUE, quote_advice(token))[0]
-
-
-def _read_version(text: str) -> None:
-    if version_key(text) is None:
-        raise ValueError(text)
-
-
-def _place_of_version(error: Exception) -> tuple[int, str, str, str]:
-    return 0, "a version such as 2.10.0 or 1.0.0-rc.1", f"`{str(error)[:40]}`", ""
-
-
-def _place_of_date(error: Exception) -> tuple[int, str, str, str]:
-    place = cast("NoMoment", error)
-    return place.offset, place.expected, place.found, place.remedy
-
-
-def _place_of_pattern(error: Exception) -> tuple[int, str, str, str]:
-    place = cast("NoPattern", error)
-    return place.offset, SYNTAX, place.found, place.problem
 
 
 def _flag_advice(operand: Operand) -> str:

@@ -14,6 +14,8 @@ from typing import assert_never
 
 from bespeak.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration
 from bespeak.conditions.check import check
+from bespeak.conditions.derived import Pairs
+from bespeak.conditions.heads import BUCKET
 from bespeak.conditions.tree import (
     Aggregate,
     And,
@@ -26,13 +28,16 @@ from bespeak.conditions.tree import (
     Deed,
     Exists,
     FromTo,
+    HalfLife,
     HasAll,
     HasBeen,
     In,
+    InList,
     InSegment,
     LastPerformed,
     Matches,
     Moment,
+    Near,
     Not,
     Or,
     Path,
@@ -52,6 +57,7 @@ from bespeak.conditions.tree import (
 
 _PLAIN_PART = re.compile(r"[\w$-]+")
 _UNITS = (("day", DAY), ("hour", HOUR), ("minute", MINUTE), ("second", SECOND), ("millisecond", MILLISECOND))
+_BUCKET = f"{BUCKET}."
 _HOW = {"contains": "contains", "starts": "starts with", "ends": "ends with"}
 
 
@@ -69,10 +75,12 @@ def format_condition(condition: Condition) -> str:
 def format_operand(operand: Asked) -> str:
     """Write what a test reads as text: a path, an aggregate, or the test itself."""
     match operand:
+        case Path(path) if path.startswith(_BUCKET):
+            return f"{BUCKET}({format_value(path.removeprefix(_BUCKET))})"
         case Path():
             return _format_path(operand.path)
         case Aggregate():
-            of = f"{_format_path(operand.of)} of " if operand.of is not None else ""
+            of = f"{_format_path(operand.of)}{_format_amount(operand)} of " if operand.of is not None else ""
             return f"{operand.kind}({of}{_format_event(operand.event, operand.where, operand.within)})"
         case LastPerformed():
             event = _format_event(operand.event, operand.where, operand.within)
@@ -85,6 +93,10 @@ def format_operand(operand: Asked) -> str:
             return f"{_format_path(operand.path)} has been {value} for {less}{format_within(operand.lasting)}"
         case _:
             assert_never(operand)
+
+
+def _format_amount(operand: Aggregate) -> str:
+    return f" with {operand.amount or 'nothing'}" if isinstance(operand, Pairs) else ""
 
 
 def format_value(value: Value) -> str:
@@ -127,6 +139,8 @@ def format_window(window: Window) -> str:
             return f"from date {format_value(window.start)} to date {format_value(window.end)}"
         case ThisSession():
             return "this session"
+        case HalfLife():
+            return f"half-life {format_within(window.halflife)}"
         case _:
             assert_never(window)
 
@@ -150,6 +164,9 @@ def format_expected(test: Test) -> str:
             return f"between {format_right(test.low)} and {format_right(test.high)}"
         case Within():
             return f"within last {format_within(test.within)}"
+        case Near():
+            place = f"({_degrees(test.latitude)}, {_degrees(test.longitude)})"
+            return f"within {_degrees(test.within)} {test.unit} of {place}"
         case AnyOf():
             return f"any where ({_format(test.where)})"
         case Exists():
@@ -158,6 +175,10 @@ def format_expected(test: Test) -> str:
             return "= true"
         case _:
             assert_never(test)
+
+
+def _degrees(number: float) -> str:
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 def _exactly(*, exact: bool) -> str:
@@ -176,6 +197,8 @@ def _format(condition: Condition) -> str:
             return f"performed({_format_event(condition.event, condition.where, condition.within)})"
         case InSegment():
             return f"in_segment({format_value(condition.segment)})"
+        case InList():
+            return f"in_list({format_value(condition.list)})"
         case LastPerformed() | Sequence() | HasBeen():
             return format_operand(condition)
         case And():
@@ -194,7 +217,7 @@ def _format_not(inner: Condition) -> str:
             return f"{format_operand(inner.operand)} not {format_expected(inner)}"
         case Exists():
             return f"{format_operand(inner.operand)} is missing"
-        case Performed() | InSegment() | AnyOf() | LastPerformed() | Sequence() | And(all=()) | Or(any=()):
+        case Performed() | InSegment() | InList() | AnyOf() | LastPerformed() | Sequence() | And(all=()) | Or(any=()):
             return f"not {_format(inner)}"
         case _:
             return f"not ({_format(inner)})"

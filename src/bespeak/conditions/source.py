@@ -15,6 +15,7 @@ from typing import ClassVar, TypeAlias, cast
 from bespeak.clock import Instant
 from bespeak.conditions.dates import dated, is_dated, moves
 from bespeak.conditions.folding import fold
+from bespeak.conditions.near import is_near
 from bespeak.conditions.pairs import elements, is_between, keys, pair
 from bespeak.conditions.patterns import full_match
 from bespeak.conditions.tree import (
@@ -29,10 +30,12 @@ from bespeak.conditions.tree import (
     HasAll,
     HasBeen,
     In,
+    InList,
     InSegment,
     LastPerformed,
     Leaf,
     Matches,
+    Near,
     Not,
     Operand,
     Operator,
@@ -121,6 +124,8 @@ class Source:
             return f"((v := {operand}) is not None and (v.__class__ not in LISTS or len(v) > 0))"
         if isinstance(leaf, HasAll):
             return f"({self.constant(_has_all(leaf))}({operand}))"
+        if isinstance(leaf, Near):
+            return f"({self.constant(is_near(leaf))}({operand}))"
         if isinstance(leaf, AnyOf):
             predicate = self.constant(of_element(leaf.where))
             return f"((v := {operand}) is not None and some_object({predicate}, v, {self.now}, {self.zone}))"
@@ -324,12 +329,17 @@ class LoneSource(Source):
 
 
 def as_test(leaf: Leaf) -> Test:
-    """Return a leaf as a test: `performed(...)` is `count(...) >= 1`, `in_segment("x")` is `segments.x = true`."""
+    """Return a leaf as a test: `performed(...)` is `count(...) >= 1`, `in_segment("x")` is `segments.x = true`.
+
+    And `in_list("x")` is `lists.x = true`.
+    """
     match leaf:
         case Performed():
             return Compare(Aggregate("count", leaf.event, None, leaf.where, leaf.within), ">=", 1)
         case InSegment():
             return Compare(Path(f"segments.{leaf.segment}"), "=", True)  # noqa: FBT003 - the value compared with
+        case InList():
+            return Compare(Path(f"lists.{leaf.list}"), "=", True)  # noqa: FBT003 - the value compared with
         case _:
             return leaf
 

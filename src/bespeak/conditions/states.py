@@ -31,11 +31,12 @@ from bespeak.conditions.states_values import (
     entry_order,
     merge_tallies,
 )
+from bespeak.conditions.waning import Waning, merge_wanings
 
-State: TypeAlias = Count | Times | Sum | Sums | Total | Last | First | Entries | Seen | Tally | Marks
+State: TypeAlias = Count | Times | Sum | Sums | Total | Last | First | Entries | Seen | Tally | Marks | Waning
 
 
-def merge_states(one: State, other: State, keep: int) -> State:
+def merge_states(one: State, other: State, keep: int) -> State:  # noqa: C901  one case for each kind
     """Return the state of the events of both; the order of the two does not matter."""
     match one, other:
         case Count() as ours, Count() as theirs:
@@ -45,6 +46,8 @@ def merge_states(one: State, other: State, keep: int) -> State:
             return Sum(ours.whole + theirs.whole + carried, millionths)
         case Total() as ours, Total() as theirs:
             return merge_totals(ours, theirs)
+        case Waning() as ours, Waning() as theirs:
+            return merge_wanings(ours, theirs)
         case Times() as ours, Times() as theirs:
             return _merge_times(ours, theirs, keep)
         case Sums() as ours, Sums() as theirs:

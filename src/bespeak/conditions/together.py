@@ -21,19 +21,35 @@ from bespeak.conditions.answers import (
     Visitor,
     answers_function,
     has_window,
-    operands,
     read_expression,
+    scored_function,
     test_expression,
 )
-from bespeak.conditions.compile import Compiled
+from bespeak.conditions.compile import Compiled, counted_by, depends_on
+from bespeak.conditions.derived import Worked
 from bespeak.conditions.families import Move, Turning, choosing, chosen_by_value, turning, turning_leaf
 from bespeak.conditions.flips import Flips
+from bespeak.conditions.heads import local_part
 from bespeak.conditions.marked import events_of
 from bespeak.conditions.names import is_meant
 from bespeak.conditions.printer import format_operand
+from bespeak.conditions.scored import asked_of_score
 from bespeak.conditions.source import Source, as_test
 from bespeak.conditions.states_figures import Sums, Times
-from bespeak.conditions.tree import Aggregate, And, Condition, Declared, HasBeen, Leaf, Not, Or, Path, Sequence
+from bespeak.conditions.tree import (
+    Aggregate,
+    And,
+    Compare,
+    Condition,
+    Declared,
+    HasBeen,
+    Leaf,
+    Not,
+    Or,
+    Path,
+    Sequence,
+    Test,
+)
 from bespeak.conditions.windows import is_rolling
 
 Direction: TypeAlias = Literal["in", "out", "both"]
@@ -57,13 +73,29 @@ def direction(condition: Condition, event: str) -> Direction | None:
 
 
 def _leaf_direction(leaf: Leaf, event: str) -> Direction | None:
-    read = (one for one in operands(as_test(leaf)) if not isinstance(one, Path))
-    if not any(is_meant(one, event) for operand in read for one in events_of(operand)):
+    if not any(is_meant(one, event) for counted in counted_by(leaf) for one in events_of(counted)):
         return None
     turns = turning_leaf(leaf)
     if turns is None:
-        return "both"
+        return _score_direction(as_test(leaf), event)
     return "in" if turns.reached else "out"
+
+
+def _score_direction(test: Test, event: str) -> Direction:
+    """Say which way an event moves a score past a number: up with points above zero, whatever came before."""
+    score = asked_of_score(test)
+    if score is None or not isinstance(test, Compare) or test.op not in {"<", "<=", ">", ">="}:
+        return "both"
+    if not isinstance(test.value, int | float):  # a band is a text, and what is read as well may move, too
+        return "both"
+    asked = [name for term in score.terms if term.condition for name in depends_on(term.condition).events]
+    if any(is_meant(name, event) for name in asked):
+        return "both"
+    counted = [(term.counted.event, term.points) for term in score.terms if term.counted is not None]
+    rises = {points > 0 for name, points in counted if is_meant(name, event)}
+    if len(rises) != 1:
+        return "both"
+    return "in" if rises.pop() is (test.op in {">", ">="}) else "out"
 
 
 def together(asked: Iterable[tuple[str, Compiled, Direction]], *, anew: bool = False) -> Pass:
@@ -173,8 +205,20 @@ class _Writer:
                 inner, until, lines = self._answer(part)
                 return holds, until, [*lines, f"{holds} = not {inner}"]
             case _:
-                answer = self._source.constant(answers_function(condition))
-                return holds, until, [f"{holds}, {until} = {answer}(visitor, at)"]
+                return holds, until, [f"{holds}, {until} = {self._moving(condition)}"]
+
+    def _moving(self, leaf: Leaf) -> str:
+        """Write what answers a leaf that moves by itself; what a score is made of is read once for all who ask."""
+        test = as_test(leaf)
+        scored = scored_function(test)
+        if scored is None:
+            return f"{self._source.constant(answers_function(leaf))}(visitor, at)"
+        curve, answer = scored
+        name = f"curve {id(curve)}"
+        if name not in self._read:
+            local = self._read[name] = f"c{len(self._read)}"
+            self._top.append(f"{local} = {self._source.constant(curve)}(visitor, at)")
+        return f"{self._source.constant(answer)}({self._read[name]}, visitor, at)"
 
     def _turning(self, holds: str, until: str, turns: Turning) -> list[str]:
         """Write a count or sum in a window: it has turned until the oldest of the newest that reach `least` leaves."""
@@ -218,17 +262,20 @@ class _Writer:
     def _leaf(self, leaf: Leaf) -> str:
         test = as_test(leaf)
         operand = test.operand
-        value = self._path(operand.path) if isinstance(operand, Path) else self._value(operand)
+        value = self._path(operand) if isinstance(operand, Path) else self._value(operand)
         return test_expression(self._source, test, value)
 
-    def _path(self, path: str) -> str:
+    def _path(self, path: Path) -> str:
         """Return what reads a path, or, where several conditions are asked, the name of what was found there."""
-        name = self._source.shared(path)
+        if local_part(path.path) is not None:
+            return read_expression(self._source, path)
+        name = self._source.shared(path.path)
+        read = read_expression(self._source, path) if isinstance(path, Worked) else f"get({name})"
         if not self._several:
-            return f"get({name})"
+            return read
         if name not in self._read:
             local = self._read[name] = f"p{len(self._read)}"
-            self._top.append(f"{local} = get({name})")
+            self._top.append(f"{local} = {read}")
         return self._read[name]
 
     def _value(self, aggregate: Declared) -> str:

@@ -17,6 +17,7 @@ Value: TypeAlias = str | int | float | bool | None
 Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">=", "on"]
 Kind: TypeAlias = Literal["count", "sum", "avg", "min", "max", "distinct", "first", "last", "most_frequent"]
 Unit: TypeAlias = Literal["day", "week", "month", "quarter", "year"]
+Reach: TypeAlias = Literal["km", "miles", "metres"]
 
 MAX_DEPTH = 16
 """Levels of nesting a condition may have: deeper is refused, since nobody can read it."""
@@ -74,8 +75,14 @@ class ThisSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     """The visit that is under way, or was the last."""
 
 
-Window: TypeAlias = Duration | Calendar | Since | FromTo | ThisSession
-"""Which events count: those of a rolling window (t - D, t] in microseconds, or those between two instants."""
+class HalfLife(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="half_life"):
+    """All there ever were, each worth half as much after every `halflife` (microseconds). Of counts and sums."""
+
+    halflife: Duration
+
+
+Window: TypeAlias = Duration | Calendar | Since | FromTo | ThisSession | HalfLife
+"""Which events count: those of a rolling window (t - D, t] in microseconds, those between two instants, or all."""
 
 
 class Path(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="path"):
@@ -176,6 +183,24 @@ class Within(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="withi
     within: Duration
 
 
+class Near(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="near"):
+    """`place within 20 km of (48.21, 16.37)`: a place on the globe at most so far away; of a list, one element is.
+
+    Parameters
+    ----------
+    latitude, longitude
+        Of the middle, in degrees.
+    within
+        How far away, in `unit`s.
+    """
+
+    operand: Operand
+    latitude: float
+    longitude: float
+    within: float
+    unit: Reach = "km"
+
+
 class AnyOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="any_of"):
     """`any of traits.addresses where (it.city = "Wien")`: an element of a list of objects that passes."""
 
@@ -206,6 +231,12 @@ class InSegment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="in
     """`in_segment("loyal")`: the profile is a member now."""
 
     segment: str
+
+
+class InList(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="in_list"):
+    """`in_list("vip")`: the person was put on the list of this id, and not taken off since."""
+
+    list: str
 
 
 class LastPerformed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="last_performed"):
@@ -353,10 +384,12 @@ Condition: TypeAlias = (
     | Matches
     | Between
     | Within
+    | Near
     | AnyOf
     | Exists
     | Performed
     | InSegment
+    | InList
     | LastPerformed
     | Sequence
     | HasBeen
@@ -365,9 +398,9 @@ Condition: TypeAlias = (
     | Not
 )
 
-Plain: TypeAlias = Compare | In | HasAll | Text | Matches | Between | Within | AnyOf | Exists
+Plain: TypeAlias = Compare | In | HasAll | Text | Matches | Between | Within | Near | AnyOf | Exists
 """A leaf that asks one thing of one `operand`, a path or an aggregate."""
 Test: TypeAlias = Plain | LastPerformed | Sequence | HasBeen
 """A leaf that asks one thing of one `operand`, which may be the leaf itself."""
-Leaf: TypeAlias = Test | Performed | InSegment
+Leaf: TypeAlias = Test | Performed | InSegment | InList
 """A condition with no conditions inside it but filters on events."""

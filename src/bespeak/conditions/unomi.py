@@ -15,7 +15,8 @@ from typing import Literal, TypeAlias, cast
 import msgspec
 
 from bespeak.clock import DAY, format_time
-from bespeak.conditions.check import Misfit, check
+from bespeak.conditions.check import check
+from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.tree import (
     MAX_DEPTH,
     Aggregate,
@@ -43,6 +44,7 @@ from bespeak.conditions.tree import (
     Value,
     Window,
 )
+from bespeak.conditions.unomi_places import by_point, in_place, near, on_lists
 
 EVENTS: Mapping[str, str] = {"view": "Page Viewed", "identify": "Identified"}
 """What Unomi's types of events are called here; others keep their names."""
@@ -58,13 +60,11 @@ _SHORTCUTS = {
 _REFUSED = {
     "idsCondition": "ids of profiles differ; ask for `user_id in [...]`",
     "goalMatchCondition": "write the goal's event: performed(...)",
-    "profileUserListCondition": "make the list a trait: traits.lists = ...",
     "newVisitorCondition": "write sessions.count = 1",
     "returningVisitorCondition": "write sessions.count > 1",
-    "geoLocationByPointSessionCondition": "there are no distances; compare the country or city",
     "profileAliasesPropertyCondition": "aliases are followed by themselves",
     "topicPropertyCondition": "topics are interests: interests.category.NAME > 1",
-    "userListPropertyCondition": "make the list a trait: traits.lists = ...",
+    "userListPropertyCondition": "write in_list(...)",
 }
 _COMPARED: dict[str, Operator] = {
     "equals": "=",
@@ -134,7 +134,9 @@ class _Reader:
             "scoringCondition": self._score,
             "pastEventCondition": self._past_event,
             "sessionDurationCondition": self._session_duration,
-            "geoLocationSessionCondition": self._location,
+            "geoLocationSessionCondition": lambda given, at, _depth: self._placed(in_place(given, at)),
+            "geoLocationByPointSessionCondition": lambda given, at, _depth: self._placed(by_point(given, at)),
+            "profileUserListCondition": lambda given, at, _depth: on_lists(given, at),
         }
 
     def read(self, value: object, outer: _Parameters, at: str, *, depth: int) -> Condition:
@@ -224,16 +226,9 @@ class _Reader:
                 bounds.append(Compare(Path("sessions.minutes"), cast("Operator", op), minutes))
         return And(tuple(bounds))
 
-    def _location(self, given: _Parameters, _at: str, _depth: int) -> Condition:
-        self.notes.append("location: asked of the request, as context.location; segments do not know it")
-        names = {"country": "country", "admin1": "region", "admin2": "district", "city": "city"}
-        return And(
-            tuple(
-                Compare(Path(f"context.location.{ours}"), "=", cast("Value", given[name]))
-                for name, ours in names.items()
-                if given.get(name) is not None
-            )
-        )
+    def _placed(self, condition: Condition) -> Condition:
+        self.notes.append("location: asked of the person, by their newest event that says where they are")
+        return condition
 
     # Events.
 
@@ -374,7 +369,7 @@ def _tested(operand: Operand, given: _Parameters, at: str) -> Condition:
         case "missing":
             return Not(Exists(operand))
         case "distance":
-            raise Misfit(f"{at}.comparisonOperator", "an operator other than distance", "`distance`")
+            return near(operand, given, at)
         case "equals" | "notEquals" | "lessThan" | "lessThanOrEqualTo" | "greaterThan" | "greaterThanOrEqualTo":
             return Compare(operand, _COMPARED[operator], _value(given, at))
         case "isDay":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Protocol, TypeAlias, cast
 
 from bespeak.clock import Instant
 from bespeak.conditions.source import Source, read_on_the_right
-from bespeak.conditions.tree import Condition, InSegment, Leaf, Path, Performed
+from bespeak.conditions.tree import Condition, InList, InSegment, Leaf, Path, Performed
 
 
 class Happening(Protocol):
@@ -49,17 +49,28 @@ class Happening(Protocol):
         ...
 
 
+ReadItems: TypeAlias = Callable[[Happening, tuple[str, ...]], object]
+"""Reads an attribute of the items that an event speaks of, given its path without `item`."""
+
+
+def no_items(_event: Happening, _parts: tuple[str, ...], /) -> object:
+    """Know of no items."""
+    return None
+
+
 class EventSource(Source):
     """Source of a function of one `event`, in which each property is read once, whoever asks for it.
 
-    In a filter `now` is the time of the event, and dates without a zone are in UTC: the event alone decides.
+    In a filter `now` is the time of the event, and dates without a zone are in UTC: the event alone decides, and what
+    the catalog knows of its items.
     """
 
     now: ClassVar[str] = "event.time"
     zone: ClassVar[str] = "None"
 
-    def __init__(self) -> None:
+    def __init__(self, items: ReadItems = no_items) -> None:
         super().__init__()
+        self.namespace["item_of"] = items
         self._reads: dict[str, str] = {}
 
     @property
@@ -77,7 +88,7 @@ class EventSource(Source):
         return self._reads.setdefault(expression, f"v{len(self._reads)}")
 
     def _leaf(self, leaf: Leaf) -> str:
-        if isinstance(leaf, Performed | InSegment) or not isinstance(leaf.operand, Path):
+        if isinstance(leaf, Performed | InSegment | InList) or not isinstance(leaf.operand, Path):
             raise TypeError("a filter on an event reads the event only")
         rights = [self.read(cast("Path", right).path) for right in read_on_the_right(leaf)]
         return self.test(leaf, self.read(leaf.operand.path), rights)
@@ -87,6 +98,8 @@ class EventSource(Source):
         root, *parts = path.split(".")
         if root == "type":
             return "event.type"
+        if root == "item":
+            return f"item_of(event, {self.shared(tuple(parts))})"
         mapping = "event.properties" if root == "properties" else "event.context"
         if len(parts) == 1:
             return f"{mapping}.get({self.shared(parts[0])})"

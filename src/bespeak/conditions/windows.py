@@ -32,7 +32,7 @@ import msgspec
 
 from bespeak.clock import DAY, NEVER, Duration, Instant, from_datetime, to_datetime, zone_named
 from bespeak.conditions.moments import read_instant
-from bespeak.conditions.tree import Calendar, FromTo, Since, ThisSession, Unit, Window
+from bespeak.conditions.tree import Calendar, FromTo, HalfLife, Since, ThisSession, Unit, Window
 
 Get: TypeAlias = Callable[[str], object]
 """Reads a path of a person: `zone`, the name of their time zone, and `sessions.started`, ISO 8601."""
@@ -162,7 +162,7 @@ class Visit(msgspec.Struct, frozen=True):
 
 
 def frame(window: Window | None) -> Frame | None:
-    """Return a window that changes by itself, ready to be asked; None for one that does not."""
+    """Return a window that events come into and leave, ready to be asked; None for one that they do not."""
     match window:
         case int():
             return Rolling(window)
@@ -170,7 +170,7 @@ def frame(window: Window | None) -> Frame | None:
             return Period(unit, back)
         case ThisSession():
             return Visit()
-        case Since() | FromTo() | None:
+        case Since() | FromTo() | HalfLife() | None:
             return None
         case _:
             assert_never(window)
@@ -179,6 +179,11 @@ def frame(window: Window | None) -> Frame | None:
 def is_fixed(window: Window | None) -> bool:
     """Say whether a window never changes by itself: it has fixed ends, or none."""
     return window is None or isinstance(window, Since | FromTo)
+
+
+def fades(window: Window | None) -> TypeGuard[HalfLife]:
+    """Say whether events lose their worth in a window with time, instead of leaving it."""
+    return isinstance(window, HalfLife)
 
 
 def is_rolling(window: Window | None) -> TypeGuard[Duration]:

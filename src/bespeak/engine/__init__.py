@@ -8,6 +8,7 @@ from bespeak.engine.custody import ErasureReceipt, Rotation
 from bespeak.engine.definitions import KINDS, Applied, Definition, DefinitionKind, definitions_in
 from bespeak.engine.engine import Engine
 from bespeak.engine.feed import Live, Subscription
+from bespeak.engine.lists import ListChanged, ListMember, ListShown, Unlisted, change_list, list_sizes, show_list
 from bespeak.engine.metrics import BOUNDS, COUNTERS, GAUGES, HISTOGRAMS, Histogram, Metrics
 from bespeak.engine.rebuilding import SHARE, ModelsStatus
 from bespeak.engine.replay import Difference, Replayed, rebuild, replay
@@ -31,6 +32,9 @@ __all__ = [
     "EventResult",
     "Fault",
     "Histogram",
+    "ListChanged",
+    "ListMember",
+    "ListShown",
     "Live",
     "Metrics",
     "ModelsStatus",
@@ -38,12 +42,16 @@ __all__ = [
     "Replayed",
     "Rotation",
     "Subscription",
+    "Unlisted",
     "ask_archive",
+    "change_list",
     "cut_of",
     "definitions_in",
     "export_archive",
+    "list_sizes",
     "members_in_archive",
     "rebuild",
     "replay",
+    "show_list",
     "unseen_in",
 ]

@@ -8,14 +8,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from bespeak.catalog import Item
 from bespeak.conditions.aggregates import Feeds, State, merge
 from bespeak.engine.counted import Counted, History
 from bespeak.engine.past import Archived, Past
-from bespeak.engine.records import EventRecord, Record, SealedRecord, decode, open_event
+from bespeak.engine.records import EventRecord, ItemsRecord, Record, SealedRecord, decode, open_event
 from bespeak.engine.vault import Vault
 from bespeak.events import Event
 from bespeak.ids import ProfileId, user_profile
-from bespeak.profiles import SILENT, Profile, Resolved, canonical, names_of, resolve
+from bespeak.profiles import SILENT, ItemValues, Profile, Resolved, canonical, leaves_unknown, names_of, resolve
 from bespeak.settings import Settings
 from bespeak.stores import Store
 
@@ -73,7 +74,8 @@ class Backfill:
         self._store = store
         self._vault = vault
         self._known = known
-        self._feeds = feeds
+        self._items: dict[str, Item] = {}
+        self._feeds = feeds.reading(ItemValues(self._items.get))
         self._identity = settings.identity
         self._delay = settings.profiles.delay
         self._wanted = wanted
@@ -124,11 +126,14 @@ class Backfill:
             left = None if left is None else left - 1
         return self.offset < upto
 
-    def follow(self, events: Iterable[tuple[int, Event, ProfileId]], upto: int) -> None:
+    def follow(self, events: Iterable[tuple[int, Event | ItemsRecord, ProfileId]], upto: int) -> None:
         """Take in what came behind the last record that was read, with its offsets, up to an offset."""
         for offset, event, joined in events:
             if offset > self.offset and self._feeds.keys:
-                self._count(event, joined)
+                if isinstance(event, ItemsRecord):
+                    self._note_items(event)
+                else:
+                    self._count(event, joined)
                 self.offset = self.depends = offset
         self.offset = max(upto, self.offset)
 
@@ -215,7 +220,15 @@ class Backfill:
             opened = open_event(self._vault, record, offset)
             if opened is not None:
                 self._count(*opened)
+        elif isinstance(record, ItemsRecord):
+            self._note_items(record)
         self.depends = offset
+
+    def _note_items(self, record: ItemsRecord) -> None:
+        """Change the catalog as a record says: what comes behind it speaks of the items as they are then."""
+        self._items.update({item.id: item for item in record.put})
+        for item_id in record.removed:
+            self._items.pop(item_id, None)
 
     def _count(self, event: Event, joined: ProfileId | None) -> None:
         name = self.about(event)
@@ -229,7 +242,7 @@ class Backfill:
             name = self._as_known(event, name)
         name, history = self._whose(name)
         if history is None:
-            if event.name in SILENT and not event.context.get("consent") and self._begins_first:
+            if leaves_unknown(event) and self._begins_first:
                 return  # nobody is known yet, and nobody is made of it
             history = self._counted.put(name, History())
         self._feeds.update(history.states, event, newest=history.newest, delay=self._delay)

@@ -1,4 +1,4 @@
-"""Definitions: segments, rules, experiments and content, as folders of YAML and as versions in the store."""
+"""Definitions: segments, traits, scores, rules, experiments and content, as YAML and as versions in the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from bespeak.content import inline_template
 from bespeak.errors import DefinitionError
 
-DefinitionKind: TypeAlias = Literal["segments", "rules", "experiments", "content"]
+DefinitionKind: TypeAlias = Literal["segments", "traits", "scores", "borders", "rules", "experiments", "content"]
 KINDS: tuple[DefinitionKind, ...] = get_args(DefinitionKind)
 MAX_FILE_BYTES = 1_000_000
 
@@ -37,7 +37,7 @@ class Applied(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def definitions_in(directory: Path) -> tuple[Definition, ...]:
-    """Read `segments/`, `rules/`, `experiments/` and `content/` of a project folder.
+    """Read `segments/`, `traits/`, `scores/`, `borders/`, `rules/`, `experiments/`, `content/` of a project folder.
 
     A file holds one definition, or several as a list. In `content/`, `template: hero.liquid` names a file beside it.
 

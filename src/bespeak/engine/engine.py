@@ -14,11 +14,13 @@ from bespeak.clock import DAY, HOUR, Instant
 from bespeak.conditions import Vocabulary
 from bespeak.decide import DecideRequest, Decision
 from bespeak.engine import keyring
-from bespeak.engine.answers import EventResult, Receipt, profile_answer
+from bespeak.engine.answers import EventResult, Receipt, profile_answer, scores_explained
 from bespeak.engine.asking import ASKED_AT_ONCE
+from bespeak.engine.bordering import borders_of
 from bespeak.engine.custody import LATE
 from bespeak.engine.dedupe import digests_of
 from bespeak.engine.defining import Defining
+from bespeak.engine.definitions import Definition
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.ledger import FLIPS_AT_ONCE
 from bespeak.engine.pages import OWN
@@ -86,6 +88,12 @@ class Engine(Defining):
         receipt = self.accept(parsed, key)
         await receipt.durable
         return receipt.results
+
+    async def say(self, events: Sequence[Event]) -> tuple[EventResult, ...]:
+        """Take in what we ourselves say of people; returns when it is on disk. Results stand in the order given."""
+        taken = self._take_all(events, (), OWN, trusted=True)
+        await asyncio.shield(self._durable())
+        return tuple(taken)
 
     async def import_events(self, events: Sequence[Event]) -> tuple[int, int, int]:
         """Take history in: the ids are kept without an age, so that an import may be repeated.
@@ -277,7 +285,8 @@ class Engine(Defining):
         profile = self.find(any_id)
         if profile is None:
             return None
-        return profile_answer(profile, self.clock.now() if at is None else at, self.settings.profiles)
+        at = self.clock.now() if at is None else at
+        return profile_answer(profile, at, self.settings.profiles, self.registry.site)
 
     def explain_segments(self, any_id: str, *, at: Instant | None = None) -> dict[str, Any] | None:
         """Return, for every segment, whether this person is in, since when, and the condition with its values."""
@@ -299,6 +308,32 @@ class Engine(Defining):
                 "explanation": msgspec.to_builtins(compiled.explain(view, at)),
             }
         return answer
+
+    def explain_scores(self, any_id: str, *, at: Instant | None = None) -> dict[str, Any] | None:
+        """Return, for every score, what it is of this person, its band, what each element gives, and what is next."""
+        profile = self.find(any_id)
+        if profile is None:
+            return None
+        at = self.clock.now() if at is None else at
+        return scores_explained(View(profile, at, self.settings.profiles), at, self.registry.site)
+
+    async def draw_borders(self, trait_id: str) -> dict[str, Any]:
+        """Work out the quintiles of a computed trait that is graded, of everybody as of now, and put them in force.
+
+        Events and pages have their turn between; borders that are as before change nothing.
+
+        Raises
+        ------
+        NotFound
+            There is no such computed trait, or it is not graded.
+        InvalidInput
+            Nobody has figures yet.
+        """
+        site, now = self.registry.site, self.clock.now()
+        borders, people = await borders_of(trait_id, site, self.profiles(), now, self.settings.profiles)
+        body = {"id": trait_id, **borders}
+        (applied,) = await self.apply([Definition(kind="borders", id=trait_id, body=body, source="borders")])
+        return {"people": people, "borders": borders, "version": applied.version, "change": applied.change}
 
     async def segment_count(self, segment_id: str, *, at: Instant) -> int:
         """Count who would be in a segment as of `at`, from every profile; events and pages have their turn between."""
@@ -364,6 +399,7 @@ class Engine(Defining):
             with self._all_or_none():
                 self._offset += 1
                 self._apply(record, self._offset)
+                self._follow(record, "")
             self._queue(writer, now, [record])
         await self._on_disk()
         return len(put) + len(removed)

@@ -33,6 +33,7 @@ from bespeak.engine.records import (
     Record,
     SealedRecord,
     TimeRecord,
+    ZoneRecord,
     open_event,
 )
 from bespeak.engine.recovery import Cutting, recover
@@ -184,6 +185,7 @@ class Ledger(Asking):
         """Begin to write and to keep time."""
         most, took = self.settings.engine.queue_bytes, self.metrics.commits.observe
         self._writer = Writer(self.store, asyncio.get_running_loop(), self._undo, queue_bytes=most, took=took)
+        self._rezone(self._writer)
         self._publish(self.sequencer.advance(self.clock.now(), most=FLIPS_AT_ONCE))
         self._ask_on()
         self._task = asyncio.create_task(self._keep_time(), name="bespeak-time")
@@ -249,6 +251,8 @@ class Ledger(Asking):
                 pass  # what is erased is not read any more, and the checkpoint with this record is as it says
             case TimeRecord():
                 self.sequencer.pass_time(record.at)
+            case ZoneRecord():
+                self.sequencer.rezone(record.zone, at=record.at)
             case _:
                 assert_never(record)
 
@@ -306,6 +310,19 @@ class Ledger(Asking):
         self._quarantined = self.store.rejected_count()
         self._models_written = now
 
+    def _rezone(self, writer: Writer) -> None:
+        """Log where people live who name no time zone, if the settings say another one than the log."""
+        zone, now = self.settings.profiles.time_zone, self.clock.now()
+        if zone == self.sequencer.zone:
+            return
+        records: list[Record] = []
+        with self._all_or_none():
+            self._pass_time(now, records)
+            self._offset += 1
+            records.append(ZoneRecord(zone, now))
+            self._apply(records[-1], self._offset)
+        self._queue(writer, now, records)
+
     def _undo(self, error: StoreError) -> None:
         """Undo all that was folded and did not become durable: start again from the checkpoint and the log."""
         self._undoing = True
@@ -325,6 +342,7 @@ class Ledger(Asking):
         self._undoing = False
         if self._writer is not None:
             self._writer.resume()
+            self._rezone(self._writer)
             self._ask_on()
 
     def _retry(self) -> None:

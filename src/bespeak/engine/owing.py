@@ -8,6 +8,7 @@ from functools import cached_property
 import msgspec
 
 from bespeak.clock import NEVER, Instant
+from bespeak.computed import Borders, ScorePlan, Trait
 from bespeak.engine.backfill import Backfill
 from bespeak.segments import Segment, Segments
 
@@ -29,8 +30,12 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
         Up to this name everybody who rests has been asked.
     ahead
         Names behind it that have been asked, or that were not there at that moment.
+    zone
+        The time zone of people who named none, until then; empty: the one since.
     passed
         Up to when the log says that everything due was worked through since; who is left is behind it, too.
+    traits, scores, borders
+        The computed traits and scores until then, which the segments may name, and their borders.
     """
 
     at: Instant
@@ -40,6 +45,14 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
     asked_to: str
     ahead: tuple[str, ...]
     passed: Instant = -NEVER
+    zone: str = ""
+    traits: tuple[Trait, ...] = ()
+    scores: tuple[ScorePlan, ...] = ()
+    borders: tuple[Borders, ...] = ()
+
+    def segments(self) -> Segments:
+        """Return the segments until then, ready to be asked."""
+        return Segments(self.before, self.traits, self.scores, self.borders)
 
 
 class Question:
@@ -49,20 +62,26 @@ class Question:
     asked before it flip at the record, the others when they are asked.
     """
 
-    def __init__(self, before: Segments, backfill: Backfill, at: Instant, passed: Instant = -NEVER) -> None:
+    def __init__(
+        self, before: Segments, backfill: Backfill, at: Instant, passed: Instant = -NEVER, *, zone: str
+    ) -> None:
         self.before = before
         self.backfill = backfill
         self.at = at
         self.passed = passed
+        self.zone = zone
 
     @cached_property
-    def _before(self) -> msgspec.Raw:
-        return msgspec.Raw(_encoder.encode(self.before.all()))
+    def _before(self) -> tuple[msgspec.Raw, ...]:
+        one = self.before
+        return tuple(msgspec.Raw(_encoder.encode(each)) for each in (one.all(), one.traits, one.scores, one.borders))
 
     def written(self, asked_to: str, ahead: AbstractSet[str]) -> bytes:
         """Return an `Owed` as bytes."""
         counted = self.backfill.counted if self.backfill.has_work else ()
-        return _encoder.encode((self.at, self._before, counted, self.backfill.offset, asked_to, ahead, self.passed))
+        before, *named = self._before
+        upto, passed = self.backfill.offset, self.passed
+        return _encoder.encode((self.at, before, counted, upto, asked_to, ahead, passed, self.zone, *named))
 
 
 _encoder = msgspec.msgpack.Encoder()

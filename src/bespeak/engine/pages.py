@@ -27,14 +27,14 @@ from bespeak.engine.sequencer import Sequencer
 from bespeak.engine.site import Registry
 from bespeak.errors import Forbidden, InvalidInput, StoreError
 from bespeak.events import Event
-from bespeak.events.vocabulary import DECISION_MADE
+from bespeak.events.vocabulary import DECISION_MADE, OUR_SOURCE
 from bespeak.ids import new_id
 from bespeak.privacy import PERSONALIZATION, Key, may
 from bespeak.profiles import EMPTY, Profile, Resolved, View, resolve
 from bespeak.segments import Change
 from bespeak.settings import Settings
 
-OWN = "bespeak"
+OWN = OUR_SOURCE
 """The source of the events that the engine itself writes."""
 
 NO_CONSENT = "no consent for personalization"
@@ -142,7 +142,8 @@ class Pages:
         return profile, "" if profile is not None else "nobody is known yet"
 
     def _snapshot(self, request: DecideRequest, profile: Profile | None, reason: str, at: Instant) -> Snapshot:
-        view = View(profile or EMPTY, at, self._settings.profiles, request.context)
+        worked = self._registry.site.worked
+        view = View(profile or EMPTY, at, self._settings.profiles, request.context, worked)
         if profile is None:
             unit = {} if reason == NO_CONSENT else _unit(request.anonymous_id, request.user_id)
             return Snapshot(view, unit, personalized=False, reason=reason)
@@ -179,7 +180,7 @@ class Pages:
 
     def _reasons(self, profile: Profile, page: Page, at: Instant) -> dict[str, Any]:
         return {
-            "profile": profile_answer(profile, at, self._settings.profiles),
+            "profile": profile_answer(profile, at, self._settings.profiles, self._registry.site),
             "segments": segments_answer(profile),
             "experiments": explain_assignments(page.assignments),
         }

@@ -19,7 +19,7 @@ from bespeak.clock import Clock
 from bespeak.engine.backfill import Backfill
 from bespeak.engine.definitions import Definition, DefinitionKind
 from bespeak.engine.issuing import Issuing
-from bespeak.engine.records import DefinitionRecord, Record
+from bespeak.engine.records import DefinitionRecord, ItemsRecord, Record
 from bespeak.engine.site import Site
 from bespeak.engine.wishes import Name, Wish, Wishes
 from bespeak.engine.writer import Entry
@@ -115,7 +115,7 @@ class Preparing(Issuing):
         self._failures: dict[Name, str] = {}
         self._preparing: asyncio.Task[None] | None = None
         self._backfill: Backfill | None = None
-        self._beside: deque[tuple[int, Event, ProfileId]] | None = None
+        self._beside: deque[tuple[int, Event | ItemsRecord, ProfileId]] | None = None
         self._seen = 0
 
     # -- what is wished for
@@ -214,8 +214,8 @@ class Preparing(Issuing):
 
     # -- counting, and what comes in meanwhile
 
-    def _follow(self, event: Event, joined: ProfileId) -> None:
-        """Keep an event that was taken just now for what is nearly counted."""
+    def _follow(self, event: Event | ItemsRecord, joined: ProfileId) -> None:
+        """Keep an event that was taken just now, or a change of the catalog, for what is nearly counted."""
         if self._beside is not None:
             self._beside.append((self._offset, event, joined))
 
@@ -227,7 +227,9 @@ class Preparing(Issuing):
         backfill.forget(ids, offset)
         if self._beside:
             gone = frozenset(ids)
-            self._beside = deque(one for one in self._beside if backfill.about(one[1]) not in gone)
+            self._beside = deque(
+                one for one in self._beside if isinstance(one[1], ItemsRecord) or backfill.about(one[1]) not in gone
+            )
 
     def _ask_on(self) -> None:
         """See to it that everybody is asked, and that what is wished for is prepared."""
@@ -399,7 +401,7 @@ class Preparing(Issuing):
                 self._beside, since = deque(), self._offset
         return False
 
-    def _kept_beside(self) -> deque[tuple[int, Event, ProfileId]] | None:
+    def _kept_beside(self) -> deque[tuple[int, Event | ItemsRecord, ProfileId]] | None:
         """Return the events that are kept in RAM; None when what is known was read again since."""
         return self._beside
 

@@ -121,6 +121,13 @@ class TimeRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record
     at: Instant
 
 
+class ZoneRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="z"):
+    """People who name no time zone live in another one from now on: the setting was changed between two starts."""
+
+    zone: str
+    at: Instant
+
+
 class ModelsRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="m"):
     """The models that are live were replaced by some built anew, without the people erased up to offset `without`."""
 
@@ -128,7 +135,9 @@ class ModelsRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="reco
     at: Instant
 
 
-Record = SealedRecord | EventRecord | DefinitionRecord | ItemsRecord | ErasureRecord | ModelsRecord | TimeRecord
+Record = (
+    SealedRecord | EventRecord | DefinitionRecord | ItemsRecord | ErasureRecord | ModelsRecord | TimeRecord | ZoneRecord
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _logged = msgspec.msgpack.Decoder(Logged)

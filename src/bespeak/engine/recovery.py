@@ -32,7 +32,8 @@ class Totals(msgspec.Struct, frozen=True):
 
     `sealed` says that the checkpoint's profiles, aliases and products are; those of older stores are not. `worked` is
     the sequencer's: up to when timers may have changed what the checkpoint holds. `counted` is the offset up to which a
-    new definition has counted history last.
+    new definition has counted history last. `zone` and `first_zone` are where people live who name no time zone, as of
+    the checkpoint and at the log's beginning; empty in stores that do not say so yet: where the settings say.
     """
 
     profiles: int = 0
@@ -40,6 +41,8 @@ class Totals(msgspec.Struct, frozen=True):
     sealed: bool = False
     worked: Instant = 0
     counted: int = 0
+    zone: str = ""
+    first_zone: str = ""
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -127,7 +130,13 @@ def checkpoint(
     products = (*models.products(offset, full=models_due), *_owed(sequencer, offset))
     changed = bool(changing or asked or removed or aliases or documents or products)
     totals = Totals(
-        sequencer.profiles, sequencer.sizes, sealed=True, worked=sequencer.worked, counted=sequencer.counted
+        sequencer.profiles,
+        sequencer.sizes,
+        sealed=True,
+        worked=sequencer.worked,
+        counted=sequencer.counted,
+        zone=sequencer.zone,
+        first_zone=sequencer.first_zone,
     )
     old, sequencer.plain = sequencer.plain, ()
     cut = Checkpoint(
@@ -164,6 +173,8 @@ def recover(
     sequencer.moved()
     sequencer.plain = ()
     sequencer.worked = totals.worked
+    sequencer.set_zone(totals.zone)
+    sequencer.first_zone = totals.first_zone or sequencer.zone
     if not totals.sealed:
         _adopt(store, sequencer)
     catalog.remove(tuple(catalog.ids))

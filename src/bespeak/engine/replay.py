@@ -17,6 +17,7 @@ from bespeak.engine.definitions import KINDS
 from bespeak.engine.ledger import Ledger
 from bespeak.engine.live import encode_profile
 from bespeak.engine.opening import place_of_keys
+from bespeak.engine.recovery import STATE, Totals
 from bespeak.engine.vault import ERASED
 from bespeak.errors import StoreError
 from bespeak.privacy.masters import KEY_FILE, KeyHeld, KeyPlace
@@ -29,6 +30,7 @@ from bespeak.stores import (
     Document,
     LogRow,
     MemoryStore,
+    Product,
     Snapshot,
     Store,
     WrappedKey,
@@ -223,6 +225,13 @@ class _FromStart(MemoryStore):
     def documents(self, kind: str) -> tuple[Document, ...]:
         return self._source.documents(kind) if kind in {ERASED, ARCHIVE} else super().documents(kind)
 
+    def product(self, name: str) -> Product | None:
+        held, source = super().product(name), self._source.product(name)
+        if held is not None or source is None or name != STATE:
+            return held
+        first = msgspec.msgpack.decode(source.data, type=Totals).first_zone
+        return Product(STATE, 0, msgspec.msgpack.encode(Totals(zone=first, first_zone=first)))
+
     def read(self, after: int) -> Iterator[LogRow]:
         end = self._source.last_offset()
         for row in self._source.read(after):
@@ -298,9 +307,9 @@ def _profiles(live: Ledger, replayed: Ledger, at: Instant, watch: Watch, sizes: 
             yield Difference("profile", profile_id, "", *there)
             continue
         until = max(at, one.as_of, other.as_of)  # a clock that was set back was later before
-        for change in live.registry.site.segments.advance(one, until, live.settings.profiles):
+        for change in live.registry.site.segments.advance(one, until, live.sequencer.profile_settings):
             live.sequencer.sizes[change.segment] += 1 if change.entered else -1
-        replayed.registry.site.segments.advance(other, until, replayed.settings.profiles)
+        replayed.registry.site.segments.advance(other, until, replayed.sequencer.profile_settings)
         one.as_of = other.as_of = until  # a version before this one asked everybody about everything
         if encode_profile(one) != encode_profile(other):
             yield from _values("profile", profile_id, _plain(one), _plain(other))

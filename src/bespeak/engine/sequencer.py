@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from bespeak.catalog import Catalog
-from bespeak.clock import NEVER, Instant
+from bespeak.clock import NEVER, Instant, zone_named
 from bespeak.conditions import Declared, key
 from bespeak.conditions.aggregates import Feeds
 from bespeak.engine.aliases import Aliases
@@ -31,15 +31,17 @@ from bespeak.events import Event
 from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy import Admitted, Choice, Purpose, Refused, admit
 from bespeak.profiles import (
-    SILENT,
     Folding,
+    ItemValues,
     Join,
     Profile,
+    ProfileSettings,
     Resolved,
     Unresolved,
     canonical,
     fold,
     joins,
+    leaves_unknown,
     merge,
     resolve,
     within_bounds,
@@ -68,10 +70,14 @@ class Sequencer:
         Drafts of the profiles.
     aliases
         Profile ids that resolve to another.
+    profile_settings
+        Those of the settings, but that people who name no time zone live where the log says.
     is_owed_on_disk
         Whether the last checkpoint says that somebody is left to ask; the next one says so too, or that nobody is.
     worked
         Up to when timers may have worked through flips that no record of the log says; 0 when they have not.
+    zone
+        The time zone of people who name none, as the log says it; at its beginning that of the settings.
     plain
         Names of rows that a checkpoint older than keys has in clear, and the next one removes.
     """
@@ -80,13 +86,14 @@ class Sequencer:
         self._store = store
         self._vault = vault
         self._settings = settings
-        self._profile_settings = settings.profiles
+        self.profile_settings = settings.profiles
         self.catalog = catalog
         self.models = models
         self.live = LiveTable(store, vault, bound=settings.profiles.live_max)
         self.timers = Timers(store)
         self.aliases = Aliases(store, vault, bound=settings.engine.ids_max)
         self.plain: tuple[ProfileId, ...] = ()
+        self.zone = self.first_zone = settings.profiles.time_zone
         self.segments = Segments()
         self.sizes = Counter[str]()
         self.profiles = 0
@@ -169,12 +176,12 @@ class Sequencer:
         profile = self.live.get(profile_id)
         new = profile is None
         if profile is None:
-            if event.name in SILENT and not event.context.get("consent"):
+            if leaves_unknown(event):
                 return NOTHING
             profile = self._create(profile_id)
         if resolved.claimed is not None:
             profile.claimed_user_id = resolved.claimed
-        segments, settings, flip = self.segments, self._profile_settings, profile.next_flip_at
+        segments, settings, flip = self.segments, self.profile_settings, profile.next_flip_at
         if flip <= until:
             changes += segments.advance(profile, until, settings)
         folded = fold(profile, event, self._folding)
@@ -245,7 +252,7 @@ class Sequencer:
         if profile.next_flip_at > now:
             return ()
         self.worked = max(self.worked, now)
-        changes = self.segments.advance(profile, now, self._settings.profiles)
+        changes = self.segments.advance(profile, now, self.profile_settings)
         self.live.touch(profile.id)
         self.timers.note(profile.id, profile.next_flip_at)
         self._count(changes)
@@ -290,10 +297,36 @@ class Sequencer:
         self._set_feeds(aggregates)
         if backfill.has_work:
             self.counted = backfill.offset
-        elif segments.all() == before.all():
+        elif segments.same_as(before):
             return
-        self.sizes = Counter({segment.id: 0 for segment in segments.all()})
-        self._question = question = Question(before, backfill, at)
+        self._owe(Question(before, backfill, at, zone=self.zone))
+
+    def rezone(self, zone: str, *, at: Instant) -> None:
+        """Let people who name no time zone live in another one: whoever it may move is asked again, as of `at`.
+
+        What was due by `at` flips first, in the zone until then.
+        """
+        self.ask()
+        before = self.zone
+        self.set_zone(zone)
+        if self.segments.reads_zone:
+            self._owe(Question(self.segments, self.backfill(Feeds(())), at, zone=before))
+
+    def set_zone(self, zone: str) -> None:
+        """Take a time zone for that of people who name none, and ask nobody; an empty one for that of the settings."""
+        zone = zone or self._settings.profiles.time_zone
+        self.zone = zone
+        self.profile_settings = self._settings_in(zone)
+
+    def _settings_in(self, zone: str) -> ProfileSettings:
+        settings = self._settings.profiles
+        if zone == settings.time_zone or zone_named(zone) is None:  # it was once, and the tz database knows it no more
+            return settings
+        return msgspec.structs.replace(settings, time_zone=zone)
+
+    def _owe(self, question: Question) -> None:
+        self.sizes = Counter({segment.id: 0 for segment in self.segments.all()})
+        self._question = question
         self.live.owe(lambda profile: self._ask_one(profile, question))
 
     def begin_again(self, owed: Owed, aggregates: tuple[Declared, ...]) -> None:
@@ -304,7 +337,9 @@ class Sequencer:
         new = frozenset(owed.counted)
         feeds = Feeds(one for one in aggregates if key(one) in new)
         backfill = self.backfill(feeds, self.live.owes)
-        self._question = question = Question(Segments(owed.before), backfill, owed.at, owed.passed)
+        self._question = question = Question(
+            owed.segments(), backfill, owed.at, owed.passed, zone=owed.zone or self.zone
+        )
         self.live.owe_again(lambda profile: self._ask_one(profile, question), owed.asked_to, owed.ahead)
         backfill.read(owed.upto)
 
@@ -332,10 +367,10 @@ class Sequencer:
         return moved
 
     def _ask_one(self, profile: Profile, question: Question) -> None:
-        settings, at = self._settings.profiles, question.at
+        settings, at = self.profile_settings, question.at
         question.backfill.give(profile)
         if profile.next_flip_at <= at:
-            self._moved += question.before.advance(profile, at, settings)
+            self._moved += question.before.advance(profile, at, self._settings_in(question.zone))
         self._moved += self.segments.classify_all(profile, max(profile.last_seen, at), settings)
         self._moved += self.segments.advance(profile, question.passed, settings)
         self.timers.note(profile.id, profile.next_flip_at)
@@ -353,8 +388,8 @@ class Sequencer:
         self.profiles = profiles
 
     def _set_feeds(self, aggregates: tuple[Declared, ...]) -> None:
-        self._feeds = Feeds(aggregates)
-        self._folding = Folding(self._feeds, self.catalog.item, self._settings.profiles)
+        self._feeds = Feeds(aggregates, items=ItemValues(self.catalog.item))
+        self._folding = Folding(self._feeds, self.catalog.item, self.profile_settings)
 
     def _create(self, profile_id: ProfileId) -> Profile:
         profile = self.live.create(profile_id)
@@ -373,15 +408,15 @@ class Sequencer:
         if other is None:
             into.aliases = sorted({*into.aliases, joined})
             return ()
-        changes = self.segments.advance(other, until, self._settings.profiles)
-        changes += self.segments.advance(into, until, self._settings.profiles)
-        merge(into, other, self._settings.profiles)
+        changes = self.segments.advance(other, until, self.profile_settings)
+        changes += self.segments.advance(into, until, self.profile_settings)
+        merge(into, other, self.profile_settings)
         self.live.remove(joined)
         self.profiles -= 1
         for segment_id in other.segments:
             self.sizes[segment_id] -= 1
         at = max(into.last_seen, event.time)
-        changes += self.segments.classify_all(into, at, self._settings.profiles)
+        changes += self.segments.classify_all(into, at, self.profile_settings)
         self.timers.note(into.id, into.next_flip_at)
         return changes
 

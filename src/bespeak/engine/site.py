@@ -7,8 +7,10 @@ from typing import Any, assert_never, cast, get_args
 
 import msgspec
 
-from bespeak import content, experiments, rules, segments
+from bespeak import computed, content, experiments, rules, segments
 from bespeak.conditions import Condition, Declared, compile_condition
+from bespeak.conditions.answers import reader
+from bespeak.conditions.visitor import Read
 from bespeak.engine.definitions import KINDS, Definition, DefinitionKind
 from bespeak.errors import DefinitionError
 from bespeak.stores import Document, Store
@@ -17,16 +19,22 @@ DEFINITIONS_MAX = 1_000
 """Definitions of one kind that a store holds."""
 
 _CONDITIONS = get_args(Condition)
+_READING: tuple[DefinitionKind, ...] = ("rules", "experiments", "content")
+"""What reads computed traits and scores as the moment has them; segments have them filled in."""
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """Every definition in force, compiled; replaced as a whole when one changes."""
+    """Every definition in force, compiled; replaced as a whole when one changes.
+
+    `worked` reads computed traits and scores by path, as a `View` has them.
+    """
 
     segments: segments.Segments
     rules: tuple[rules.Rule, ...] = ()
     experiments: tuple[experiments.Experiment, ...] = ()
     blocks: tuple[content.Block, ...] = ()
     aggregates: tuple[Declared, ...] = ()
+    worked: Mapping[str, Read] = {}
 
 
 class Registry:
@@ -98,16 +106,14 @@ class Registry:
     def dependents(
         self, kind: DefinitionKind, definition_id: str, also: Iterable[Definition] = ()
     ) -> tuple[Definition, ...]:
-        """Return the definitions that ask for this one, ordered by kind and id: those of segments that others name.
+        """Return the definitions that name this one, ordered by kind and id.
 
         `also` are some that are not in force, besides.
         """
-        if kind != "segments":
-            return ()
         asking = {
             (one.kind, one.id): one
             for one in (*self._held.values(), *also)
-            if any(definition_id in segments.named_in(condition) for condition in conditions_in(load(one)))
+            if (kind, definition_id) in _named(load(one))
         }
         asking.pop((kind, definition_id), None)
         return tuple(asking[name] for name in sorted(asking))
@@ -134,14 +140,19 @@ def build(definitions: Iterable[Definition]) -> Site:
         if len(found) > DEFINITIONS_MAX:
             raise DefinitionError(f"{kind}: at most {DEFINITIONS_MAX:,} definitions, got {len(found):,}")
     compiled = {kind: tuple(load(one) for one in found) for kind, found in by_kind.items()}
-    live = segments.Segments(compiled["segments"])
-    declared = [one for kind in KINDS for found in compiled[kind] for one in _declared(found)]
+    live = segments.Segments(compiled["segments"], compiled["traits"], compiled["scores"], compiled["borders"])
+    _check_borders(compiled["borders"], compiled["traits"])
+    for kind in _READING:
+        for found in compiled[kind]:
+            _check_named(kind, found, by_kind)
+    declared = [one for kind in _READING for found in compiled[kind] for one in _declared(found)]
     return Site(
         segments=live,
         rules=compiled["rules"],
         experiments=compiled["experiments"],
         blocks=compiled["content"],
-        aggregates=tuple(declared),
+        aggregates=(*declared, *live.aggregates()),
+        worked={path: reader(operand) for path, operand in live.operands.items()},
     )
 
 
@@ -151,6 +162,12 @@ def load(definition: Definition) -> Any:  # noqa: ANN401 - one loader a kind, ea
     match definition.kind:
         case "segments":
             return segments.load(definition.body, source=source, version=definition.version or 1)
+        case "traits":
+            return computed.load_trait(definition.body, source=source, version=definition.version or 1)
+        case "scores":
+            return computed.load_score(definition.body, source=source, version=definition.version or 1)
+        case "borders":
+            return computed.load_borders(definition.body, source=source, version=definition.version or 1)
         case "rules":
             return rules.load(definition.body, source=source, version=definition.version or 1)
         case "experiments":
@@ -159,6 +176,34 @@ def load(definition: Definition) -> Any:  # noqa: ANN401 - one loader a kind, ea
             return content.load(definition.body, source=source, version=definition.version or 1)
         case _:
             assert_never(definition.kind)
+
+
+def _named(found: object) -> set[tuple[segments.NamedKind, str]]:
+    """Return what a definition names: by kind and id; of content also what its variables read."""
+    named = set(segments.named_in(found))
+    if isinstance(found, computed.Borders):
+        named.add(("traits", found.id))
+    if isinstance(found, content.Block):
+        named.update(one for variable in found.variables.values() for one in segments.named_by(variable.path))
+    return named
+
+
+def _check_borders(borders: Iterable[computed.Borders], traits: Iterable[computed.Trait]) -> None:
+    """Refuse borders of what is not graded."""
+    graded = [trait.id for trait in traits if isinstance(trait.value, computed.RfmPlan)]
+    for one in borders:
+        if one.id not in graded:
+            there = ", ".join(graded) or "none"
+            raise DefinitionError(
+                f"borders/{one.id}: there is no computed trait {one.id!r} with rfm; there are: {there}"
+            )
+
+
+def _check_named(kind: DefinitionKind, found: Any, by_kind: Mapping[DefinitionKind, list[Definition]]) -> None:  # noqa: ANN401
+    """Refuse a computed trait or a score that is not there."""
+    for named, name in sorted(segments.named_in(found) if kind != "content" else _named(found)):
+        if named != "segments" and name not in (known := [one.id for one in by_kind[named]]):
+            raise DefinitionError(f"{kind}/{found.id}: {segments.unknown(named, name, known)}")
 
 
 def _declared(value: object) -> Iterator[Declared]:

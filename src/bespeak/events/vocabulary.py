@@ -53,8 +53,15 @@ IMPRESSION: Final = "Impression"
 """What was truly seen, sent by the client: `decision_id` and `items`."""
 DECISION_MADE: Final = "Decision Made"
 """What was offered: written to the log by the engine."""
+LIST_JOINED: Final = "List Joined"
+"""The person was put on the list of `list`: written to the log by the engine, for lists that the owner keeps."""
+LIST_LEFT: Final = "List Left"
+"""The person was taken off it."""
 CONSENT_UPDATED: Final = "Segment Consent Preference Updated"
 """The choices are in `context.consent.categoryPreferences`."""
+
+OUR_SOURCE: Final = "bespeak"
+"""The `source` of events that the engine writes itself; no key may have this name."""
 
 ITEM_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
     {

@@ -22,12 +22,11 @@ from bespeak.experiments.bucketing import (
     bucket_ranges,
     choose_variation,
     equal_weights,
-    fnv1a32,
     hash_v1,
-    hash_v2,
     in_range,
 )
 from bespeak.experiments.experiment import MAX_SETTINGS, MAX_VARIANTS, Experiment, Setting, Status, Unit, Variant, load
+from bespeak.ids import fnv1a32, hash_v2
 
 __all__ = [
     "MAX_SETTINGS",

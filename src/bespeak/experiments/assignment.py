@@ -9,9 +9,9 @@ import msgspec
 
 from bespeak.clock import Instant
 from bespeak.conditions import Visitor
-from bespeak.experiments.bucketing import choose_variation, hash_v1, hash_v2
+from bespeak.experiments.bucketing import choose_variation, hash_v1
 from bespeak.experiments.experiment import Experiment, Setting
-from bespeak.ids import is_blocked
+from bespeak.ids import hash_v2, is_blocked
 
 Cause: TypeAlias = Literal["not_running", "no_unit", "not_eligible", "not_covered"]
 

@@ -12,36 +12,13 @@ References
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
+
+from bespeak.ids import fnv1a32
 
 Range: TypeAlias = tuple[float, float]
 """Half-open, `low <= n < high`, both within 0 to 1."""
-
-_OFFSET = 0x811C9DC5
-_PRIME = 0x01000193
-_MASK = 0xFFFFFFFF
-
-
-def fnv1a32(text: str) -> int:
-    """Return the 32-bit FNV-1a hash of the text's UTF-16 code units.
-
-    Examples
-    --------
-    >>> hex(fnv1a32("")), hex(fnv1a32("a")), hex(fnv1a32("foobar"))
-    ('0x811c9dc5', '0xe40c292c', '0xbf9cf968')
-    """
-    units: Iterable[int] = text.encode() if text.isascii() else _code_units(text)
-    value = _OFFSET
-    for unit in units:
-        value = ((value ^ unit) * _PRIME) & _MASK
-    return value
-
-
-def _code_units(text: str) -> tuple[int, ...]:
-    raw = text.encode("utf-16-le", "surrogatepass")
-    return struct.unpack(f"<{len(raw) // 2}H", raw)
 
 
 def hash_v1(seed: str, value: str) -> float:
@@ -53,24 +30,6 @@ def hash_v1(seed: str, value: str) -> float:
     0.22
     """
     return (fnv1a32(value + seed) % 1_000) / 1_000
-
-
-def hash_v2(seed: str, value: str) -> float:
-    """Return one of 10,000 evenly spaced numbers in 0 <= n < 1; independent between seeds.
-
-    Parameters
-    ----------
-    seed
-        The experiment's seed; its id unless it names another.
-    value
-        The unit: a device's anonymous id, or a user id.
-
-    Examples
-    --------
-    >>> hash_v2("", "a")
-    0.0216
-    """
-    return (fnv1a32(str(fnv1a32(seed + value))) % 10_000) / 10_000
 
 
 def equal_weights(variants: int) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bespeak.events.event import Event
+from bespeak.events.vocabulary import LIST_LEFT, OUR_SOURCE
 from bespeak.privacy.consent import (
     CONSENT_EVENT,
     PERSONALIZATION,
@@ -29,6 +30,11 @@ _SILENT = "nobody has given"
 def is_consent_event(event: Event) -> bool:
     """Say whether the event is the one by which a person's choices reach us."""
     return event.name == CONSENT_EVENT and event.type == "track"
+
+
+def _takes_off(event: Event) -> bool:
+    """Say whether it is the owner who takes somebody off a list, which needs nobody's consent."""
+    return event.name == LIST_LEFT and event.source == OUR_SOURCE
 
 
 def purpose_of(event: Event, settings: PrivacySettings) -> Purpose:
@@ -65,7 +71,7 @@ def admit(event: Event, consent: Mapping[Purpose, Choice], settings: PrivacySett
     """
     if not consent and not event.context and settings.mode == "opt_out":
         return _ADMITTED
-    if is_consent_event(event):
+    if is_consent_event(event) or _takes_off(event):
         return _ADMITTED
     purpose = purpose_of(event, settings)
     preferences = stated(event)

@@ -44,7 +44,7 @@ SCOPES: Mapping[Scope, str] = {
     "decide": "ask for decisions",
     "profiles:read": "read profiles, why somebody is in a segment, the quarantine, and the reasons of a decision",
     "profiles:erase": "erase a person",
-    "definitions:read": "read segments, rules, experiments and content, and count members",
+    "definitions:read": "read segments, traits, scores, rules, experiments and content, and count members",
     "definitions:write": "change and end them",
     "catalog:read": "read items",
     "catalog:write": "put and remove items",

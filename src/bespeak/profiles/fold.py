@@ -24,16 +24,31 @@ from bespeak.events.vocabulary import (
     IMPRESSION,
     ITEM_HIDDEN,
     ITEM_WEIGHTS,
+    LIST_JOINED,
+    LIST_LEFT,
     ORDER_COMPLETED,
+    OUR_SOURCE,
     item_ids,
 )
 from bespeak.privacy import Choice, consent_choices
 from bespeak.profiles.fading import add, faded
 from bespeak.profiles.profile import Profile, Recent, Session, Trait, Zone
+from bespeak.profiles.said import note_device, note_list, note_place
 from bespeak.profiles.settings import ProfileSettings
 
-SILENT = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED})
+SILENT = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED, LIST_JOINED, LIST_LEFT})
 """What we did or asked, not what the person did: counted, but no session, no recency, no recent event."""
+
+
+def leaves_unknown(event: Event) -> bool:
+    """Say whether an event about somebody of whom nothing is known makes nobody of them: what we did or asked.
+
+    But for consent, and for being put on a list: these are kept.
+    """
+    if event.name not in SILENT or event.context.get("consent"):
+        return False
+    return event.name != LIST_JOINED or event.source != OUR_SOURCE
+
 
 _SAYS_TRAITS = frozenset({"identify", "group"})
 
@@ -93,7 +108,7 @@ class Folding:
 
 
 class Folded(msgspec.Struct, frozen=True, gc=False):
-    """What an event has changed: whether facts (traits, identity, consent, zone), and which states of aggregates."""
+    """What an event has changed: whether facts (traits, identity, consent, zone, place, ...), and which states."""
 
     facts: bool
     fed: Fed
@@ -120,13 +135,13 @@ def fold(profile: Profile, event: Event, folding: Folding) -> Folded:
     late = time < newest - folding.delay
     if late or name in SILENT:
         profile.late += late
-        return Folded(facts, fed)
+        return Folded(note_list(profile, event) or facts, fed)
     if known and time > profile.last.get(name, 0):
         profile.last[name] = time
     if event.type in _SAYS_TRAITS or "traits" in context:
         facts = _note_traits(profile, event, folding.settings.traits_max) or facts
-    if "timezone" in context:
-        facts = _note_zone(profile, event, context["timezone"]) or facts
+    if context:
+        facts = _note_context(profile, event, context) or facts
     items = folding.items = item_ids(event)
     if items:
         if name in _KEPT_ITEMS:
@@ -169,6 +184,16 @@ def _note_traits(profile: Profile, event: Event, bound: int) -> bool:
         _set_traits(profile.traits, cast("Mapping[str, object]", traits), event, bound)
         return True
     return event.type in _SAYS_TRAITS
+
+
+def _note_context(profile: Profile, event: Event, context: Mapping[str, object]) -> bool:
+    """Take what the context says of the person's zone, place and device; says whether any is another than before."""
+    facts = "timezone" in context and _note_zone(profile, event, context["timezone"])
+    if "location" in context:
+        facts = note_place(profile, event) or facts
+    if "device" in context or "os" in context or "userAgentData" in context:  # one by one: no event goes around this
+        facts = note_device(profile, event) or facts
+    return facts
 
 
 def _note_zone(profile: Profile, event: Event, name: object) -> bool:

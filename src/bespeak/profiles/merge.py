@@ -8,7 +8,8 @@ from bespeak.clock import NEVER
 from bespeak.conditions.aggregates import merge as merge_aggregates
 from bespeak.profiles.fading import add
 from bespeak.profiles.fold import count_sessions, drop_weakest, keep_newest, newest_session
-from bespeak.profiles.profile import Profile, Recent, Trait, Zone
+from bespeak.profiles.profile import Listing, Profile, Recent, Said, Trait, Zone
+from bespeak.profiles.said import LISTS_MAX, make_room
 from bespeak.profiles.settings import ProfileSettings
 
 
@@ -45,6 +46,11 @@ def _merge_newest(into: Profile, other: Profile, settings: ProfileSettings) -> N
             into.traits[name] = trait
     if other.zone is not None and (into.zone is None or _newer(other.zone, into.zone)):
         into.zone = msgspec.structs.replace(other.zone)  # the other may go on living
+    if other.place is not None and (into.place is None or _newer(other.place, into.place)):
+        into.place = msgspec.structs.replace(other.place)
+    if other.device is not None and (into.device is None or _newer(other.device, into.device)):
+        into.device = msgspec.structs.replace(other.device)
+    _merge_lists(into.lists, other.lists)
     for purpose, choice in other.consent.items():
         known = into.consent.get(purpose)
         if known is None or (choice.time, choice.message_id) > (known.time, known.message_id):
@@ -55,7 +61,16 @@ def _merge_newest(into: Profile, other: Profile, settings: ProfileSettings) -> N
     keep_newest(into.hidden, other.hidden, settings.items_max)
 
 
-def _newer(one: Trait | Zone, other: Trait | Zone) -> bool:
+def _merge_lists(into: dict[str, Listing], other: dict[str, Listing]) -> None:
+    for name, listing in other.items():
+        held = into.get(name)
+        if held is None or _newer(listing, held):
+            into[name] = listing
+    while len(into) > LISTS_MAX and make_room(into):
+        pass
+
+
+def _newer(one: Trait | Zone | Said | Listing, other: Trait | Zone | Said | Listing) -> bool:
     return (one.time, one.message_id) > (other.time, other.message_id)
 
 

@@ -44,6 +44,22 @@ class Zone(msgspec.Struct, array_like=True, gc=False):
     message_id: str
 
 
+class Said(msgspec.Struct, array_like=True, gc=False):
+    """What a message says of where somebody is, or on what device, by name; the newer (time, message_id) wins."""
+
+    values: dict[str, str | float]
+    time: Instant
+    message_id: str
+
+
+class Listing(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """On a list, or off it again; of two words the newer (time, message_id) counts."""
+
+    joined: bool
+    time: Instant
+    message_id: str
+
+
 class Recent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One recent event, as far as sessions and recommenders need it. Ordered by its place."""
 
@@ -93,6 +109,10 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
         Events by name since ever, and the newest time of each.
     zone
         The newest time zone that a device named, in `context.timezone`; a name of the tz database.
+    place, device
+        Where the person is, and on what device, as the newest message says that speaks of it.
+    lists
+        The lists that the person was put on, or taken off, by the id of the list.
     interests
         Faded weight by `category:NAME` and `tag:NAME`.
     recent
@@ -139,3 +159,6 @@ class Profile(msgspec.Struct, kw_only=True, omit_defaults=True):
     flips: Flips = msgspec.field(default_factory=Flips)
     next_flip_at: Instant = NEVER
     as_of: Instant = 0
+    place: Said | None = None
+    device: Said | None = None
+    lists: dict[str, Listing] = {}

@@ -52,7 +52,8 @@ class ProfileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         The allowed delay, judged against the profile's newest event: later ones count in 'ever' aggregates only.
     time_zone
         The time zone of people of whom neither a device (`context.timezone`) nor a trait (`traits.timezone`) names one:
-        their days, weeks and months begin there. A name of the tz database, such as `Europe/Vienna`.
+        their days, weeks and months begin there. A name of the tz database, such as `Europe/Vienna`. Set to another,
+        the next start asks again whoever that may move.
     live_max
         Profiles kept in RAM (100 or more); the others rest in the store.
     """

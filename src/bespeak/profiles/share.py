@@ -41,6 +41,13 @@ def share(profile: Profile) -> None:
         zone = profile.zone
         zone.name, zone.time = intern(zone.name), time(zone.time, zone.time)
         zone.message_id = message(zone.message_id, zone.message_id)
+    for said in (profile.place, profile.device):
+        if said is not None:
+            said.values = {
+                intern(name): intern(value) if isinstance(value, str) else value for name, value in said.values.items()
+            }
+            said.time, said.message_id = time(said.time, said.time), message(said.message_id, said.message_id)
+    profile.lists = _named(profile.lists)
     profile.interests = _named(profile.interests)
     for value in profile.interests.values():
         value.time = time(value.time, value.time)

@@ -1,18 +1,25 @@
 """What conditions and templates may read of a profile, by dotted path, at one instant.
 
 `traits.NAME`, `user_id`, `known`, `zone`, `sessions.count`, `sessions.started`, `sessions.minutes`, `sessions.events`,
-`interests.category.NAME`, `interests.tag.NAME`, `segments.ID`, `consent.PURPOSE`, and `context.*` of the request.
+`interests.category.NAME`, `interests.tag.NAME`, `segments.ID`, `consent.PURPOSE`, `place`, `place.NAME`, `device.NAME`,
+`local.hour`, `local.weekday`, `local.date`, `lists.ID`, `bucket.SALT`, `context.*` of the request, and what the site
+works out: `computed.ID`, `scores.ID`, `scores.ID.band`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, cast
 
 from bespeak.clock import MINUTE, Instant, format_time, zone_named
 from bespeak.conditions.aggregates import State
 from bespeak.conditions.fading import Fading
-from bespeak.profiles.profile import Profile
+from bespeak.conditions.heads import local_part
+from bespeak.conditions.local import shown
+from bespeak.conditions.visitor import Read
+from bespeak.ids import hash_v2
+from bespeak.profiles.profile import Profile, Said
 from bespeak.profiles.settings import ProfileSettings
 
 
@@ -24,6 +31,9 @@ class Look(Protocol):
         ...
 
 
+NOTHING_WORKED: Mapping[str, Read] = MappingProxyType({})
+"""Of a site without computed traits and scores."""
+
 EMPTY = Profile(id="")
 """Nobody: what a decision without consent, time or store sees. Never folded into."""
 
@@ -31,15 +41,21 @@ EMPTY = Profile(id="")
 class View:
     """A profile seen at an instant, together with the context of a request. Reads; changes nothing."""
 
-    __slots__ = ("at", "context", "profile", "settings", "state")
+    __slots__ = ("at", "context", "profile", "settings", "state", "worked")
 
-    def __init__(
-        self, profile: Profile, at: Instant, settings: ProfileSettings, context: Mapping[str, Any] | None = None
+    def __init__(  # what is seen, and what it is seen with
+        self,
+        profile: Profile,
+        at: Instant,
+        settings: ProfileSettings,
+        context: Mapping[str, Any] | None = None,
+        worked: Mapping[str, Read] = NOTHING_WORKED,
     ) -> None:
         self.profile = profile
         self.at = at
         self.settings = settings
         self.context = context or {}
+        self.worked = worked
         self.state: Look = profile.aggregates.get
         """Return the state of a declared aggregate, by its key; asked for by every condition, so no call in between."""
 
@@ -89,6 +105,24 @@ class View:
             return trait.value
         return self.settings.time_zone
 
+    def _place(self, rest: str) -> object:
+        return _said(self.profile.place, rest)
+
+    def _device(self, rest: str) -> object:
+        return _said(self.profile.device, rest)
+
+    def _local(self, rest: str) -> object:
+        part = local_part("local." + rest)
+        return None if part is None else shown(part, self.at, self._zone(""))
+
+    def _list(self, rest: str) -> object:
+        held = self.profile.lists.get(rest)
+        return held is not None and held.joined
+
+    def _bucket(self, rest: str) -> object:
+        """Deal the person into one of 10,000 buckets; nobody is in none."""
+        return hash_v2(rest, self.profile.id) if self.profile.id else None
+
     def _segment(self, rest: str) -> object:
         return rest in self.profile.segments
 
@@ -102,6 +136,14 @@ class View:
     def _known(self, _rest: str) -> object:
         return self.profile.user_id is not None
 
+    def _computed(self, rest: str) -> object:
+        read = self.worked.get("computed." + rest)
+        return None if read is None else read(self, self.at)
+
+    def _score(self, rest: str) -> object:
+        read = self.worked.get("scores." + rest)
+        return None if read is None else read(self, self.at)
+
     readers: ClassVar[dict[str, Callable[[View, str], object]]] = {
         "traits": _trait,
         "context": _context,
@@ -112,11 +154,25 @@ class View:
         "user_id": _user_id,
         "known": _known,
         "zone": _zone,
+        "place": _place,
+        "device": _device,
+        "local": _local,
+        "lists": _list,
+        "bucket": _bucket,
+        "computed": _computed,
+        "scores": _score,
     }
 
 
 PATHS: tuple[str, ...] = tuple(View.readers)
 """The heads of the paths that a profile answers."""
+
+
+def _said(held: Said | None, name: str) -> object:
+    """Return what was said under a name; without one, all of it."""
+    if held is None:
+        return None
+    return held.values.get(name) if name else dict(held.values)
 
 
 def dig(value: object, path: str) -> object:

@@ -1,7 +1,17 @@
 """Segments: named conditions with live membership, since when and why."""
 
 from bespeak.segments.classify import Change, Segments
-from bespeak.segments.references import named_in
+from bespeak.segments.references import NamedKind, named_by, named_in, unknown
 from bespeak.segments.segment import MAX_SEGMENTS, Segment, load
 
-__all__ = ["MAX_SEGMENTS", "Change", "Segment", "Segments", "load", "named_in"]
+__all__ = [
+    "MAX_SEGMENTS",
+    "Change",
+    "NamedKind",
+    "Segment",
+    "Segments",
+    "load",
+    "named_by",
+    "named_in",
+    "unknown",
+]

@@ -8,11 +8,13 @@ from functools import cached_property
 import msgspec
 
 from bespeak.clock import NEVER, Duration, Instant
+from bespeak.computed import Borders, ScorePlan, Trait
 from bespeak.conditions import (
     AfterEvent,
     Compiled,
     Condition,
     Declared,
+    Exists,
     Flips,
     Move,
     Pass,
@@ -22,6 +24,7 @@ from bespeak.conditions import (
     together,
     turning,
 )
+from bespeak.conditions.compile import depends_on
 from bespeak.conditions.names import is_meant, name_of, prefix_of
 from bespeak.conditions.states_figures import Times
 from bespeak.conditions.windows import is_rolling
@@ -38,8 +41,8 @@ FLIPS_MAX = 100_000
 NAMES_KEPT = 10_000
 """Names of events of which is remembered what is asked after them, where names that begin alike are counted."""
 
-FACTS = frozenset({"traits", "user_id", "known", "consent", "zone"})
-"""Heads of paths that change only when the fold says so."""
+FACTS = frozenset({"traits", "user_id", "known", "consent", "zone", "place", "device", "lists", "bucket", "local"})
+"""Heads of paths that change only when the fold says so, or when the clock does, which flips know."""
 
 _FORBIDDEN = ("context", "item", "segments")
 
@@ -95,18 +98,33 @@ class _Live:
 class Segments:
     """All segments of a store, compiled, indexed by what can change them.
 
+    Parameters
+    ----------
+    traits, scores, borders
+        The computed traits and scores that they may name, and the borders of those that are graded.
+
     Raises
     ------
     DefinitionError
-        More than `MAX_SEGMENTS`; a condition that reads what a segment cannot know (`context.*`, `item.*`), asks for a
-        segment that is not there, or for itself by way of others.
+        More than `MAX_SEGMENTS`; a condition that reads what a segment cannot know (`context.*`, `item.*`), names a
+        segment, a computed trait or a score that is not there, or itself by way of others.
     """
 
-    def __init__(self, segments: Iterable[Segment] = ()) -> None:
+    def __init__(
+        self,
+        segments: Iterable[Segment] = (),
+        traits: Iterable[Trait] = (),
+        scores: Iterable[ScorePlan] = (),
+        borders: Iterable[Borders] = (),
+    ) -> None:
         segments = tuple(segments)
+        self.traits, self.scores, self.borders = tuple(traits), tuple(scores), tuple(borders)
         if len(segments) > MAX_SEGMENTS:
             raise DefinitionError(f"a store has at most {MAX_SEGMENTS:,} segments, got {len(segments):,}")
-        asked = inlined(segments)
+        named = inlined(segments, self.traits, self.scores, self.borders)
+        self.operands = named.operands
+        """What computed traits and scores are, by path: `computed.revenue`, `scores.intent`, `scores.intent.band`."""
+        asked = named.conditions
         self._all: dict[str, _Live] = {segment.id: _Live(segment, asked[segment.id]) for segment in segments}
         live = tuple(self._all.values())
         self._volatile = frozenset(entry.id for entry in live if _heads(entry) - FACTS)
@@ -125,9 +143,21 @@ class Segments:
         """Return every segment."""
         return tuple(entry.segment for entry in self._all.values())
 
+    def same_as(self, other: Segments) -> bool:
+        """Say whether the others are the very same, down to what they name."""
+        ours, theirs = ((one.all(), one.traits, one.scores, one.borders) for one in (self, other))
+        return ours == theirs
+
     def aggregates(self) -> tuple[Declared, ...]:
-        """Return every aggregate that a segment declares."""
-        return tuple(one for entry in self._all.values() for one in entry.compiled.depends.aggregates)
+        """Return every aggregate that a segment, a computed trait or a score declares."""
+        asked = [entry.compiled.depends for entry in self._all.values()]
+        named = [depends_on(Exists(operand)) for operand in self.operands.values()]
+        return tuple(one for depends in (*asked, *named) for one in depends.aggregates)
+
+    @cached_property
+    def reads_zone(self) -> bool:
+        """Whether any segment stands on where somebody lives."""
+        return any("zone" in entry.compiled.depends.paths for entry in self._all.values())
 
     def get(self, segment_id: str) -> Segment | None:
         """Return one segment."""

@@ -30,7 +30,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     name, description
         For people.
     condition
-        Who is in. It may read `traits.*`, `sessions.*`, `interests.*`, `consent.*`, `known` and events.
+        Who is in. It may read `traits.*`, `computed.*`, `scores.*`, `sessions.*`, `interests.*`, `consent.*`, `known`
+        and events.
     version
         Counts up with each change.
     """

@@ -23,6 +23,7 @@ from bespeak.server.answers import decode
 from bespeak.server.bodies import BodyLimits, read_body
 from bespeak.server.conditions import condition_routes
 from bespeak.server.keys import key_routes
+from bespeak.server.lists import list_routes
 from bespeak.server.schemas import body_of
 from bespeak.server.scopes import scope_for
 
@@ -84,6 +85,7 @@ def admin_routes(engine: Engine, gate: Gate) -> APIRouter:
     _items(router, engine, bodies)
     _definitions(router, engine, bodies)
     condition_routes(router, engine, bodies)
+    list_routes(router, engine, bodies)
     key_routes(router, engine, gate, bodies)
     _log(router, engine, bodies)
     return router
@@ -100,6 +102,14 @@ def _profiles(router: APIRouter, engine: Engine) -> None:
         """With `explain=1` each segment's condition, leaf by leaf: its value, and when it next changes by itself."""
         explained = _found(engine.explain_segments(any_id, at=_instant(at)), "profile", any_id)
         return _json(_dated(explained) if explain else _names(explained))
+
+    @router.get("/v1/profiles/{any_id}/scores", tags=["profiles"], summary="Somebody's scores, and why")
+    async def scores(any_id: Id, at: At = None, *, explain: bool = False) -> Response:
+        """Value and band; with `explain=1` also what each element gives, and when the band changes by itself."""
+        explained = _found(engine.explain_scores(any_id, at=_instant(at)), "profile", any_id)
+        if explain:
+            return _json(_dated(explained))
+        return _json({name: {"value": one["value"], "band": one["band"]} for name, one in explained.items()})
 
     @router.delete("/v1/profiles/{any_id}", tags=["profiles"], summary="Erase a person")
     async def erase(any_id: Id) -> Response:
@@ -172,12 +182,17 @@ def _definitions(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
         moment = _instant(at)
         return _json(Count(await engine.segment_count(segment_id, at=engine.clock.now() if moment is None else moment)))
 
+    @router.post("/v1/traits/{trait_id}/borders", tags=["definitions"], summary="Draw the borders of the quintiles")
+    async def draw_borders(trait_id: Id) -> Response:
+        """Worked out of everybody as of now; answered when they are in force, and everybody was asked."""
+        return _json(await engine.draw_borders(trait_id))
+
     for kind in KINDS:
         _definitions_of(router, engine, bodies, kind)
 
 
 def _definitions_of(router: APIRouter, engine: Engine, bodies: BodyLimits, kind: DefinitionKind) -> None:
-    one = kind.removesuffix("s")
+    one = "set of borders" if kind == "borders" else kind.removesuffix("s")
 
     @router.get(f"/v1/{kind}", tags=["definitions"], summary=f"All {kind}", operation_id=f"list_{kind}")
     async def listed() -> Response:

@@ -26,6 +26,7 @@ from bespeak.server.front import Front
 from bespeak.server.health import Draining, health_routes
 from bespeak.server.ingest import Ingest
 from bespeak.server.keys import KeyRotation, NewKey, ShownKey
+from bespeak.server.lists import ListMembers
 from bespeak.server.reference import render_reference
 from bespeak.server.schemas import join_hot
 
@@ -82,7 +83,8 @@ def _documentation(app: FastAPI) -> None:
 
     def schema() -> dict[str, Any]:
         if not described:
-            described.append(join_hot(app.openapi(), (Item, Event, NewKey, KeyRotation, ShownKey, WrittenDefinition)))
+            bodies = (Item, Event, NewKey, KeyRotation, ShownKey, WrittenDefinition, ListMembers)
+            described.append(join_hot(app.openapi(), bodies))
         return described[0]
 
     @app.get("/openapi.json", include_in_schema=False)

@@ -9,6 +9,7 @@ _READING: dict[str, Scope] = {
     "decisions": "decide",
     "events": "profiles:read",  # the quarantine holds what people sent
     "profiles": "profiles:read",
+    "lists": "profiles:read",
     "items": "catalog:read",
     "definitions": "definitions:read",
     "keys": "keys",
@@ -18,6 +19,7 @@ _CHANGING: dict[str, Scope] = {
     **_READING,
     "events": "events",
     "profiles": "profiles:erase",
+    "lists": "events",  # who is put on a list is an event of theirs
     "items": "catalog:write",
     "definitions": "definitions:write",
 }

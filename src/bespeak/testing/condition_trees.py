@@ -7,7 +7,8 @@ from typing import TypeVar, get_args
 from hypothesis import strategies as st
 
 from bespeak.clock import DAY, MILLISECOND
-from bespeak.conditions.check import FIGURES, Misfit, Where, check_leaf
+from bespeak.conditions.check import FIGURES, Where, check_leaf
+from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.tree import (
     Aggregate,
     And,
@@ -22,12 +23,14 @@ from bespeak.conditions.tree import (
     HasAll,
     HasBeen,
     In,
+    InList,
     InSegment,
     Kind,
     LastPerformed,
     Leaf,
     Matches,
     Moment,
+    Near,
     Not,
     Operand,
     Operator,
@@ -35,6 +38,7 @@ from bespeak.conditions.tree import (
     Path,
     Performed,
     Quiet,
+    Reach,
     Right,
     Sequence,
     Since,
@@ -55,6 +59,7 @@ T = TypeVar("T")
 TEXTS = ("DE", "de", "d\u00e9", "FR", "", '\u00e9\u2028"\\', "shoes", "Stra\u00dfe", "strasse", "2026-01-31", "1.10.0")
 EXPRESSIONS = ("now", "now-7d", "now/d", "now+1M-1d/d", "2026-01-31", "2026-02-01||+1M/d", "2026-01-31T12:00:00+02:00")
 VERSIONS = ("1", "1.2", "2.10.0", "1.0.0-rc.1", "v3")
+REACHES = get_args(Reach)
 PATTERNS = ("[A-Z]{2}", ".*", "d|shoes", "(?i)de", r"\d+")
 WORDS = ("Product Viewed", "Order Completed", "Product*", r"Rated 5\*")
 
@@ -76,7 +81,7 @@ windows: Made[Window] = st.one_of(
 )
 
 _PATHS: dict[Where, tuple[str, ...]] = {
-    "person": ("traits.country", "traits.age", "traits.a b.c", "traits.joined", "context.device", "user_id"),
+    "person": ("traits.country", "traits.age", "traits.a b.c", "traits.joined", "context.device", "user_id", "place"),
     "event": ("properties.price", "properties.deep.er", "context.page", "type"),
     "element": ("it.city", "it.zip", "it.deep.er"),
 }
@@ -115,9 +120,35 @@ def tests_of(operands: Made[Operand], rights: Made[Right], where: Where) -> Made
         st.builds(Between, operands, ends, ends),
         st.builds(Between, operands, numbers, numbers),
         st.builds(Within, paths(where), rolling),
+        nearby(operands),
         st.builds(Exists, operands),
     )
     return _short(made.filter(lambda test: is_meant(test, where)))
+
+
+def nearby(operands: Made[Operand]) -> Made[Test]:
+    """Return tests of how far away something is."""
+    degrees = st.sampled_from([0, 48.2082, -33.9, 16.3738, 89.999])
+    return st.builds(Near, operands, degrees, degrees, st.sampled_from([0.25, 20, 800.5]), st.sampled_from(REACHES))
+
+
+def clocks() -> Made[Test]:
+    """Return tests of the local time."""
+    hours, days = st.integers(0, 23), st.integers(1, 7)
+    dates = st.sampled_from(["2025-12-31", "2026-01-01", "2026-01-31", "2027-01-01"])
+    return st.one_of(
+        *(
+            st.one_of(
+                st.builds(Compare, st.just(Path(path)), st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), asked),
+                st.builds(In, st.just(Path(path)), st.lists(asked, min_size=1, max_size=3).map(tuple)),
+                st.builds(Between, st.just(Path(path)), asked, asked),
+            )
+            for path, asked in (("local.hour", hours), ("local.weekday", days), ("local.date", dates))
+        ),
+        st.builds(Compare, st.just(Path("local.date")), st.sampled_from(["<", ">=", "on"]), paths("person")),
+        st.builds(Compare, paths("person"), st.sampled_from(["<", "=", "!="]), st.just(Path("local.hour"))),
+        st.builds(Text, st.just(Path("local.date")), st.just("ends"), st.just(("-01-01",))),
+    )
 
 
 def is_meant(leaf: Leaf, where: Where = "person") -> bool:
@@ -146,7 +177,11 @@ def value_leaves(where: Where, lists: tuple[str, ...]) -> Made[Leaf]:
     """Return leaves that stand on paths alone, one of them a test of the elements of these lists."""
     plain = tests_of(paths(where), paths(where), where)
     inner = trees(tests_of(paths("element"), paths("element"), "element"), most=3)
-    return st.one_of(plain, plain, plain, st.builds(AnyOf, st.sampled_from(lists), inner))
+    listed = st.builds(AnyOf, st.sampled_from(lists), inner)
+    if where != "person":
+        return st.one_of(plain, plain, plain, listed)
+    often = [_short(plain) for _ in range(4)]  # the same one twice would count once
+    return st.one_of(*often, listed, _short(clocks()))
 
 
 filters: Made[Condition] = trees(value_leaves("event", ("properties.products",)), most=3)
@@ -221,7 +256,11 @@ def lasting(
 
 
 marked: Made[Leaf] = st.one_of(sequences(), newest(), lasting())
-memberships: Made[Leaf] = st.builds(InSegment, st.sampled_from(["loyal", 'a "b"']))
+memberships: Made[Leaf] = st.one_of(
+    st.builds(InSegment, st.sampled_from(["loyal", 'a "b"'])),
+    st.builds(InList, st.sampled_from(["vip", "a b"])),
+    st.builds(Compare, st.just(Path("bucket.spring sale")), st.sampled_from(["<", ">="]), st.sampled_from([0.1, 1])),
+)
 valued: Made[Leaf] = value_leaves("person", ("traits.addresses",))
 conditions: Made[Condition] = trees(st.one_of(valued, valued, counted, marked, memberships))
 """Conditions of every kind."""

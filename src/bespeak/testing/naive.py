@@ -23,6 +23,7 @@ from bespeak.conditions import (
     Compare,
     Condition,
     HasBeen,
+    InList,
     InSegment,
     LastPerformed,
     Not,
@@ -30,11 +31,12 @@ from bespeak.conditions import (
     Path,
     Performed,
 )
-from bespeak.conditions.tree import Asked, FromTo, Since, Window
+from bespeak.conditions.tree import Asked, FromTo, HalfLife, Since, Window
 from bespeak.conditions.tree import Sequence as Steps
 from bespeak.events import Event
-from bespeak.testing.naive_counts import figure, is_inside, is_meant
+from bespeak.testing.naive_counts import figure, halved, is_inside, is_meant
 from bespeak.testing.naive_orders import has_been, is_complete
+from bespeak.testing.naive_places import clock_shows
 from bespeak.testing.naive_values import passes
 
 
@@ -105,6 +107,8 @@ def holds(
             return len(_chosen(event, where, within, _seen(within, events, timely), at, person)) > 0
         case InSegment(segment):
             return person.get("segments." + segment) is True
+        case InList(name):
+            return person.get("lists." + name) is True
         case LastPerformed() | Steps() | HasBeen():
             return worth(condition, person, events, at, timely=timely) is True
         case _:
@@ -120,6 +124,8 @@ def worth(
     timely: Sequence[Event] | None = None,
 ) -> object:
     """Return what an operand is at an instant; arguments as `holds`."""
+    if isinstance(operand, Path) and operand.path.startswith("local."):
+        return clock_shows(operand.path.removeprefix("local."), at, person.get("zone"))
     if isinstance(operand, Path):
         return person.get(operand.path)
     if isinstance(operand, HasBeen):
@@ -135,7 +141,8 @@ def worth(
         newest = max(found, key=lambda event: (event.time, event.message_id), default=None)
         return None if newest is None else holds(operand.has, _Fields(newest), (), newest.time)
     read = operand.of or "type"
-    return figure(operand.kind, [(event.time, event.message_id, of_event(event, read)) for event in found])
+    valued = [(event.time, event.message_id, of_event(event, read)) for event in found]
+    return halved(operand.kind, valued, within, at) if isinstance(within, HalfLife) else figure(operand.kind, valued)
 
 
 def of_event(event: Event, path: str) -> object:
@@ -148,7 +155,7 @@ def of_event(event: Event, path: str) -> object:
 
 
 def _seen(within: Window | None, events: Sequence[Event], timely: Sequence[Event] | None) -> Sequence[Event]:
-    return events if timely is None or within is None or isinstance(within, Since | FromTo) else timely
+    return events if timely is None or within is None or isinstance(within, Since | FromTo | HalfLife) else timely
 
 
 def _chosen(

@@ -6,6 +6,7 @@ not by where it begins; an average is a fraction; what differs is told apart in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +15,7 @@ from typing import Any, Literal, cast
 from zoneinfo import ZoneInfo
 
 from bespeak.clock import Duration, Instant
-from bespeak.conditions.tree import Calendar, FromTo, Kind, Since, ThisSession, Unit, Window
+from bespeak.conditions.tree import Calendar, FromTo, HalfLife, Kind, Since, ThisSession, Unit, Window
 from bespeak.events import Event
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,7 +42,7 @@ def is_meant(event: str, name: str) -> bool:
 def is_inside(window: Window | None, time: Instant, at: Instant, get: Get) -> bool:
     """Say whether an event of a time is in a window at an instant, given what is known of the person."""
     match window:
-        case None:
+        case None | HalfLife():
             return True
         case Since(start):
             return _instant(start) <= time
@@ -72,6 +73,14 @@ def figure(kind: Kind, found: Sequence[tuple[Instant, str, object]]) -> object:
     if kind == "most_frequent":
         return _most_frequent([(time, one) for time, _, value in kept for one in _typed(value)])
     return kept[0 if kind == "first" else -1][2] if kept else None
+
+
+def halved(kind: Kind, found: Sequence[tuple[Instant, str, object]], by: HalfLife, at: Instant) -> float:
+    """Return what a count or a sum is of which each part loses half in every half-life, to nine decimals."""
+    counted = [(time, 1 if kind == "count" else value) for time, _, value in found]
+    amounts = [(time, Fraction(Decimal(repr(value)))) for time, value in counted if _is_summed(value)]
+    now = max([at, *(time for time, _ in amounts)])
+    return round(sum(float(amount) * math.pow(0.5, (now - time) / by.halflife) for time, amount in amounts), 9)
 
 
 def zone_of(events: Iterable[Event], trait: object, default: str) -> str:

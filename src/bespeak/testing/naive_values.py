@@ -29,6 +29,7 @@ from bespeak.conditions.tree import (
     In,
     Matches,
     Moment,
+    Near,
     Path,
     Right,
     Test,
@@ -37,6 +38,7 @@ from bespeak.conditions.tree import (
     Within,
 )
 from bespeak.testing.naive_counts import type_of
+from bespeak.testing.naive_places import metres_apart, place_said
 
 Read = Callable[[Asked], object]
 HoldsOf = Callable[[Condition, Callable[[str], object]], bool]
@@ -108,6 +110,10 @@ def _one_passes(one: object, test: Test, read: Read, at: Instant, clock: tzinfo)
             return isinstance(one, str) and any(_has(one, how, part, exact=exact) for part in values)
         case Matches(_, pattern):
             return isinstance(one, str) and re.fullmatch(pattern, one, re.ASCII) is not None
+        case Near(_, latitude, longitude, within, unit):
+            place = place_said(one)
+            most = within * {"km": 1000, "miles": 1609.344, "metres": 1}[unit]
+            return place is not None and metres_apart(place, (latitude, longitude)) <= most
         case Within(_, within):
             then = _date(one, clock)
             return then is not None and at - within < _instant(then) <= at

@@ -157,7 +157,8 @@ class ThreeWays:
         return {person: frozenset(names[place] for place in held) for person, held in found}
 
     def _conditions(self) -> dict[str, Condition]:
-        return inlined(self.engine.sequencer.segments.all())
+        segments = self.engine.sequencer.segments
+        return dict(inlined(segments.all(), segments.traits, segments.scores, segments.borders).conditions)
 
     def _in_sql(self) -> dict[str, Condition]:
         return {name: one for name, one in self._conditions().items() if _answers(one)}

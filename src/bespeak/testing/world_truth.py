@@ -32,7 +32,10 @@ from bespeak.events.vocabulary import (
     IMPRESSION,
     ITEM_HIDDEN,
     ITEM_WEIGHTS,
+    LIST_JOINED,
+    LIST_LEFT,
     ORDER_COMPLETED,
+    OUR_SOURCE,
 )
 from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy import consent_choices
@@ -40,8 +43,9 @@ from bespeak.settings import Settings
 from bespeak.stores import LogRow, Store
 from bespeak.testing.naive import holds
 from bespeak.testing.naive_counts import zone_of
+from bespeak.testing.naive_places import Whereabouts
 
-_OURS = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED})
+_OURS = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED, LIST_JOINED, LIST_LEFT})
 """Events that are not something that the person did: they are counted and no more."""
 
 
@@ -158,7 +162,8 @@ class Truth:
         who = user or anonymous_profile(event.anonymous_id or "")
         being = self._owners.get(who)
         if being is None:
-            if event.name in _OURS and not event.context.get("consent"):
+            is_listed = event.name == LIST_JOINED and event.source == OUR_SOURCE
+            if event.name in _OURS and not event.context.get("consent") and not is_listed:
                 return
             being = self._owners[who] = Being(who)
         if user is None and event.user_id is not None:
@@ -237,19 +242,23 @@ def members(being: Being, known: Mapping[str, Any], segments: Mapping[str, Condi
     }
     events = [heard.event for heard in being.heard]
     timely = [heard.event for heard in being.heard if not heard.late]
-    person = _Person(paths, known["traits"])
+    did = [heard.event for heard in being.heard if heard.did]
+    person = _Person(paths, known["traits"], Whereabouts(being.id, did, events))
     return {name for name, condition in segments.items() if holds(condition, person, events, at, timely=timely)}
 
 
 class _Person:
     """What is known of somebody, by path; a trait by its whole name, or what is inside the trait of its first part."""
 
-    def __init__(self, paths: Mapping[str, object], traits: Mapping[str, object]) -> None:
+    def __init__(self, paths: Mapping[str, object], traits: Mapping[str, object], whereabouts: Whereabouts) -> None:
         self._paths = paths
         self._traits = traits
+        self._whereabouts = whereabouts
 
     def get(self, path: str, /) -> object:
         head, _, name = path.partition(".")
+        if head in {"place", "device", "lists", "bucket"}:
+            return self._whereabouts.get(path)
         if head != "traits":
             return self._paths.get(path)
         if name in self._traits:
