@@ -72,7 +72,7 @@ def _write(command: str, plan: Plan, found: list[str], lines: list[str]) -> None
         "",
         f"{plan.rate:,} events a second in batches of 20, each acknowledged when",
         "on disk, with 100 live segments and encryption on, and 20 decisions a second.",
-        "A latency counts from the instant at which its request was due. Caches are as large as that of profiles:",
+        "A latency counts from the instant at which its request was due. Caches are small enough to be full early:",
         f"{', '.join(f'`{name}={value}`' for name, value in SETTINGS.items())}.",
         "",
         "```sh",

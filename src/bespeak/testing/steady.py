@@ -39,8 +39,16 @@ BYTES_AN_EVENT = 900
 """Disk for one event, its profile's share, digest and write-ahead log included; measured, and rounded up."""
 SPARE_BYTES = 4_000_000_000
 ITEMS = 500
-SETTINGS = {"BESPEAK__ENGINE__KEYS_MAX": "50000", "BESPEAK__ENGINE__IDS_MAX": "50000"}
-"""Caches as large as that of profiles, so that all are full when the warm-up ends; by default they fill for longer."""
+SETTINGS = {
+    "BESPEAK__PROFILES__LIVE_MAX": "30000",
+    "BESPEAK__ENGINE__KEYS_MAX": "30000",
+    "BESPEAK__ENGINE__IDS_MAX": "30000",
+}
+"""Caches of one size that are full long before the warm-up ends; by default they fill for longer than that.
+
+What Python asks of the system goes on rising by some percent for ten minutes behind that, since what is let go of leaves
+holes.
+"""
 ANSWER_SECONDS = 30.0
 WAITING_MAX = 20_000
 """Requests that may wait for an answer; one more counts as failed."""
