@@ -50,3 +50,11 @@ async def test_a_segment_cannot_ask_for_one_that_is_not_there() -> None:
         with pytest.raises(DefinitionError, match="there is no segment 'fans'"):
             await engine.apply([KEEN])
         assert engine.definitions("segments") == ()
+
+
+async def test_two_definitions_of_one_id_are_refused_together() -> None:
+    async with running() as engine:
+        other = Definition(kind="segments", id="fans", body={"id": "fans", "condition": "true"})
+        with pytest.raises(DefinitionError, match="segments/fans stands twice"):
+            await engine.apply([FANS, KEEN, other])
+        assert engine.definitions("segments") == ()

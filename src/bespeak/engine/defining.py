@@ -35,13 +35,14 @@ class Defining(Preparing):
         Raises
         ------
         DefinitionError
-            One is not well formed; nothing was changed.
+            One is not well formed, or stands there twice; nothing was changed.
         Conflict
             One was changed or deleted once more before it was in force, and given up with that.
         StoreError
             They could not be written, and nothing was changed; or the engine was closed before everybody was asked, and
             the next start goes on.
         """
+        _check_once(definitions)
         async with self._changing:
             applied, batches = await self._apply_all(definitions)
         if not wait or not batches:
@@ -161,6 +162,15 @@ class Defining(Preparing):
     def definitions(self, kind: DefinitionKind) -> tuple[Definition, ...]:
         """Return the definitions of a kind that are in force, ordered by id."""
         return self.registry.all(kind)
+
+
+def _check_once(definitions: Sequence[Definition]) -> None:
+    """Refuse two definitions of the same kind and id: only one of them can be in force."""
+    seen: set[Name] = set()
+    for one in definitions:
+        if (one.kind, one.id) in seen:
+            raise DefinitionError(f"{one.kind}/{one.id} stands twice in what is applied; leave one of the two out")
+        seen.add((one.kind, one.id))
 
 
 def _asked_for(kind: DefinitionKind, definition_id: str, others: Sequence[Definition]) -> str:

@@ -162,7 +162,8 @@ class Months(Run):
         if held and self.rng.random() < 0.2:
             await self._engine.delete("segments", self.rng.choice(held).id)
         else:
-            await self._engine.apply([definition(self.rng) for _ in range(self.rng.choice((1, 1, 3)))])
+            made = [definition(self.rng) for _ in range(self.rng.choice((1, 1, 3)))]
+            await self._engine.apply(list({one.id: one for one in made}.values()))
         self.counts.definitions += 1
 
     async def _stock(self) -> None:
