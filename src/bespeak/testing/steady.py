@@ -46,8 +46,8 @@ SETTINGS = {
 }
 """Caches of one size that are full long before the warm-up ends; by default they fill for longer than that.
 
-What Python asks of the system goes on rising by some percent for ten minutes behind that, since what is let go of leaves
-holes.
+What Python asks of the system goes on rising by some percent for ten minutes behind that, since what is let go of
+leaves holes.
 """
 ANSWER_SECONDS = 30.0
 WAITING_MAX = 20_000
