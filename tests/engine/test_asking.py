@@ -446,3 +446,28 @@ async def test_commits_of_the_asking_carry_rows_within_their_bound(monkeypatch: 
     assert len(sizes) > 2
     assert max(sizes) < 10_000 + awake + AT_ONCE * 2_000
     await engine.close()
+
+
+async def test_whom_new_definitions_do_not_move_is_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, key, clock = await begun(FragileMemory())
+    await send(engine, key, view(7, 1, clock.now()), view(8, 1, clock.now()))
+    await engine.checkpoint_now()
+    rows: set[str] = set()
+    commit = FragileMemory.commit
+
+    def noted(self: FragileMemory, one: Commit) -> None:
+        for some in (one.part, one.checkpoint):
+            rows.update(row.id for row in (some.profiles if some is not None else ()))
+        commit(self, one)
+
+    monkeypatch.setattr(FragileMemory, "commit", noted)
+    await engine.apply([segment("second", OF_EVEN)])
+    assert not rows
+    await engine.apply([segment("third", 'count("Product Viewed") >= 2')])
+    assert len(rows) == PEOPLE  # history is counted in it, and kept of everybody
+    rows.clear()
+    await engine.apply([segment("fourth", 'count("Product Viewed") > 1')])
+    assert len(rows) == 2  # nothing but who is in
+    assert engine.segment_sizes() == {"first": 2, "fourth": 2, "second": 0, "third": 2}
+    is_equal(engine, clock)
+    await (await dies(engine, clock)).close()

@@ -208,9 +208,9 @@ async def test_replaying_the_log_gives_what_was_live(seed: int) -> None:
     "settings, people",
     [
         (Settings(store=MemorySettings(), engine=EngineSettings(checkpoint_seconds=3600, checkpoint_events=1_000)), 10),
-        (Settings(store=MemorySettings(), engine=SELDOM, profiles=ProfileSettings(live_max=100)), 50),
+        (Settings(store=MemorySettings(), engine=SELDOM, profiles=ProfileSettings(live_max=100)), 75),
     ],
-    ids=["a log that would take long to replay", "as many changed people as half of those in RAM"],
+    ids=["a log that would take long to replay", "as many changed people as three quarters of those in RAM"],
 )
 async def test_a_checkpoint_does_not_wait_for_its_time_with_much_to_write(settings: Settings, people: int) -> None:
     async with running(settings) as engine:

@@ -389,7 +389,7 @@ class Ledger(Asking):
         unwritten = self._offset - self.store.checkpoint_offset()
         return (
             unwritten >= self.settings.engine.checkpoint_events
-            or len(self.sequencer.live.dirty) >= self.settings.profiles.live_max // 2
+            or len(self.sequencer.live.dirty) >= self.settings.profiles.live_max * 3 // 4
         )
 
     def _probe(self) -> None:

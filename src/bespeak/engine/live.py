@@ -59,7 +59,7 @@ class LiveTable:
     changes a profile has it from `get`, so nobody is changed before the work was done on them.
 
     Who rests in the store when their turn to be asked comes stays there: what they have come to is a sealed row, which
-    the next checkpoint writes. So a checkpoint may fall into the asking, and says how far that is (`asked_up_to`).
+    the next checkpoint writes; who has come to nothing else is not written. So a checkpoint may fall into the asking, and says how far that is (`asked_up_to`).
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ class LiveTable:
         try:
             done = sum(1 for _ in itertools.islice(self._waiting, most))
         except BaseException:
-            self._waiting = self._everybody_once()  # who had a turn is changed: in RAM therefore, and not owed any more
+            self._waiting = self._everybody_once()  # who had a turn is not owed any more, or is behind them
             raise
         if most is None or done < most:
             self._pay = None
@@ -257,8 +257,10 @@ class LiveTable:
 
     def _settle(self, profile: Profile) -> None:
         if self._pay is not None:
+            before = None if profile.id in self.dirty else encode_profile(profile)
             self._pay(profile)
-            self.dirty.add(profile.id)
+            if before is not None and encode_profile(profile) != before:
+                self.dirty.add(profile.id)
             self._ahead.add(self._vault.name(profile.id))
         self._owed.discard(profile.id)
 
@@ -284,14 +286,18 @@ class LiveTable:
         Who was asked where they rest about the definitions before may have a newer row than that in the store.
         """
         before = self._asked.get(row.id)
-        profile = self._opened(before or self._leaving.get(row.id) or row)
+        data = self._plain(before or self._leaving.get(row.id) or row)
+        profile = None if data is None else decode_profile(data)
         if profile is None or profile.id in self.removed or self._pay is None:
             return
         if profile.id in self._profiles:  # they were asked for, and their turn failed
             self.get(profile.id)
             return
         self._pay(profile)
-        self._asked[row.id] = sealed = self._sealed(profile)
+        after = encode_profile(profile)
+        if after == data:
+            return  # whom it does not move stays as they are written
+        self._asked[row.id] = sealed = self._row_of(profile, after)
         self._asked_bytes += len(sealed.data) - (0 if before is None else len(before.data))
 
     def written(self, removed: Mapping[ProfileId, int], asked: Mapping[str, ProfileRow] = MappingProxyType({})) -> None:
@@ -345,15 +351,23 @@ class LiveTable:
                 yield resting
 
     def _sealed(self, profile: Profile) -> ProfileRow:
+        return self._row_of(profile, encode_profile(profile))
+
+    def _row_of(self, profile: Profile, encoded: bytes) -> ProfileRow:
         flip = profile.next_flip_at
-        data = self._vault.seal(profile.id, PROFILE, pack(encode_profile(profile)))
+        data = self._vault.seal(profile.id, PROFILE, pack(encoded))
         return ProfileRow(self._vault.name(profile.id), data, None if flip == NEVER else flip)
 
     def _opened(self, row: ProfileRow) -> Profile | None:
+        data = self._plain(row)
+        return None if data is None else decode_profile(data)
+
+    def _plain(self, row: ProfileRow) -> bytes | None:
+        """Return the encoded profile of a row; None of whom nobody can open any more."""
         if row.id[1:2] == ":":
             return None  # of a store that is older than keys: these were adopted, all of them, when it was opened
         data = self._vault.open(row.data, PROFILE)
-        return None if data is None else decode_profile(unpack(data))
+        return None if data is None else unpack(data)
 
     def __len__(self) -> int:
         return len(self._profiles)
