@@ -409,15 +409,15 @@ async def test_a_row_that_cannot_be_written_between_the_turns_undoes_what_was_as
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine, _, clock = await begun(FragileMemory())
-    sealed, calls = live.LiveTable._sealed, [0]
+    sealed, calls = live.LiveTable._row_of, [0]
 
-    def fails_once(table: live.LiveTable, profile: Any) -> Any:
+    def fails_once(table: live.LiveTable, one: live.Encoded, packed: bytes) -> Any:
         calls[0] += 1
         if calls[0] == 220:  # when those of the first checkpoint are on disk, and the definitions before them
             raise StoreError("the disk does not answer")
-        return sealed(table, profile)
+        return sealed(table, one, packed)
 
-    monkeypatch.setattr(live.LiveTable, "_sealed", fails_once)
+    monkeypatch.setattr(live.LiveTable, "_row_of", fails_once)
     with pytest.raises(StoreError):
         await engine.apply([ALL, segment("second", LATELY)])
     while not engine.is_writable:  # noqa: ASYNC110  undone by the writer in its own time

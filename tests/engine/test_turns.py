@@ -158,7 +158,7 @@ async def test_no_turn_of_the_loop_makes_more_than_a_few_rows_of_a_checkpoint(mo
     clock.advance(SECOND)
     await engine.track(engine.parse(body(range(PEOPLE), 1, clock.now()), key=key), key)
     turns = Turns()
-    monkeypatch.setattr(engine.sequencer.live, "_sealed", turns.counting(engine.sequencer.live._sealed))
+    monkeypatch.setattr(engine.sequencer.live, "_cut_one", turns.counting(engine.sequencer.live._cut_one))
     await engine.checkpoint_now()
     most = turns.end()
     assert sum(turns.counts) == PEOPLE
@@ -410,7 +410,7 @@ async def test_an_erasure_that_cannot_be_sealed_is_undone_as_a_whole(
     if place == "the checkpoint":
         fails_once(monkeypatch, recovery, "seal_alias")
     else:
-        fails_once(monkeypatch, engine.sequencer.live, "_sealed")
+        fails_once(monkeypatch, engine.sequencer.live, "_row_of")
     last = store.last_offset()
     with pytest.raises(StoreError):
         await engine.erase("d3")

@@ -12,7 +12,9 @@ from bespeak.catalog import Item
 from bespeak.clock import SECOND, Clock, Instant
 from bespeak.engine.dedupe import Dedupe
 from bespeak.engine.keyring import Keyring
+from bespeak.engine.live import data_of
 from bespeak.engine.models import Models
+from bespeak.engine.packing import pack_all
 from bespeak.engine.records import Record, encode
 from bespeak.engine.recovery import Cut, Cutting, checkpoint
 from bespeak.engine.shown import Shown
@@ -22,11 +24,17 @@ from bespeak.errors import StoreError, Unavailable
 from bespeak.ids import ProfileId
 from bespeak.stores import LogRow, Part, Rejected, Store, WrappedKey
 
-CUT_AT_ONCE = 30
-"""Profiles whose rows of a checkpoint are made before others have their turn: some two milliseconds."""
+CUT_AT_ONCE = 100
+"""Profiles that are encoded for a checkpoint before others have their turn: about a millisecond."""
 
 PART_ROWS = 250
 """Rows of a checkpoint that are written by one commit: whoever waits for the disk waits some ten milliseconds more."""
+
+PARTS_AHEAD = 2
+"""With rows for so many parts that are not written yet, no more are made but of those who are changed meanwhile."""
+
+APART_MIN = 50
+"""So many rows are packed by a thread; for fewer it would take longer to wake it."""
 
 
 class Committing(Shown):
@@ -160,9 +168,11 @@ class Committing(Shown):
         """Make some rows of a checkpoint, and the rest a turn of the loop later."""
         if self._cutting is not cutting:
             return  # it came to its end, or was undone
+        live = self.sequencer.live
         with _whole(cutting.writer):
-            cutting.is_made = not self.sequencer.live.cut(None if whole else CUT_AT_ONCE)
-        if not cutting.is_made:
+            cutting.is_made = not live.cut(None if whole else CUT_AT_ONCE)
+        cutting.is_resting = live.unwritten >= PARTS_AHEAD * PART_ROWS
+        if not cutting.is_made and not cutting.is_resting:
             asyncio.get_running_loop().call_soon(self._cut_some, cutting)
         self._write_some(cutting, whole=whole)
 
@@ -173,21 +183,39 @@ class Committing(Shown):
         """
         if self._cutting is not cutting or (cutting.is_writing and not whole):
             return
-        rows = () if whole else self.sequencer.live.rows(PART_ROWS)
-        if rows:
-            cutting.parts += 1
+        live = self.sequencer.live
+        if not whole and live.unwritten >= PART_ROWS:
             cutting.is_writing = True
-            entry = Entry(asyncio.get_running_loop().create_future(), part=Part(cutting.number, cutting.parts, rows))
-            self._put(cutting.writer, entry).add_done_callback(lambda done: self._part_written(done, cutting))
+            cutting.taken = live.take(PART_ROWS)
+            if PART_ROWS < APART_MIN:
+                self._write_part(cutting, pack_all(data_of(cutting.taken)))
+            else:
+                packing = asyncio.get_running_loop().run_in_executor(None, pack_all, data_of(cutting.taken))
+                packing.add_done_callback(lambda done: self._packed(done, cutting))
         elif cutting.is_made:
             self._cutting = None
-            last = cutting.cut.with_rows(self.sequencer.live.rows(), cut=cutting.number, parts=cutting.parts)
+            with _whole(cutting.writer):
+                rows = (*live.sealed(cutting.taken, pack_all(data_of(cutting.taken))), *live.rows())
+            last = cutting.cut.with_rows(rows, cut=cutting.number, parts=cutting.parts)
             self._put_cut(cutting, Entry(cutting.future, documents=cutting.cut.documents, checkpoint=last))
+
+    def _packed(self, done: asyncio.Future[list[bytes]], cutting: Cutting) -> None:
+        if self._cutting is cutting and not done.cancelled():
+            with _whole(cutting.writer):
+                self._write_part(cutting, done.result())
+
+    def _write_part(self, cutting: Cutting, packed: list[bytes]) -> None:
+        rows, cutting.taken = self.sequencer.live.sealed(cutting.taken, packed), ()
+        cutting.parts += 1
+        entry = Entry(asyncio.get_running_loop().create_future(), part=Part(cutting.number, cutting.parts, rows))
+        self._put(cutting.writer, entry).add_done_callback(lambda done: self._part_written(done, cutting))
 
     def _part_written(self, done: asyncio.Future[None], cutting: Cutting) -> None:
         cutting.is_writing = False
         failure = None if done.cancelled() else done.exception()
-        if failure is None:
+        if failure is None and cutting.is_resting:
+            self._cut_some(cutting)
+        elif failure is None:
             self._write_some(cutting)
         elif not cutting.future.done():  # nothing was undone: it ends with the writer
             cutting.future.set_exception(failure)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from bespeak.clock import NEVER, Instant
-from bespeak.engine.packing import pack, unpack
+from bespeak.engine.packing import pack, pack_all, unpack
 from bespeak.engine.vault import PROFILE, Vault
 from bespeak.ids import ProfileId
 from bespeak.profiles import Profile, share
@@ -21,6 +23,20 @@ ASKED_BYTES = 16_000_000
 
 READ_AT_ONCE = 500
 """Rows read from the store at once, to ask who they are about: some milliseconds."""
+
+ENCODED_MAX = 4_000
+"""People of a checkpoint who are encoded and not packed yet, of some 8 KB each; who comes then is packed at once."""
+
+
+class Encoded(NamedTuple):
+    """Somebody as of the moment of a checkpoint: what is packed and sealed later, to be their row."""
+
+    id: ProfileId
+    next_flip_at: Instant | None
+    data: bytes
+
+
+Unwritten: TypeAlias = ProfileRow | Encoded
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Profile)
@@ -59,7 +75,8 @@ class LiveTable:
     changes a profile has it from `get`, so nobody is changed before the work was done on them.
 
     Who rests in the store when their turn to be asked comes stays there: what they have come to is a sealed row, which
-    the next checkpoint writes; who has come to nothing else is not written. So a checkpoint may fall into the asking, and says how far that is (`asked_up_to`).
+    the next checkpoint writes; who has come to nothing else is not written. So a checkpoint may fall into the asking,
+    and says how far that is (`asked_up_to`).
 
     Parameters
     ----------
@@ -76,7 +93,8 @@ class LiveTable:
         self.removed: dict[ProfileId, int] = {}
         self._removals = 0
         self._uncut: set[ProfileId] = set()
-        self._rows: list[ProfileRow] = []
+        self._rows: deque[Unwritten] = deque()
+        self._encoded = 0
         self._owed: set[ProfileId] = set()
         self._pay: Callable[[Profile], None] | None = None
         self._waiting: Iterator[None] = iter(())
@@ -171,28 +189,47 @@ class LiveTable:
     def begin_cut(self) -> dict[ProfileId, int]:
         """Begin to make the rows of all that changed since the last time; returns what is removed and not `written`."""
         self._uncut, self.dirty = self.dirty, set()
-        self._rows = list(self._asked.values())
+        self._rows, self._encoded = deque(self._asked.values()), 0
         self._leaving |= self._asked
         self._asked, self._asked_bytes = {}, 0
         return dict(self.removed)
 
     def cut(self, most: int | None = None) -> bool:
-        """Make at most `most` rows (None: all that are left), and say whether more are left."""
+        """Make at most `most` rows, and say whether more are left. None: all that are left, and sealed, too."""
         for profile_id in list(itertools.islice(self._uncut, most)):
             self._cut_one(self._profiles[profile_id])
+        if most is None:
+            self._rows.extend(self.rows())
         return bool(self._uncut)
 
-    def rows(self, most: int | None = None) -> tuple[ProfileRow, ...]:
-        """Return rows that a cut has made, each once: so many, or none where they are fewer. None: all of them."""
-        if most is None:
-            most = len(self._rows)
-        elif len(self._rows) < most:
-            return ()
-        rows, self._rows = tuple(self._rows[:most]), self._rows[most:]
-        return rows
+    @property
+    def unwritten(self) -> int:
+        """How many rows a cut has made that nobody took yet."""
+        return len(self._rows)
+
+    def take(self, most: int) -> tuple[Unwritten, ...]:
+        """Return so many rows that a cut has made, each once, as they are: `sealed` makes them whole."""
+        taken = tuple(self._rows.popleft() for _ in range(min(most, len(self._rows))))
+        self._encoded -= sum(isinstance(one, Encoded) for one in taken)
+        return taken
+
+    def sealed(self, taken: Iterable[Unwritten], packed: Iterable[bytes]) -> tuple[ProfileRow, ...]:
+        """Return rows, given the data of those that were not packed, packed."""
+        left = iter(packed)
+        return tuple(one if isinstance(one, ProfileRow) else self._row_of(one, next(left)) for one in taken)
+
+    def rows(self) -> tuple[ProfileRow, ...]:
+        """Return all rows that a cut has made and nobody took, each once."""
+        taken = self.take(len(self._rows))
+        return self.sealed(taken, pack_all(data_of(taken)))
 
     def _cut_one(self, profile: Profile) -> None:
-        self._rows.append(self._sealed(profile))
+        encoded = _encoded(profile)
+        if self._encoded < ENCODED_MAX:
+            self._encoded += 1
+            self._rows.append(encoded)
+        else:
+            self._rows.append(self._row_of(encoded, pack(encoded.data)))
         self._uncut.discard(profile.id)
 
     # -- new definitions, as of one moment
@@ -294,10 +331,10 @@ class LiveTable:
             self.get(profile.id)
             return
         self._pay(profile)
-        after = encode_profile(profile)
-        if after == data:
+        after = _encoded(profile)
+        if after.data == data:
             return  # whom it does not move stays as they are written
-        self._asked[row.id] = sealed = self._row_of(profile, after)
+        self._asked[row.id] = sealed = self._row_of(after, pack(after.data))
         self._asked_bytes += len(sealed.data) - (0 if before is None else len(before.data))
 
     def written(self, removed: Mapping[ProfileId, int], asked: Mapping[str, ProfileRow] = MappingProxyType({})) -> None:
@@ -325,7 +362,7 @@ class LiveTable:
         self._profiles.clear()
         self.dirty.clear()
         self.removed.clear()
-        self._uncut, self._rows = set(), []
+        self._uncut, self._rows, self._encoded = set(), deque(), 0
         self._owed, self._pay, self._waiting = set(), None, iter(())
         self._asked_to, self._ahead = "", set()
         self._asked, self._asked_bytes, self._leaving = {}, 0, {}
@@ -350,13 +387,8 @@ class LiveTable:
             if resting is not None:
                 yield resting
 
-    def _sealed(self, profile: Profile) -> ProfileRow:
-        return self._row_of(profile, encode_profile(profile))
-
-    def _row_of(self, profile: Profile, encoded: bytes) -> ProfileRow:
-        flip = profile.next_flip_at
-        data = self._vault.seal(profile.id, PROFILE, pack(encoded))
-        return ProfileRow(self._vault.name(profile.id), data, None if flip == NEVER else flip)
+    def _row_of(self, one: Encoded, packed: bytes) -> ProfileRow:
+        return ProfileRow(self._vault.name(one.id), self._vault.seal(one.id, PROFILE, packed), one.next_flip_at)
 
     def _opened(self, row: ProfileRow) -> Profile | None:
         data = self._plain(row)
@@ -371,3 +403,13 @@ class LiveTable:
 
     def __len__(self) -> int:
         return len(self._profiles)
+
+
+def data_of(taken: Iterable[Unwritten]) -> list[bytes]:
+    """Return what is to be packed of rows, in their order."""
+    return [one.data for one in taken if isinstance(one, Encoded)]
+
+
+def _encoded(profile: Profile) -> Encoded:
+    flip = profile.next_flip_at
+    return Encoded(profile.id, None if flip == NEVER else flip, encode_profile(profile))
