@@ -411,11 +411,11 @@ async def test_a_row_that_cannot_be_written_between_the_turns_undoes_what_was_as
     engine, _, clock = await begun(FragileMemory())
     sealed, calls = live.LiveTable._row_of, [0]
 
-    def fails_once(table: live.LiveTable, one: live.Encoded, packed: bytes) -> Any:
+    def fails_once(table: live.LiveTable, packed: live.Encoded) -> Any:
         calls[0] += 1
         if calls[0] == 220:  # when those of the first checkpoint are on disk, and the definitions before them
             raise StoreError("the disk does not answer")
-        return sealed(table, one, packed)
+        return sealed(table, packed)
 
     monkeypatch.setattr(live.LiveTable, "_row_of", fails_once)
     with pytest.raises(StoreError):

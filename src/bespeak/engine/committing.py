@@ -12,7 +12,7 @@ from bespeak.catalog import Item
 from bespeak.clock import SECOND, Clock, Instant
 from bespeak.engine.dedupe import Dedupe
 from bespeak.engine.keyring import Keyring
-from bespeak.engine.live import data_of
+from bespeak.engine.live import Encoded
 from bespeak.engine.models import Models
 from bespeak.engine.packing import pack_all
 from bespeak.engine.records import Record, encode
@@ -33,8 +33,11 @@ PART_ROWS = 250
 PARTS_AHEAD = 2
 """With rows for so many parts that are not written yet, no more are made but of those who are changed meanwhile."""
 
+PACKED_AT_ONCE = 500
+"""People that a thread packs at a time: some ten milliseconds."""
+
 APART_MIN = 50
-"""So many rows are packed by a thread; for fewer it would take longer to wake it."""
+"""So many are packed by a thread; for fewer it would take longer to wake it."""
 
 
 class Committing(Shown):
@@ -174,7 +177,29 @@ class Committing(Shown):
         cutting.is_resting = live.unwritten >= PARTS_AHEAD * PART_ROWS
         if not cutting.is_made and not cutting.is_resting:
             asyncio.get_running_loop().call_soon(self._cut_some, cutting)
+        self._pack_some(cutting)
         self._write_some(cutting, whole=whole)
+
+    def _pack_some(self, cutting: Cutting) -> None:
+        """Let a thread pack who is encoded, while others go on; the last few are packed here."""
+        live = self.sequencer.live
+        if live.unpacked < APART_MIN and not (cutting.is_made or live.unpacked >= PART_ROWS):
+            return
+        taken = live.to_pack(PACKED_AT_ONCE)
+        datas = [one.data for one in taken]
+        if len(taken) < APART_MIN:
+            live.packed(taken, pack_all(datas))
+        else:
+            packing = asyncio.get_running_loop().run_in_executor(None, pack_all, datas)
+            packing.add_done_callback(lambda done: self._packed(done, cutting, taken))
+
+    def _packed(self, done: asyncio.Future[list[bytes]], cutting: Cutting, taken: tuple[Encoded, ...]) -> None:
+        if self._cutting is not cutting or done.cancelled():
+            return
+        with _whole(cutting.writer):
+            self.sequencer.live.packed(taken, done.result())
+        self._pack_some(cutting)
+        self._write_some(cutting)
 
     def _write_some(self, cutting: Cutting, *, whole: bool = False) -> None:
         """Write a part when there are rows enough and the one before is on disk, and in the end the checkpoint itself.
@@ -185,28 +210,19 @@ class Committing(Shown):
             return
         live = self.sequencer.live
         if not whole and live.unwritten >= PART_ROWS:
-            cutting.is_writing = True
-            cutting.taken = live.take(PART_ROWS)
-            if PART_ROWS < APART_MIN:
-                self._write_part(cutting, pack_all(data_of(cutting.taken)))
-            else:
-                packing = asyncio.get_running_loop().run_in_executor(None, pack_all, data_of(cutting.taken))
-                packing.add_done_callback(lambda done: self._packed(done, cutting))
+            if live.ready >= PART_ROWS:
+                self._write_part(cutting)
         elif cutting.is_made:
             self._cutting = None
             with _whole(cutting.writer):
-                rows = (*live.sealed(cutting.taken, pack_all(data_of(cutting.taken))), *live.rows())
-            last = cutting.cut.with_rows(rows, cut=cutting.number, parts=cutting.parts)
+                last = cutting.cut.with_rows(live.rows(), cut=cutting.number, parts=cutting.parts)
             self._put_cut(cutting, Entry(cutting.future, documents=cutting.cut.documents, checkpoint=last))
 
-    def _packed(self, done: asyncio.Future[list[bytes]], cutting: Cutting) -> None:
-        if self._cutting is cutting and not done.cancelled():
-            with _whole(cutting.writer):
-                self._write_part(cutting, done.result())
-
-    def _write_part(self, cutting: Cutting, packed: list[bytes]) -> None:
-        rows, cutting.taken = self.sequencer.live.sealed(cutting.taken, packed), ()
+    def _write_part(self, cutting: Cutting) -> None:
+        with _whole(cutting.writer):
+            rows = self.sequencer.live.rows(PART_ROWS)
         cutting.parts += 1
+        cutting.is_writing = True
         entry = Entry(asyncio.get_running_loop().create_future(), part=Part(cutting.number, cutting.parts, rows))
         self._put(cutting.writer, entry).add_done_callback(lambda done: self._part_written(done, cutting))
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,19 +24,17 @@ ASKED_BYTES = 16_000_000
 READ_AT_ONCE = 500
 """Rows read from the store at once, to ask who they are about: some milliseconds."""
 
-ENCODED_MAX = 4_000
+ENCODED_MAX = 8_000
 """People of a checkpoint who are encoded and not packed yet, of some 8 KB each; who comes then is packed at once."""
 
 
 class Encoded(NamedTuple):
-    """Somebody as of the moment of a checkpoint: what is packed and sealed later, to be their row."""
+    """Somebody as of the moment of a checkpoint, as bytes: packed and then sealed they are a row."""
 
     id: ProfileId
     next_flip_at: Instant | None
     data: bytes
 
-
-Unwritten: TypeAlias = ProfileRow | Encoded
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Profile)
@@ -93,8 +91,9 @@ class LiveTable:
         self.removed: dict[ProfileId, int] = {}
         self._removals = 0
         self._uncut: set[ProfileId] = set()
-        self._rows: deque[Unwritten] = deque()
-        self._encoded = 0
+        self._encoded: deque[Encoded] = deque()
+        self._packing: tuple[Encoded, ...] = ()
+        self._rows: deque[ProfileRow | Encoded] = deque()
         self._owed: set[ProfileId] = set()
         self._pay: Callable[[Profile], None] | None = None
         self._waiting: Iterator[None] = iter(())
@@ -189,7 +188,7 @@ class LiveTable:
     def begin_cut(self) -> dict[ProfileId, int]:
         """Begin to make the rows of all that changed since the last time; returns what is removed and not `written`."""
         self._uncut, self.dirty = self.dirty, set()
-        self._rows, self._encoded = deque(self._asked.values()), 0
+        self._encoded, self._packing, self._rows = deque(), (), deque(self._asked.values())
         self._leaving |= self._asked
         self._asked, self._asked_bytes = {}, 0
         return dict(self.removed)
@@ -199,37 +198,56 @@ class LiveTable:
         for profile_id in list(itertools.islice(self._uncut, most)):
             self._cut_one(self._profiles[profile_id])
         if most is None:
-            self._rows.extend(self.rows())
+            self._rows = deque(self.rows())
         return bool(self._uncut)
 
     @property
-    def unwritten(self) -> int:
-        """How many rows a cut has made that nobody took yet."""
+    def unpacked(self) -> int:
+        """How many people of a cut are encoded, and nobody packs them."""
+        return len(self._encoded)
+
+    @property
+    def ready(self) -> int:
+        """How many people of a cut are packed."""
         return len(self._rows)
 
-    def take(self, most: int) -> tuple[Unwritten, ...]:
-        """Return so many rows that a cut has made, each once, as they are: `sealed` makes them whole."""
-        taken = tuple(self._rows.popleft() for _ in range(min(most, len(self._rows))))
-        self._encoded -= sum(isinstance(one, Encoded) for one in taken)
-        return taken
+    @property
+    def unwritten(self) -> int:
+        """How many people of a cut nobody took the rows of."""
+        return len(self._encoded) + len(self._packing) + len(self._rows)
 
-    def sealed(self, taken: Iterable[Unwritten], packed: Iterable[bytes]) -> tuple[ProfileRow, ...]:
-        """Return rows, given the data of those that were not packed, packed."""
-        left = iter(packed)
-        return tuple(one if isinstance(one, ProfileRow) else self._row_of(one, next(left)) for one in taken)
+    def to_pack(self, most: int) -> tuple[Encoded, ...]:
+        """Return at most so many people to pack, wherever: `packed` takes them back. Nobody while some are packed."""
+        if self._packing:
+            return ()
+        self._packing = tuple(self._encoded.popleft() for _ in range(min(most, len(self._encoded))))
+        return self._packing
 
-    def rows(self) -> tuple[ProfileRow, ...]:
-        """Return all rows that a cut has made and nobody took, each once."""
-        taken = self.take(len(self._rows))
-        return self.sealed(taken, pack_all(data_of(taken)))
+    def packed(self, taken: tuple[Encoded, ...], datas: Iterable[bytes]) -> None:
+        """Take back whom `to_pack` returned, given what each was packed to."""
+        if taken is self._packing:  # else somebody could not wait for it
+            self._packing = ()
+            self._rows.extend(one._replace(data=data) for one, data in zip(taken, datas, strict=True))
+
+    def rows(self, most: int | None = None) -> tuple[ProfileRow, ...]:
+        """Return so many rows that a cut has made and packed, each once. None: all of them, packed or not."""
+        if most is None:
+            left, self._packing = (*self._packing, *self._encoded), ()
+            self._encoded.clear()
+            datas = pack_all([one.data for one in left])
+            self._rows.extend(one._replace(data=data) for one, data in zip(left, datas, strict=True))
+            most = len(self._rows)
+        return tuple(self._sealed(self._rows.popleft()) for _ in range(min(most, len(self._rows))))
+
+    def _sealed(self, row: ProfileRow | Encoded) -> ProfileRow:
+        return row if isinstance(row, ProfileRow) else self._row_of(row)
 
     def _cut_one(self, profile: Profile) -> None:
         encoded = _encoded(profile)
-        if self._encoded < ENCODED_MAX:
-            self._encoded += 1
-            self._rows.append(encoded)
+        if len(self._encoded) < ENCODED_MAX:
+            self._encoded.append(encoded)
         else:
-            self._rows.append(self._row_of(encoded, pack(encoded.data)))
+            self._rows.append(_packed(encoded))
         self._uncut.discard(profile.id)
 
     # -- new definitions, as of one moment
@@ -334,7 +352,7 @@ class LiveTable:
         after = _encoded(profile)
         if after.data == data:
             return  # whom it does not move stays as they are written
-        self._asked[row.id] = sealed = self._row_of(after, pack(after.data))
+        self._asked[row.id] = sealed = self._row_of(_packed(after))
         self._asked_bytes += len(sealed.data) - (0 if before is None else len(before.data))
 
     def written(self, removed: Mapping[ProfileId, int], asked: Mapping[str, ProfileRow] = MappingProxyType({})) -> None:
@@ -362,7 +380,7 @@ class LiveTable:
         self._profiles.clear()
         self.dirty.clear()
         self.removed.clear()
-        self._uncut, self._rows, self._encoded = set(), deque(), 0
+        self._uncut, self._encoded, self._packing, self._rows = set(), deque(), (), deque()
         self._owed, self._pay, self._waiting = set(), None, iter(())
         self._asked_to, self._ahead = "", set()
         self._asked, self._asked_bytes, self._leaving = {}, 0, {}
@@ -387,8 +405,9 @@ class LiveTable:
             if resting is not None:
                 yield resting
 
-    def _row_of(self, one: Encoded, packed: bytes) -> ProfileRow:
-        return ProfileRow(self._vault.name(one.id), self._vault.seal(one.id, PROFILE, packed), one.next_flip_at)
+    def _row_of(self, packed: Encoded) -> ProfileRow:
+        sealed = self._vault.seal(packed.id, PROFILE, packed.data)
+        return ProfileRow(self._vault.name(packed.id), sealed, packed.next_flip_at)
 
     def _opened(self, row: ProfileRow) -> Profile | None:
         data = self._plain(row)
@@ -405,11 +424,10 @@ class LiveTable:
         return len(self._profiles)
 
 
-def data_of(taken: Iterable[Unwritten]) -> list[bytes]:
-    """Return what is to be packed of rows, in their order."""
-    return [one.data for one in taken if isinstance(one, Encoded)]
-
-
 def _encoded(profile: Profile) -> Encoded:
     flip = profile.next_flip_at
     return Encoded(profile.id, None if flip == NEVER else flip, encode_profile(profile))
+
+
+def _packed(encoded: Encoded) -> Encoded:
+    return encoded._replace(data=pack(encoded.data))

@@ -10,7 +10,7 @@ import msgspec
 from bespeak.catalog import Catalog, Item
 from bespeak.clock import Instant
 from bespeak.engine.aliases import seal_alias
-from bespeak.engine.live import Unwritten, decode_profile
+from bespeak.engine.live import decode_profile
 from bespeak.engine.models import Models
 from bespeak.engine.owing import read_owed
 from bespeak.engine.records import Record, decode
@@ -89,11 +89,9 @@ class Cutting(msgspec.Struct, eq=False):
     is_made
         Whether all its rows are.
     is_writing
-        Whether a part is being packed, or on its way to the disk.
+        Whether a part is on its way to the disk.
     is_resting
-        Whether no rows are made until one is on the disk.
-    taken
-        The rows of the part that is being packed.
+        Whether nobody more is encoded until it is there.
     """
 
     writer: Writer
@@ -104,7 +102,6 @@ class Cutting(msgspec.Struct, eq=False):
     is_made: bool = False
     is_writing: bool = False
     is_resting: bool = False
-    taken: tuple[Unwritten, ...] = ()
 
 
 def checkpoint(
