@@ -332,7 +332,8 @@ def changes(kind: Kind, state: State | None, frame: Frame, get: Get, at: Instant
     after, until = frame.bounds(get, at)
     oldest = bisect_right(times, after)
     newest = max(oldest, bisect_right(times, until))
-    nothing, running = _RUNNING[kind]().value(), None
+    nothing = _RUNNING[kind]().value()
+    running: _Running | None = None
     while oldest < len(times):
         change = frame.leaves(times[oldest], get) if oldest < newest else NEVER
         if newest < len(times):

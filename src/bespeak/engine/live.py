@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,11 +14,15 @@ from bespeak.clock import NEVER, Instant
 from bespeak.engine.packing import pack, unpack
 from bespeak.engine.vault import PROFILE, Vault
 from bespeak.ids import ProfileId
+from bespeak.privacy.sealing import Sealer
 from bespeak.profiles import Profile, share
 from bespeak.stores import ProfileRow, Store
 
 ASKED_BYTES = 16_000_000
 """Rows of people who were asked where they rest, and are in no checkpoint yet; beyond it the next one is due."""
+
+NAMES_A_PROFILE = 2
+"""Names of rows remembered for each profile in RAM; beyond it those of who was let go are forgotten."""
 
 READ_AT_ONCE = 500
 """Rows read from the store at once, to ask who they are about: some milliseconds."""
@@ -49,6 +54,18 @@ def _decode_first(data: bytes) -> Profile:
     return profile
 
 
+class Sleeper(NamedTuple):
+    """Somebody as they rest, read to be changed and laid down again at once: nobody else has what was read."""
+
+    profile: Profile
+    sealer: Sealer
+
+    @property
+    def name(self) -> str:
+        """The name of their row."""
+        return self.sealer.subject
+
+
 class LiveTable:
     """Drafts by profile id. Only the sequencer changes them; `dirty` are those changed since the last checkpoint.
 
@@ -58,8 +75,9 @@ class LiveTable:
     checkpoint (`begin_cut`), and new definitions (`owe`). Who is asked for before their turn has it then: whatever
     changes a profile has it from `get`, so nobody is changed before the work was done on them.
 
-    Who rests in the store when their turn to be asked comes stays there: what they have come to is a sealed row, which
-    the next checkpoint writes. So a checkpoint may fall into the asking, and says how far that is (`asked_up_to`).
+    Who rests in the store when their turn to be asked comes, or the time of a flip (`called`, `lay_down`), stays there:
+    what they have come to is a sealed row, which the next checkpoint writes. So a checkpoint may fall into the asking,
+    and says how far that is (`asked_up_to`).
 
     Parameters
     ----------
@@ -72,6 +90,7 @@ class LiveTable:
         self._vault = vault
         self._bound = bound
         self._profiles: dict[ProfileId, Profile] = {}
+        self._awake: dict[str, ProfileId] = {}
         self.dirty: set[ProfileId] = set()
         self.removed: dict[ProfileId, int] = {}
         self._removals = 0
@@ -103,16 +122,20 @@ class LiveTable:
             return None
         name = self._vault.name(profile_id)
         row = self._row(name)
-        profile = None if row is None else self._opened(row)
-        if profile is not None:
-            share(profile)
-            self._profiles[profile_id] = profile
-            if name in self._asked:
-                self._asked_bytes -= len(self._asked.pop(name).data)
-                self.dirty.add(profile_id)
-            if self._pay is not None and name > self._asked_to and name not in self._ahead:
-                self._owed.add(profile_id)  # until they have had their turn, should that fail now
-                self._settle(profile)
+        sleeper = None if row is None else self._read(row)
+        if sleeper is None:
+            return None
+        profile = sleeper.profile
+        self._vault.note(profile_id, sleeper.sealer)
+        share(profile)
+        self._profiles[profile_id] = profile
+        self._awake[name] = profile_id
+        if name in self._asked:
+            self._asked_bytes -= len(self._asked.pop(name).data)
+            self.dirty.add(profile_id)
+        if self._pay is not None and name > self._asked_to and name not in self._ahead:
+            self._owed.add(profile_id)  # until they have had their turn, should that fail now
+            self._settle(profile)
         return profile
 
     def _row(self, name: str) -> ProfileRow | None:
@@ -133,13 +156,51 @@ class LiveTable:
             return profile_id in self._profiles
         return self._row(self._vault.name(profile_id)) is not None
 
-    def named(self, name: str) -> Profile | None:
-        """Return a profile by its id, or by the name of its row in the store."""
+    def called(self, names: Sequence[str]) -> Iterator[Profile | Sleeper | None]:
+        """Yield for each name, an id or that of a row, whom it means: who rests stays asleep, and is read.
+
+        All who rest are looked up at once. None where there is nobody any more, or somebody who was yielded before.
+        """
+        places = [self._place(name) for name in names]
+        rows = self._rows_of([name for awake, name in places if awake is None])
+        self._vault.fetch(row.data for row in rows.values())
+        for awake, name in places:
+            if awake is not None:
+                yield self.get(awake)
+            else:
+                row = rows.pop(name, None)
+                yield None if row is None else self._sleeping(row)
+
+    def _place(self, name: str) -> tuple[ProfileId | None, str]:
+        """Return the id of whom a name means if they are in RAM, and the name of their row if they are not."""
         if name[1:2] == ":":
-            return self.get(name)
-        row = self._store.profile(name)
-        profile = None if row is None else self._opened(row)
-        return None if profile is None else self.get(profile.id)
+            return (name, "") if name in self._profiles else (None, self._vault.name(name))
+        awake = self._awake.get(name)
+        return (awake, "") if awake is not None and awake in self._profiles else (None, name)
+
+    def _rows_of(self, names: Sequence[str]) -> dict[str, ProfileRow]:
+        """Return the newest rows of those who rest, as `_row`, all at once."""
+        rows = {name: row for name in names if (row := self._asked.get(name) or self._leaving.get(name)) is not None}
+        missing = [name for name in names if name not in rows]
+        return rows | {row.id: row for row in self._store.profiles_named(missing)} if missing else rows
+
+    def _sleeping(self, row: ProfileRow) -> Profile | Sleeper | None:
+        """Read who rests; who is in RAM all the same, or has to be asked something, is woken."""
+        sleeper = self._read(row)
+        if sleeper is None or sleeper.profile.id in self.removed:
+            return None
+        if self._pay is not None or sleeper.profile.id in self._profiles:
+            return self.get(sleeper.profile.id)
+        return sleeper
+
+    def lay_down(self, sleeper: Sleeper) -> None:
+        """Let somebody rest as they are now; the next checkpoint writes them."""
+        self._keep_asleep(self._row_under(sleeper.sealer, sleeper.profile))
+
+    def _keep_asleep(self, row: ProfileRow) -> None:
+        before = self._asked.get(row.id)
+        self._asked[row.id] = row
+        self._asked_bytes += len(row.data) - (0 if before is None else len(before.data))
 
     def adopt(self, profile: Profile) -> None:
         """Take in a profile that the checkpoint does not hold yet in the form of today."""
@@ -192,7 +253,9 @@ class LiveTable:
         return rows
 
     def _cut_one(self, profile: Profile) -> None:
-        self._rows.append(self._sealed(profile))
+        row = self._sealed(profile)
+        self._rows.append(row)
+        self._awake[row.id] = profile.id
         self._uncut.discard(profile.id)
 
     # -- new definitions, as of one moment
@@ -211,7 +274,7 @@ class LiveTable:
 
     @property
     def asked(self) -> Mapping[str, ProfileRow]:
-        """The rows of those who were asked where they rest, and are in no checkpoint yet; the next one takes them."""
+        """The rows of those who were changed where they rest, and are in no checkpoint yet; the next one takes them."""
         return self._asked
 
     @property
@@ -234,8 +297,13 @@ class LiveTable:
         """Whether those who were asked where they rest take so much room that a checkpoint is due."""
         return self._asked_bytes > ASKED_BYTES
 
+    @property
+    def asleep_bytes(self) -> int:
+        """Bytes of the rows of those who were changed where they rest, and are in no checkpoint yet."""
+        return self._asked_bytes
+
     def asked_flips(self) -> Iterator[tuple[str, Instant]]:
-        """Yield, by name, the next flips of those who were asked where they rest: the store does not know them yet."""
+        """Yield, by name, the next flips of those who were changed where they rest: the store does not know them yet."""
         for row in (*self._leaving.values(), *self._asked.values()):
             if row.next_flip_at is not None:
                 yield row.id, row.next_flip_at
@@ -283,16 +351,16 @@ class LiveTable:
 
         Who was asked where they rest about the definitions before may have a newer row than that in the store.
         """
-        before = self._asked.get(row.id)
-        profile = self._opened(before or self._leaving.get(row.id) or row)
-        if profile is None or profile.id in self.removed or self._pay is None:
+        sleeper = self._read(self._asked.get(row.id) or self._leaving.get(row.id) or row)
+        if sleeper is None or sleeper.profile.id in self.removed or self._pay is None:
             return
+        profile = sleeper.profile
         if profile.id in self._profiles:  # they were asked for, and their turn failed
             self.get(profile.id)
             return
+        self._vault.note(profile.id, sleeper.sealer)
         self._pay(profile)
-        self._asked[row.id] = sealed = self._sealed(profile)
-        self._asked_bytes += len(sealed.data) - (0 if before is None else len(before.data))
+        self._keep_asleep(self._sealed(profile))
 
     def written(self, removed: Mapping[ProfileId, int], asked: Mapping[str, ProfileRow] = MappingProxyType({})) -> None:
         """Forget what a checkpoint has made durable, except of whom was removed, or asked, once more since."""
@@ -307,6 +375,8 @@ class LiveTable:
 
     def shrink(self, pending: frozenset[ProfileId]) -> None:
         """Let clean profiles go until the bound is kept; those in `pending` are on their way to the disk, and stay."""
+        if len(self._awake) > NAMES_A_PROFILE * len(self._profiles):
+            self._awake = {name: one for name, one in self._awake.items() if one in self._profiles}
         excess = len(self._profiles) - self._bound
         if excess <= 0:
             return
@@ -317,6 +387,7 @@ class LiveTable:
     def clear(self) -> None:
         """Forget everything: what is durable is in the store."""
         self._profiles.clear()
+        self._awake.clear()
         self.dirty.clear()
         self.removed.clear()
         self._uncut, self._rows = set(), []
@@ -345,15 +416,25 @@ class LiveTable:
                 yield resting
 
     def _sealed(self, profile: Profile) -> ProfileRow:
+        return self._row_under(self._vault.sealer(profile.id), profile)
+
+    def _row_under(self, sealer: Sealer, profile: Profile) -> ProfileRow:
         flip = profile.next_flip_at
-        data = self._vault.seal(profile.id, PROFILE, pack(encode_profile(profile)))
-        return ProfileRow(self._vault.name(profile.id), data, None if flip == NEVER else flip)
+        data = self._vault.seal_with(sealer, PROFILE, pack(encode_profile(profile)))
+        return ProfileRow(sealer.subject, data, None if flip == NEVER else flip)
 
     def _opened(self, row: ProfileRow) -> Profile | None:
+        sleeper = self._read(row)
+        return None if sleeper is None else sleeper.profile
+
+    def _read(self, row: ProfileRow) -> Sleeper | None:
+        """Return who stands in a row, and the key that it is sealed under."""
         if row.id[1:2] == ":":
             return None  # of a store that is older than keys: these were adopted, all of them, when it was opened
-        data = self._vault.open(row.data, PROFILE)
-        return None if data is None else decode_profile(unpack(data))
+        sealer = self._vault.opener(row.data)
+        if sealer is None:
+            return None
+        return Sleeper(decode_profile(unpack(sealer.open(PROFILE, row.data))), sealer)
 
     def __len__(self) -> int:
         return len(self._profiles)
