@@ -41,7 +41,7 @@ def from_json(value: bytes | str | Mapping[str, object]) -> Condition:
     """
     try:
         if isinstance(value, Mapping):
-            _check_nesting(value)
+            check_nesting(value)
             return check(msgspec.convert(value, cast("type[Condition]", Condition)))
         raw = value.encode() if isinstance(value, str) else value
         _check_raw_nesting(raw)
@@ -81,7 +81,14 @@ def _check_raw_nesting(raw: bytes) -> None:
             raise _too_much("depth", f"at most {MAX_DEPTH} levels", "more")
 
 
-def _check_nesting(value: Mapping[str, object]) -> None:
+def check_nesting(value: Mapping[str, object]) -> None:
+    """Refuse what was read from outside where it is nested deeper than a condition can be, without descending.
+
+    Raises
+    ------
+    ConditionError
+        Says how deep it may be.
+    """
     stack: list[tuple[object, int]] = [(value, 1)]
     while stack:
         node, depth = stack.pop()
