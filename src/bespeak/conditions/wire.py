@@ -46,6 +46,10 @@ def from_json(value: bytes | str | Mapping[str, object]) -> Condition:
         raw = value.encode() if isinstance(value, str) else value
         _check_raw_nesting(raw)
         return check(msgspec.json.decode(raw, type=cast("type[Condition]", Condition)))
+    except UnicodeError:
+        problem = Problem("text", "UTF-8", "bytes or characters that are none")
+        message = f"condition, text: expected {problem.expected}, found {problem.found}"
+        raise ConditionError(message, problems=(problem,)) from None
     except msgspec.MsgspecError as error:
         match = cast("re.Match[str]", _AT.fullmatch(str(error)))
         message, path = match["message"], match["path"] or "top"
