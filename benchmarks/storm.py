@@ -73,8 +73,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=100_000, help="how many, an even number (default 100,000)")
     parser.add_argument("--live-max", type=int, default=50_000, help="how many may be in RAM (default 50,000)")
-    parser.add_argument("--warm-up", type=float, default=5, help="seconds of events before the first measured (default 5)")
-    parser.add_argument("--calm", type=float, default=10, help="seconds that are measured before the storm (default 10)")
+    parser.add_argument("--warm-up", type=float, default=5, help="seconds of load that are not measured (default 5)")
+    parser.add_argument("--calm", type=float, default=10, help="seconds measured before the storm (default 10)")
     parser.add_argument("--folder", default=tempfile.gettempdir(), help="where the store is made, and removed after")
     return parser.parse_args()
 

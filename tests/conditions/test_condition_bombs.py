@@ -1,4 +1,4 @@
-"""Bombs in every form: too deep, too long, too large, of the wrong type. Each is refused with a sentence, or costs little.
+"""Bombs in every form: too deep, too long, too large, of another type. Each is refused in words, or costs little.
 
 Nothing here is timed: what is not bounded would not end, or would end the stack.
 """
@@ -50,6 +50,9 @@ def prop(operator, **value):
     return unomi("profilePropertyCondition", propertyName="properties.x", comparisonOperator=operator, **value)
 
 
+VIEW = unomi("eventTypeCondition", eventTypeId="view")
+
+
 # Depth
 
 
@@ -91,7 +94,7 @@ def test_json_nested_too_deep_is_refused(raw):
 @pytest.mark.parametrize("levels", [17, 60, 5_000])
 @pytest.mark.parametrize("around", ["not", "boolean", "past event"])
 def test_a_condition_of_unomi_nested_too_deep_is_refused(levels, around):
-    held = unomi("eventTypeCondition", eventTypeId="view")
+    held = VIEW
     for _ in range(levels):
         if around == "not":
             held = unomi("notCondition", subCondition=held)
@@ -110,7 +113,10 @@ def test_a_condition_of_unomi_that_brings_itself_in_again_and_again_has_an_end()
     again = unomi("booleanCondition", subConditions="parameter::all", all="parameter::all")
     for bomb in (
         unomi("booleanCondition", operator="or", all=[again] * 10, subConditions=[again] * 10),
-        unomi("pastEventCondition", eventCondition=unomi("booleanCondition", all=[again] * 9, subConditions=[again] * 9)),
+        unomi(
+            "pastEventCondition",
+            eventCondition=unomi("booleanCondition", all=[again] * 9, subConditions=[again] * 9),
+        ),
     ):
         with pytest.raises(ConditionError, match=r"at most (16 levels|500 parts)"):
             from_unomi(bomb)
@@ -213,12 +219,10 @@ def test_a_number_that_is_none_or_too_large_is_refused_in_json(raw):
         prop("greaterThan", propertyValueDate=math.nan),
         prop("distance", center="48,16", distance="9" * 400),
         prop("distance", center={"lat": math.nan, "lon": 1}, distance="1km"),
-        unomi("pastEventCondition", eventCondition=unomi("eventTypeCondition", eventTypeId="v"), numberOfDays=math.inf),
-        unomi("pastEventCondition", eventCondition=unomi("eventTypeCondition", eventTypeId="v"), numberOfDays=10**40),
-        unomi("pastEventCondition", eventCondition=unomi("eventTypeCondition", eventTypeId="v"), fromDate=10**30),
-        unomi(
-            "pastEventCondition", eventCondition=unomi("eventTypeCondition", eventTypeId="v"), minimumEventCount=math.nan
-        ),
+        unomi("pastEventCondition", eventCondition=VIEW, numberOfDays=math.inf),
+        unomi("pastEventCondition", eventCondition=VIEW, numberOfDays=10**40),
+        unomi("pastEventCondition", eventCondition=VIEW, fromDate=10**30),
+        unomi("pastEventCondition", eventCondition=VIEW, minimumEventCount=math.nan),
         unomi("scoringCondition", scoringPlanId="s", scoreValue=math.nan),
         unomi("sessionDurationCondition", minimumDuration=math.inf),
         unomi(
@@ -287,7 +291,7 @@ def event(**properties):
 
 ODD = [
     None, True, False, 0, -1, 1.5, math.nan, math.inf, -math.inf, 10**30, 5e-324, "", "a", "A\u0301", "\x00", "a\x00b",
-    "\ud800", "\udfff\ud800", "2026-01-31", "1.2.3", "48.2,16.3", "9" * 5_000, [], [[]], [None], [1, "a", None, True, {}],
+    "\ud800", "\udfff\ud800", "2026-01-31", "1.2.3", "48.2,16.3", "9" * 5_000, [], [[]], [None], [1, "a", None, {}],
     {}, {"a": {}}, {"lat": math.nan, "lon": 1}, {"latitude": "1", "longitude": []}, [{"a": 1}, {"a": "\ud800"}], (1, 2),
 ]  # fmt: skip
 TESTS = [
@@ -329,8 +333,8 @@ def test_what_is_counted_of_values_of_any_type_is_finite(kind, within):
 
 
 def test_a_character_that_cannot_be_seen_is_a_character():
-    holds = {value: compile_condition(parse('traits.x = "a\\u0000b"')).holds(Person(x=value), AT) for value in ("ab", "a\x00b")}
-    assert holds == {"ab": False, "a\x00b": True}
+    asked = compile_condition(parse('traits.x = "a\\u0000b"'))
+    assert [asked.holds(Person(x=value), AT) for value in ("ab", "a\x00b")] == [False, True]
     composed, apart = "Jos\u00e9", "Jose\u0301"
     assert compile_condition(parse(f'traits.x = "{composed}"')).holds(Person(x=apart), AT)
     assert compile_condition(parse(f'traits.x = "{apart}"')).holds(Person(x=composed), AT)

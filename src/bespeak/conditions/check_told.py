@@ -1,4 +1,4 @@
-"""Whether a figure can be told from a number: of a window that moves, and of different values, only so many are kept."""
+"""Whether a figure can be told from a number: of a window that moves, and of different values, so many are kept."""
 
 from __future__ import annotations
 

@@ -303,7 +303,7 @@ class LiveTable:
         return self._asked_bytes
 
     def asked_flips(self) -> Iterator[tuple[str, Instant]]:
-        """Yield, by name, the next flips of those who were changed where they rest: the store does not know them yet."""
+        """Yield, by name, the next flips of those who were changed where they rest: the store does not know them."""
         for row in (*self._leaving.values(), *self._asked.values()):
             if row.next_flip_at is not None:
                 yield row.id, row.next_flip_at

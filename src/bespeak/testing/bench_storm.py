@@ -1,9 +1,9 @@
 """A storm of flips: windows of very many people end within one second, while events go on coming in by HTTP.
 
-Half of the people leave a segment (they came lately, and no more), the other half enter one (they have not come for some
-time): one flip each. Each has three events, and stands under the other segments as well. As many of them are in RAM as
-`profiles.live_max` lets there be, and all others rest on the disk. Beside them ten thousand people send events as fast
-as they are acknowledged, over sixteen connections, from a process of its own.
+Half of the people leave a segment (they came lately, and no more), the other half enter one (they have not come for
+some time): one flip each. Each has three events, and stands under the other segments as well. As many of them are in
+RAM as `profiles.live_max` lets there be, and all others rest on the disk. Beside them ten thousand people send events
+as fast as they are acknowledged, over sixteen connections, from a process of its own.
 
 The clock is the system's, put to the hour of the storm when everything is ready for it.
 """
