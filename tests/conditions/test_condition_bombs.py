@@ -111,7 +111,11 @@ def test_a_condition_of_unomi_nested_too_deep_is_refused(levels, around):
 
 def test_a_condition_of_unomi_that_brings_itself_in_again_and_again_has_an_end():
     again = unomi("booleanCondition", subConditions="parameter::all", all="parameter::all")
+    passed = [{f"a{n}": f"parameter::a{n}" for n in range(level, 13)} for level in range(14)]
+    levels = [unomi("booleanCondition", subConditions=f"parameter::a{n}", **passed[n + 1]) for n in range(13)]
+    lists = {f"a{n}": [levels[n + 1] if n < 12 else unomi("matchAllCondition")] * 10 for n in range(13)}
     for bomb in (
+        unomi("booleanCondition", **lists, subConditions=[levels[0]] * 10),
         unomi("booleanCondition", operator="or", all=[again] * 10, subConditions=[again] * 10),
         unomi(
             "pastEventCondition",

@@ -262,7 +262,7 @@ class Sequencer:
         return changes
 
     def _advance_asleep(self, sleeper: Sleeper, now: Instant) -> tuple[Change, ...]:
-        """Work through the flips of somebody where they rest: they come to very many at once, who do not come back soon."""
+        """Work through the flips of somebody where they rest: very many have them at once, and few come back soon."""
         profile = sleeper.profile
         changes: tuple[Change, ...] = ()
         if profile.next_flip_at <= now:
