@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Sequence
@@ -210,5 +211,36 @@ async def test_nobody_flips_while_too_many_who_did_wait_for_a_checkpoint(monkeyp
         await engine.tick()
     assert engine.segment_sizes()["gone"] == PEOPLE
     await engine.settle()
+    is_equal(engine, store, clock)
+    await engine.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_kill_amid_very_many_flips_loses_none_and_takes_none_twice(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = Random(seed)
+    monkeypatch.setattr(ledger, "ASLEEP_BYTES", rng.choice([1, 10**9]))
+    monkeypatch.setattr(ledger, "FLIPS_AT_ONCE", 2)
+    store = Asked()
+    engine, clock = await at_rest(store)
+    for step in range(rng.randrange(2, 9)):
+        await engine.tick()
+        if rng.random() < 0.3:
+            engine.checkpoint()
+        if rng.random() < 0.3:
+            await views(engine, f"d{rng.randrange(PEOPLE)}", f"new{step}")
+        await asyncio.sleep(0)
+    await engine.die()
+    engine, clock = await opened(store, clock.now())
+    while engine.sequencer.timers.is_behind(clock.now()):
+        await engine.tick()
+        await engine.settle()
+    came_back = engine.segment_sizes()["lately"]
+    assert engine.segment_sizes()["gone"] == engine.sequencer.profiles - came_back
+    is_equal(engine, store, clock)
+    await engine.close()
+    engine, clock = await opened(store, clock.now())
+    assert engine.sequencer.advance(clock.now()) == ()
     is_equal(engine, store, clock)
     await engine.close()

@@ -356,6 +356,12 @@ def segment_bytes() -> Result:
     return Result("segment-bytes", round(each, 1), "bytes", 2.0, round(each / 2, 1))
 
 
+def profile_bytes() -> Result:
+    """Bytes of a person with twenty events under 1,000 segments as they are written, beside those under 10."""
+    many, few = _many_segments().bytes_a_profile, _few_segments().bytes_a_profile
+    return Result("profile-bytes", round(many), "bytes", round(few), round(many / few, 1))
+
+
 @cache
 def _many_segments() -> Cost:
     return asyncio.run(segment_cost(1_000, EVENTS, START))
@@ -468,6 +474,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "replay": replayed,
     "segments": segments,
     "segment-bytes": segment_bytes,
+    "profile-bytes": profile_bytes,
     "backfill": backfill,
     "start": start,
     "start-memory": start_memory,
