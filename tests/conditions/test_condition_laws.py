@@ -66,7 +66,14 @@ def is_meant(leaf):
         and operand.kind != "last"
         and type_of(leaf.value) != "number"
     )
-    return not ordered_flag and not odd_figure
+    asked = leaf.values if isinstance(leaf, In) else (getattr(leaf, "value", None),)
+    beyond = (
+        isinstance(operand, Aggregate)
+        and operand.kind == "count"
+        and operand.within is not None
+        and any(type_of(value) == "number" and value >= 1_000 for value in asked)
+    )
+    return not ordered_flag and not odd_figure and not beyond
 
 
 def leaves(operands):

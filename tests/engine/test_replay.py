@@ -127,8 +127,7 @@ def tampered(store: MemoryStore, **changes: Any) -> None:
 async def test_the_first_difference_is_named_with_both_values() -> None:
     store, clock = await lived(3)
     engine = Engine.open(SETTINGS, clock=clock, store=store)
-    row = next(store.profiles())
-    profile = engine.sequencer.live.named(row.id)
+    profile = engine.sequencer.live.get(next(engine.profiles()).id)
     assert profile is not None
     name = min(profile.counts)
     true = profile.counts[name]
@@ -146,10 +145,9 @@ async def test_the_first_difference_is_named_with_both_values() -> None:
 
 async def test_somebody_too_many_and_somebody_too_few_are_told_apart() -> None:
     store, clock = await lived(3)
-    row = next(store.profiles())
-    profile = Engine.open(SETTINGS, clock=clock, store=store).sequencer.live.named(row.id)
-    assert profile is not None
-    tampered(store, removed=(row.id,))
+    engine = Engine.open(SETTINGS, clock=clock, store=store)
+    profile = next(engine.profiles())
+    tampered(store, removed=(engine.vault.name(profile.id),))
     found = replay(SETTINGS, store, clock=clock).difference
     assert found is not None
     assert (found.kind, found.id, found.live, found.replayed) == ("profile", profile.id, "nobody", "somebody")

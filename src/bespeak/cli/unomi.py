@@ -39,6 +39,8 @@ def _listed(file: Path) -> Iterator[Mapping[str, object]]:
         raise InvalidInput(f"{file}: {error.strerror}") from error
     except msgspec.DecodeError as error:
         raise InvalidInput(f"{file}: not JSON: {error}") from error
+    except RecursionError:
+        raise InvalidInput(f"{file}: nested too deep to be read") from None
     for one in _several(found):
         if not isinstance(one, Mapping):
             raise InvalidInput(

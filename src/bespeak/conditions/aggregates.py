@@ -51,6 +51,7 @@ from bespeak.conditions.states_values import (
     add_value,
 )
 from bespeak.conditions.tree import (
+    MAX_TOLD,
     Condition,
     Counted,
     Declared,
@@ -67,7 +68,7 @@ from bespeak.conditions.windows import ends_now, fades, fixed_ends, frame, is_fi
 
 __all__ = ["KEEP", "Count", "Feeds", "Happening", "Last", "State", "Sum", "Sums", "Times", "key", "merge"]
 
-KEEP = 1_000
+KEEP = MAX_TOLD
 """Events that one state of windows keeps for one person; beyond it, the newest, and the figure says approximate.
 
 Of values that differ as many are kept, and beyond it their number is an estimate."""

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias, TypeVar, assert_never, cast
 import msgspec
 
 from bespeak.conditions.check_marked import NAMES, check_fading, check_within, filters, normal_marked
+from bespeak.conditions.check_told import check_told
 from bespeak.conditions.check_values import check_instant, check_moment, check_pattern, check_version
 from bespeak.conditions.heads import check_item, check_path, check_test
 from bespeak.conditions.misfit import Misfit
@@ -237,6 +238,7 @@ def _normal_test(test: Plain, where: Where) -> Condition:
             return Between(_normal_operand(test.operand, where), low, high)
         case In():
             _check_list("in", test.values)
+            check_told(test)
             return In(_normal_operand(test.operand, where), test.values, test.exact and _has_text(test.values))
         case HasAll():
             _check_list("has all", test.values)
@@ -374,6 +376,7 @@ def _check_comparison(leaf: Compare) -> None:
     _check_figure(leaf.operand, value)
     if leaf.op == "on":
         _refuse_figure(leaf.operand, "on")
+    check_told(leaf)
 
 
 def _unordered(after: str, value: bool) -> Misfit:  # noqa: FBT001
@@ -392,6 +395,7 @@ def _check_between(leaf: Between) -> None:
     dated = kinds & {"a date", "a version"}
     if len(kinds - {"a path"}) > 1 or (dated and "a path" in kinds):
         raise Misfit("between", "two ends of one kind", " and ".join(sorted(kinds)))
+    check_told(leaf)
 
 
 def _kind_of(value: Right) -> str:

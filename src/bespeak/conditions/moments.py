@@ -21,7 +21,7 @@ from bespeak.errors import InvalidInput
 DateUnit: TypeAlias = Literal["y", "M", "w", "d", "h", "m", "s"]
 
 TEXT_MAX = 100
-"""Characters that a date expression may have."""
+"""Characters that a date, or a date expression, may have."""
 STEPS_MAX = 10
 """Sums and roundings that one expression may have."""
 YEARS_MAX = 1_000
@@ -80,7 +80,6 @@ class DateMath(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
 
 
-@lru_cache(maxsize=10_000)
 def read_date(text: str) -> Date | None:
     """Read an ISO 8601 date, or date and time; None where the text is none.
 
@@ -93,6 +92,11 @@ def read_date(text: str) -> Date | None:
     >>> read_date("20260131"), read_date("2026-02-30"), read_date("tomorrow")
     (None, None, None)
     """
+    return _read_short(text) if len(text) <= TEXT_MAX else None
+
+
+@lru_cache(maxsize=10_000)
+def _read_short(text: str) -> Date | None:
     match = _DATE.fullmatch(text)
     if match is None:
         return None

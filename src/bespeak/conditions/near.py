@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from math import asin, cos, radians, sin, sqrt
+from math import asin, cos, inf, radians, sin, sqrt
 from typing import TypeAlias, cast
 
 from bespeak.conditions.misfit import Misfit
@@ -88,7 +88,7 @@ def checked(test: Near, operand: Operand) -> Near:
     Misfit
         It asks for a place that is not on the globe, or for no distance.
     """
-    latitude, longitude, within = float(test.latitude), float(test.longitude), float(test.within)
+    latitude, longitude, within = _decimal(test.latitude), _decimal(test.longitude), _decimal(test.within)
     if not -90 <= latitude <= 90:
         raise Misfit("latitude", "degrees from -90 to 90", f"{latitude:g}", "write (latitude, longitude)")
     if not -180 <= longitude <= 180:
@@ -96,6 +96,13 @@ def checked(test: Near, operand: Operand) -> Near:
     if not 0 < within * METRES[test.unit] <= FARTHEST:
         raise Misfit("distance", "more than 0, and at most 20,020 km", f"{within:g} {test.unit}")
     return Near(operand, latitude + 0.0, longitude + 0.0, within, test.unit)  # + 0.0: there is no -0
+
+
+def _decimal(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # a whole number of hundreds of digits
+        return inf if number > 0 else -inf
 
 
 def _first(held: Mapping[str, object], names: tuple[str, ...]) -> object:

@@ -45,4 +45,4 @@ def read_near(at: Cursor, operand: Operand) -> Near:
     at.expect(",", "`,` and the longitude", _EXAMPLE)
     longitude, _ = at.number("the longitude in degrees", _EXAMPLE)
     at.expect(")", "`)`", _EXAMPLE)
-    return Near(operand, float(latitude), float(longitude), float(within), unit)
+    return Near(operand, latitude, longitude, within, unit)

@@ -323,27 +323,61 @@ _RUNNING: dict[Kind, Callable[[], _Running]] = {
 
 
 def changes(kind: Kind, state: State | None, frame: Frame, get: Get, at: Instant) -> Iterator[tuple[Instant, object]]:
-    """Yield the later instants, in order, at which a window changes without a new event, and what it holds then."""
+    """Yield the later instants, in order, at which a window changes without a new event, and what it holds then.
+
+    Few events are asked when they come and leave: what comes first leaves first, and of a day, a month or a year all
+    leave together. What is held is added up only where something is left.
+    """
     times, worth = _slid(state)
     after, until = frame.bounds(get, at)
     oldest = bisect_right(times, after)
     newest = max(oldest, bisect_right(times, until))
-    running = _RUNNING[kind]()
-    for one in worth[oldest:newest]:
-        running.add(one)
+    nothing = _RUNNING[kind]().value()
+    running: _Running | None = None
     while oldest < len(times):
         change = frame.leaves(times[oldest], get) if oldest < newest else NEVER
         if newest < len(times):
             change = min(change, frame.enters(times[newest], get))
         if change == NEVER:
             return
-        while newest < len(times) and frame.enters(times[newest], get) <= change:
-            running.add(worth[newest])
-            newest += 1
-        while oldest < newest and frame.leaves(times[oldest], get) <= change:
-            running.drop(worth[oldest])
-            oldest += 1
-        yield change, running.value()
+        come = newest if newest == len(times) else _moved(times, newest, len(times), change, frame.enters, get)
+        gone = _moved(times, oldest, come, change, frame.leaves, get)
+        running = _slide(kind, running, worth, (oldest, newest), (gone, come))
+        oldest, newest = gone, come
+        yield change, nothing if running is None else running.value()
+
+
+def _moved(
+    times: Sequence[Instant], first: int, end: int, by: Instant, moves: Callable[[Instant, Get], Instant], get: Get
+) -> int:
+    """Return the place behind the events from `first` on, and before `end`, that have moved by an instant.
+
+    They move in their order, so that those are found by asking few: one after another, then further and further on.
+    """
+    place, step = first, 1
+    while place < end and moves(times[place], get) <= by:
+        first = place + 1
+        place, step = place + step, step * 2
+    end = min(place, end)
+    return first if first >= end else bisect_right(times, by, first, end, key=lambda time: moves(time, get))
+
+
+def _slide(
+    kind: Kind, running: _Running | None, worth: Sequence[object], held: tuple[int, int], then: tuple[int, int]
+) -> _Running | None:
+    """Return what adds up the places of `then`, given what added up those of `held`, if anything did; None of none."""
+    if then[0] == then[1]:
+        return None
+    if running is None:
+        running = _RUNNING[kind]()
+        for one in worth[slice(*then)]:
+            running.add(one)
+        return running
+    for one in worth[held[1] : then[1]]:
+        running.add(one)
+    for one in worth[held[0] : then[0]]:
+        running.drop(one)
+    return running
 
 
 def _slid(state: State | None) -> tuple[Sequence[Instant], Sequence[object]]:

@@ -126,14 +126,14 @@ def keys_of(value: Kept) -> Iterable[str]:
 
 
 def distinct(seen: Seen) -> int:
-    """Return how many different values there were; where not all hashes are kept, an estimate.
+    """Return how many different values there were; where not all hashes are kept, an estimate, above those kept.
 
     References
     ----------
     [^1]: Bar-Yossef and others, 2002. Counting distinct elements in a data stream: of k hashes the largest says.
     """
     kept = len(seen.hashes)
-    return round((kept - 1) * _ALL_HASHES / (seen.hashes[-1] + 1)) if seen.more else kept
+    return max(kept + 1, round((kept - 1) * _ALL_HASHES / (seen.hashes[-1] + 1))) if seen.more else kept
 
 
 def most_frequent(tally: Iterable[tuple[str, tuple[int, Instant]]]) -> str | None:

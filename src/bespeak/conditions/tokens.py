@@ -84,7 +84,7 @@ def error_at(text: str, at: int, expected: str, found: str, remedy: str = "", *,
     end = text.find("\n", at)
     line, column = text[start : end if end >= 0 else len(text)], at - start
     first = max(0, column - _SHOWN)
-    shown = line[first : column + _SHOWN].replace("\t", " ")
+    shown, found = _printable(line[first : column + _SHOWN].replace("\t", " ")), _printable(found)
     place = (
         f"column {column + 1}"
         if "\n" not in text.strip()
@@ -94,6 +94,11 @@ def error_at(text: str, at: int, expected: str, found: str, remedy: str = "", *,
     caret = " " * (column - first) + "^" * max(1, min(length, len(shown) - column + first))
     message = f"condition, {place}: expected {expected}, found {found}{advice}\n  {shown}\n  {caret}"
     return ConditionError(message, problems=(Problem(place, expected, found),))
+
+
+def _printable(text: str) -> str:
+    """Return a text that UTF-8 can hold: of half a character, which it cannot, the code."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def split_path(text: str) -> list[str]:

@@ -31,6 +31,8 @@ MAX_NAME = 500
 """Characters that a path, an event name or a segment id may have."""
 MAX_WITHIN: Duration = 3_660 * DAY
 """The longest window, ten years; what should look further back has no window at all."""
+MAX_TOLD = 1_000
+"""Events of one person that a window which moves keeps, and different values that are told apart for certain."""
 MAX_AMOUNT = 1_000_000_000_000
 """Numbers beyond this size, either way, are not summed."""
 MAX_STEPS = 10

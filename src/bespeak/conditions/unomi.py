@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias, cast
+from typing import Literal, cast
 
 import msgspec
 
-from bespeak.clock import DAY, format_time
+from bespeak.clock import DAY
 from bespeak.conditions.check import check
 from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.tree import (
     MAX_DEPTH,
+    MAX_NODES,
     Aggregate,
     And,
     AnyOf,
@@ -45,6 +46,18 @@ from bespeak.conditions.tree import (
     Window,
 )
 from bespeak.conditions.unomi_places import by_point, in_place, near, on_lists
+from bespeak.conditions.unomi_values import (
+    Parameters,
+    as_string,
+    date_in,
+    list_in,
+    number_in,
+    string_in,
+    text_in,
+    value_in,
+    values_in,
+)
+from bespeak.conditions.wire import check_nesting
 
 EVENTS: Mapping[str, str] = {"view": "Page Viewed", "identify": "Identified"}
 """What Unomi's types of events are called here; others keep their names."""
@@ -79,9 +92,8 @@ _HOWS: dict[str, Literal["contains", "starts", "ends"]] = {
     "startsWith": "starts",
     "endsWith": "ends",
 }
-_KINDS = ("", "Integer", "Double", "Date", "DateExpr")
-
-_Parameters: TypeAlias = Mapping[str, object]
+_LOOKS_MAX = 10 * MAX_NODES
+"""How often parts are looked at: those of events twice, and what a parameter brings in once more each time."""
 
 
 class Imported(msgspec.Struct, frozen=True):
@@ -112,6 +124,7 @@ def from_unomi(value: Mapping[str, object], *, events: Mapping[str, str] = EVENT
     >>> format_condition(from_unomi(old).condition)
     'count("Page Viewed", last 30 days) >= 3'
     """
+    check_nesting(value)
     reader = _Reader(events)
     condition = reader.read(value, {}, "top", depth=1)
     return Imported(check(condition), tuple(dict.fromkeys(reader.notes)))
@@ -121,8 +134,9 @@ class _Reader:
     def __init__(self, events: Mapping[str, str]) -> None:
         self._events = events
         self._path: Callable[[str, str], str] = _profile_path
+        self._looks = 0
         self.notes: list[str] = []
-        self._readers: dict[str, Callable[[_Parameters, str, int], Condition]] = {
+        self._readers: dict[str, Callable[[Parameters, str, int], Condition]] = {
             "booleanCondition": self._boolean,
             "notCondition": lambda given, at, depth: Not(self._inner(given, "subCondition", at, depth)),
             "matchAllCondition": lambda _given, _at, _depth: And(()),
@@ -139,26 +153,33 @@ class _Reader:
             "profileUserListCondition": lambda given, at, _depth: on_lists(given, at),
         }
 
-    def read(self, value: object, outer: _Parameters, at: str, *, depth: int) -> Condition:
-        if depth > MAX_DEPTH:
-            raise Misfit(at, f"at most {MAX_DEPTH} levels", "more")
+    def read(self, value: object, outer: Parameters, at: str, *, depth: int) -> Condition:
+        self._look(at, depth)
         kind, given = _parts(value, outer, at)
         reader = self._readers.get(kind)
         if reader is not None:
             return reader(given, f"{at} ({kind})", depth)
         if kind in _REFUSED:
             raise Misfit(at, "a condition that has a counterpart here", f"`{kind}`", _REFUSED[kind])
-        event = self._event(kind, given, at)
+        event = self._event(kind, given, at, depth)
         if event is not None:
             return Performed(*event)
         close = difflib.get_close_matches(kind, [*self._readers, *_EVENT_KINDS, *_SHORTCUTS], n=1, cutoff=0.7)
         advice = f"did you mean `{close[0]}`?" if close else "only the types that Unomi ships are known"
         raise Misfit(at, "a type of condition", f"`{kind[:80]}`", advice)
 
-    def _inner(self, given: _Parameters, name: str, at: str, depth: int) -> Condition:
+    def _look(self, at: str, depth: int) -> None:
+        """Note that a part is looked at: what parameters bring in again and again would have no end."""
+        self._looks += 1
+        if depth > MAX_DEPTH:
+            raise Misfit(at, f"at most {MAX_DEPTH} levels", "more")
+        if self._looks > _LOOKS_MAX:
+            raise Misfit(at, f"at most {MAX_NODES} parts", "many more", "split it into segments")
+
+    def _inner(self, given: Parameters, name: str, at: str, depth: int) -> Condition:
         return self.read(given.get(name), given, f"{at}.{name}", depth=depth + 1)
 
-    def _boolean(self, given: _Parameters, at: str, depth: int) -> Condition:
+    def _boolean(self, given: Parameters, at: str, depth: int) -> Condition:
         parts = given.get("subConditions", [])
         if not isinstance(parts, list):
             raise Misfit(f"{at}.subConditions", "a list", repr(parts)[:80])
@@ -171,8 +192,8 @@ class _Reader:
             raise Misfit(f"{at}.operator", "and or or", repr(operator)[:80])
         return And(read) if operator == "and" else Or(read)
 
-    def _nested(self, given: _Parameters, at: str, depth: int) -> Condition:
-        named = _text(given, "path", at)
+    def _nested(self, given: Parameters, at: str, depth: int) -> Condition:
+        named = text_in(given, "path", at)
         path, outer = self._path(named, at), self._path
 
         def of_element(name: str, _at: str) -> str:
@@ -183,8 +204,8 @@ class _Reader:
         self._path = outer
         return AnyOf(path, where)
 
-    def _property(self, given: _Parameters, at: str, path: Callable[[str, str], str]) -> Condition:
-        named = _text(given, "propertyName", at)
+    def _property(self, given: Parameters, at: str, path: Callable[[str, str], str]) -> Condition:
+        named = text_in(given, "propertyName", at)
         use = path if self._path is _profile_path else self._path
         return _tested(Path(use(named, f"{at}.propertyName")), given, at)
 
@@ -194,13 +215,13 @@ class _Reader:
         self.notes.append(f"session property {name}: asked of the request, as context; segments do not know it")
         return f"context.{name.removeprefix('properties.')}"
 
-    def _lone_event_property(self, given: _Parameters, at: str, _depth: int) -> Condition:
+    def _lone_event_property(self, given: Parameters, at: str, _depth: int) -> Condition:
         if self._path is _profile_path:
             raise Misfit(at, "an event around it", "a property of an event", "put it into a pastEventCondition")
         return self._property(given, at, _event_path)
 
-    def _segments(self, given: _Parameters, at: str, _depth: int) -> Condition:
-        parts = tuple(InSegment(str(one)) for one in _list(given, "segments", at))
+    def _segments(self, given: Parameters, at: str, _depth: int) -> Condition:
+        parts = tuple(InSegment(str(one)) for one in list_in(given, "segments", at))
         match given.get("matchType", "in"):
             case "in":
                 return Or(parts)
@@ -211,18 +232,18 @@ class _Reader:
             case other:
                 raise Misfit(f"{at}.matchType", "in, notIn or all", repr(other)[:80])
 
-    def _score(self, given: _Parameters, at: str, _depth: int) -> Condition:
+    def _score(self, given: Parameters, at: str, _depth: int) -> Condition:
         operator = str(given.get("comparisonOperator", "greaterThanOrEqualTo"))
         if operator not in _COMPARED:
             raise Misfit(f"{at}.comparisonOperator", ", ".join(_COMPARED), repr(operator)[:80])
-        plan = Path(f"scores.{_text(given, 'scoringPlanId', at)}")
-        return Compare(plan, _COMPARED[operator], _number(given, "scoreValue", at))
+        plan = Path(f"scores.{text_in(given, 'scoringPlanId', at)}")
+        return Compare(plan, _COMPARED[operator], number_in(given, "scoreValue", at))
 
-    def _session_duration(self, given: _Parameters, at: str, _depth: int) -> Condition:
+    def _session_duration(self, given: Parameters, at: str, _depth: int) -> Condition:
         bounds: list[Condition] = []
         for name, op in (("minimumDuration", ">="), ("maximumDuration", "<=")):
             if given.get(name) is not None:
-                minutes = _number(given, name, at) / 60
+                minutes = number_in(given, name, at) / 60
                 bounds.append(Compare(Path("sessions.minutes"), cast("Operator", op), minutes))
         return And(tuple(bounds))
 
@@ -232,25 +253,25 @@ class _Reader:
 
     # Events.
 
-    def _past_event(self, given: _Parameters, at: str, _depth: int) -> Condition:
+    def _past_event(self, given: Parameters, at: str, depth: int) -> Condition:
         kind, inner = _parts(given.get("eventCondition"), given, f"{at}.eventCondition")
-        found = self._event(kind, inner, f"{at}.eventCondition")
+        found = self._event(kind, inner, f"{at}.eventCondition", depth)
         if found is None:
             raise Misfit(f"{at}.eventCondition", "a condition on events of one type", f"`{kind[:80]}`")
         event, where = found
         within = self._window(given, at)
         if given.get("operator") == "eventsNotOccurred":
             return Not(Performed(event, where, within))
-        least = max(1, int(_number(given, "minimumEventCount", at))) if given.get("minimumEventCount") else 1
+        least = max(1, int(number_in(given, "minimumEventCount", at))) if given.get("minimumEventCount") else 1
         count = Aggregate("count", event, None, where, within)
         if given.get("maximumEventCount") is not None:
-            return Between(count, least, int(_number(given, "maximumEventCount", at)))
+            return Between(count, least, int(number_in(given, "maximumEventCount", at)))
         return Compare(count, ">=", least)
 
-    def _window(self, given: _Parameters, at: str) -> Window | None:
+    def _window(self, given: Parameters, at: str) -> Window | None:
         if given.get("numberOfDays") is not None:
-            return int(_number(given, "numberOfDays", at)) * DAY
-        start, end = (_date_text(given.get(name)) for name in ("fromDate", "toDate"))
+            return int(number_in(given, "numberOfDays", at)) * DAY
+        start, end = (date_in(given, name, at) for name in ("fromDate", "toDate"))
         if start is None and end is None:
             return None
         if start is not None and end is None:
@@ -259,10 +280,11 @@ class _Reader:
             self.notes.append("toDate: the instant itself is out")
         return FromTo(start or "0001-01-01", cast("str", end))
 
-    def _event(self, kind: str, given: _Parameters, at: str) -> tuple[str, Condition | None] | None:
+    def _event(self, kind: str, given: Parameters, at: str, depth: int) -> tuple[str, Condition | None] | None:
         """Return the name and the filter of a condition on events of one type; None where it is none."""
+        self._look(at, depth)
         if kind == "eventTypeCondition":
-            return self._named(_text(given, "eventTypeId", at)), None
+            return self._named(text_in(given, "eventTypeId", at)), None
         if kind in _SHORTCUTS:
             return self._named(_SHORTCUTS[kind]), None
         if kind in _EVENT_KINDS:
@@ -274,19 +296,19 @@ class _Reader:
             )
             return self._named(named), And(parts) if parts else None
         if kind == "booleanCondition" and str(given.get("operator", "and")).lower() == "and":
-            return self._bound(given, at)
+            return self._bound(given, at, depth)
         return None
 
-    def _bound(self, given: _Parameters, at: str) -> tuple[str, Condition | None] | None:
+    def _bound(self, given: Parameters, at: str, depth: int) -> tuple[str, Condition | None] | None:
         """Return an `and` of a type and of filters as one event."""
         names: list[str] = []
         filters: list[Condition] = []
         outer, self._path = self._path, _event_path
-        for place, part in enumerate(_list(given, "subConditions", at)):
+        for place, part in enumerate(list_in(given, "subConditions", at)):
             kind, inner = _parts(part, given, f"{at}.subConditions[{place}]")
-            found = self._event(kind, inner, at)
+            found = self._event(kind, inner, at, depth + 1)
             if found is None:
-                filters.append(self.read(part, given, f"{at}.subConditions[{place}]", depth=2))
+                filters.append(self.read(part, given, f"{at}.subConditions[{place}]", depth=depth + 1))
             else:
                 names.append(found[0])
                 filters += [found[1]] if found[1] is not None else []
@@ -321,7 +343,7 @@ _EVENT_KINDS: dict[str, tuple[str, dict[str, str]]] = {
 """Conditions on events of one type: what it is, and the paths of what they ask for."""
 
 
-def _parts(value: object, outer: _Parameters, at: str) -> tuple[str, _Parameters]:
+def _parts(value: object, outer: Parameters, at: str) -> tuple[str, Parameters]:
     """Return the type of a condition and its parameters, those taken from outside filled in."""
     if not isinstance(value, Mapping):
         raise Misfit(at, 'a condition such as {"type": ..., "parameterValues": {...}}', repr(value)[:80])
@@ -360,7 +382,7 @@ def _event_path(name: str, _at: str) -> str:
     return f"properties.{name}"
 
 
-def _tested(operand: Operand, given: _Parameters, at: str) -> Condition:
+def _tested(operand: Operand, given: Parameters, at: str) -> Condition:
     """Return the test that a property condition makes."""
     operator = str(given.get("comparisonOperator", "equals"))
     match operator:
@@ -371,37 +393,37 @@ def _tested(operand: Operand, given: _Parameters, at: str) -> Condition:
         case "distance":
             return near(operand, given, at)
         case "equals" | "notEquals" | "lessThan" | "lessThanOrEqualTo" | "greaterThan" | "greaterThanOrEqualTo":
-            return Compare(operand, _COMPARED[operator], _value(given, at))
+            return Compare(operand, _COMPARED[operator], value_in(given, at))
         case "isDay":
-            return Compare(operand, "on", _value(given, at, dated=True))
+            return Compare(operand, "on", value_in(given, at, dated=True))
         case "isNotDay":
-            return And((Exists(operand), Not(Compare(operand, "on", _value(given, at, dated=True)))))
+            return And((Exists(operand), Not(Compare(operand, "on", value_in(given, at, dated=True)))))
         case "between":
-            ends = _values(given, at)
+            ends = values_in(given, at)
             if len(ends) != 2:
                 raise Misfit(f"{at}.propertyValues", "two values", str(len(ends)))
             return Between(operand, ends[0], ends[1])
         case "contains" | "startsWith" | "endsWith":
-            return Text(operand, _HOWS[operator], (_string(given, at),))
+            return Text(operand, _HOWS[operator], (string_in(given, at),))
         case "matchesRegex":
-            return Matches(operand, _string(given, at))
+            return Matches(operand, string_in(given, at))
         case _:
             return _tested_for_many(operand, operator, given, at)
 
 
-def _tested_for_many(operand: Operand, operator: str, given: _Parameters, at: str) -> Condition:
+def _tested_for_many(operand: Operand, operator: str, given: Parameters, at: str) -> Condition:
     match operator:
         case "notContains":
-            return And((Exists(operand), Not(Text(operand, "contains", (_string(given, at),)))))
+            return And((Exists(operand), Not(Text(operand, "contains", (string_in(given, at),)))))
         case "in" | "hasSomeOf":
-            return _one_of(operand, _values(given, at))
+            return _one_of(operand, values_in(given, at))
         case "notIn" | "hasNoneOf":
-            return Not(_one_of(operand, _values(given, at)))
+            return Not(_one_of(operand, values_in(given, at)))
         case "all":
-            values = _values(given, at)
+            values = values_in(given, at)
             return HasAll(operand, cast("tuple[Value, ...]", values))
         case "inContains":
-            return Text(operand, "contains", tuple(map(_shown, _values(given, at))))
+            return Text(operand, "contains", tuple(map(as_string, values_in(given, at))))
         case _:
             raise Misfit(f"{at}.comparisonOperator", "an operator of Unomi", repr(operator)[:80])
 
@@ -411,67 +433,3 @@ def _one_of(operand: Operand, values: tuple[Right, ...]) -> Condition:
     if dates:
         return Or(tuple(Compare(operand, "=", date) for date in dates))
     return In(operand, cast("tuple[Value, ...]", values))
-
-
-def _value(given: _Parameters, at: str, *, dated: bool = False) -> Right:
-    for kind in _KINDS:
-        if given.get(f"propertyValue{kind}") is not None:
-            return _typed(given[f"propertyValue{kind}"], "Date" if dated and not kind else kind, at)
-    raise Misfit(at, "a propertyValue", "none")
-
-
-def _string(given: _Parameters, at: str) -> str:
-    return _shown(_value(given, at))
-
-
-def _shown(value: Right) -> str:
-    return value.expr if isinstance(value, Moment) else str(value)
-
-
-def _values(given: _Parameters, at: str) -> tuple[Right, ...]:
-    for kind in _KINDS:
-        found = given.get(f"propertyValues{kind}")
-        if isinstance(found, list):
-            return tuple(_typed(one, kind, at) for one in cast("list[object]", found))
-    return (_value(given, at),)
-
-
-def _typed(value: object, kind: str, at: str) -> Right:
-    if kind in {"Date", "DateExpr"}:
-        text = _date_text(value)
-        if text is None:
-            raise Misfit(at, "a date", repr(value)[:80])
-        return Moment(text)
-    if not isinstance(value, str | int | float | bool):
-        raise Misfit(at, "a string, a number, true or false", repr(value)[:80])
-    if kind == "Integer" and isinstance(value, str) and value.lstrip("-").isdecimal():
-        return int(value)
-    return value
-
-
-def _date_text(value: object) -> str | None:
-    """Return a date as ISO 8601 or date math; of a number, which counts milliseconds since 1970, its date."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return format_time(int(value) * 1_000)
-    return value if isinstance(value, str) and value else None
-
-
-def _text(given: _Parameters, name: str, at: str) -> str:
-    value = given.get(name)
-    if not isinstance(value, str) or not value:
-        raise Misfit(f"{at}.{name}", "a string", repr(value)[:80])
-    return value
-
-
-def _number(given: _Parameters, name: str, at: str) -> float | int:
-    value = given.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Misfit(f"{at}.{name}", "a number", repr(value)[:80])
-    return value
-
-
-def _list(given: _Parameters, name: str, at: str) -> list[object]:
-    value = given.get(name)
-    if not isinstance(value, list):
-        raise Misfit(f"{at}.{name}", "a list", repr(value)[:80])
-    return cast("list[object]", value)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TypeAlias, cast
+from typing import cast
 
 from bespeak.conditions.misfit import Misfit
 from bespeak.conditions.near import place_of
 from bespeak.conditions.tree import And, Between, Compare, Condition, InList, Near, Not, Operand, Or, Path, Reach
-
-_Parameters: TypeAlias = Mapping[str, object]
+from bespeak.conditions.unomi_values import Parameters, number_in
 
 PLACE = Path("place")
 _REACHES: dict[str, Reach] = {"": "metres", "m": "metres", "km": "km", "mi": "miles", "miles": "miles"}
@@ -19,7 +17,7 @@ _NAMES = {"country": "country", "admin1": "region", "city": "city"}
 _CORNERS = ("rectLatitudeSW", "rectLatitudeNE", "rectLongitudeSW", "rectLongitudeNE")
 
 
-def on_lists(given: _Parameters, at: str) -> Condition:
+def on_lists(given: Parameters, at: str) -> Condition:
     """Read a `profileUserListCondition`: on any of the lists, on all of them, or on none.
 
     Raises
@@ -41,7 +39,7 @@ def on_lists(given: _Parameters, at: str) -> Condition:
             return Or(parts)
 
 
-def in_place(given: _Parameters, at: str) -> Condition:
+def in_place(given: Parameters, at: str) -> Condition:
     """Read a `geoLocationSessionCondition`: in a country, a region, a city."""
     if given.get("admin2") is not None:
         raise Misfit(f"{at}.admin2", "country, admin1 or city", "`admin2`", "ask for the city, or a distance")
@@ -49,18 +47,18 @@ def in_place(given: _Parameters, at: str) -> Condition:
     return And(tuple(Compare(Path(f"place.{name}"), "=", str(value)) for name, value in asked))
 
 
-def by_point(given: _Parameters, at: str) -> Condition:
+def by_point(given: Parameters, at: str) -> Condition:
     """Read a `geoLocationByPointSessionCondition`: in a circle, or between two corners."""
     if given.get("type") == "circle":
         center = {"lat": given.get("circleLatitude"), "lon": given.get("circleLongitude")}
         return near(PLACE, {**given, "center": center}, at)
     if given.get("type") == "rectangle":
-        south, north, west, east = (_number(given, name, at) for name in _CORNERS)
+        south, north, west, east = (number_in(given, name, at) for name in _CORNERS)
         return And((Between(Path("place.latitude"), south, north), Between(Path("place.longitude"), west, east)))
     raise Misfit(f"{at}.type", "circle or rectangle", repr(given.get("type"))[:80])
 
 
-def near(operand: Operand, given: _Parameters, at: str) -> Condition:
+def near(operand: Operand, given: Parameters, at: str) -> Condition:
     """Read what the operator `distance` asks: `center`, `distance` and `unit`."""
     center = place_of(given.get("center"))
     if center is None:
@@ -70,10 +68,3 @@ def near(operand: Operand, given: _Parameters, at: str) -> Condition:
     if found is None or unit is None:
         raise Misfit(f"{at}.distance", "a distance in km, mi or m, such as 10km", repr(given.get("distance"))[:80])
     return Near(operand, *center, float(found[1]), unit)
-
-
-def _number(given: _Parameters, name: str, at: str) -> float:
-    value = given.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Misfit(f"{at}.{name}", "a number", repr(value)[:80])
-    return value

@@ -24,7 +24,6 @@ _VERSION = re.compile(
 )
 
 
-@lru_cache(maxsize=10_000)
 def version_key(text: str) -> VersionKey | None:
     """Return what orders a version among others; None where the text is none.
 
@@ -39,7 +38,12 @@ def version_key(text: str) -> VersionKey | None:
     (True, True)
     >>> version_key("latest")
     """
-    match = _VERSION.fullmatch(text) if len(text) <= TEXT_MAX else None
+    return _short_key(text) if len(text) <= TEXT_MAX else None
+
+
+@lru_cache(maxsize=10_000)
+def _short_key(text: str) -> VersionKey | None:
+    match = _VERSION.fullmatch(text)
     if match is None:
         return None
     numbers = tuple(map(int, match["numbers"].split(".")))

@@ -41,11 +41,15 @@ def from_json(value: bytes | str | Mapping[str, object]) -> Condition:
     """
     try:
         if isinstance(value, Mapping):
-            _check_nesting(value)
+            check_nesting(value)
             return check(msgspec.convert(value, cast("type[Condition]", Condition)))
         raw = value.encode() if isinstance(value, str) else value
         _check_raw_nesting(raw)
         return check(msgspec.json.decode(raw, type=cast("type[Condition]", Condition)))
+    except UnicodeError:
+        problem = Problem("text", "UTF-8", "bytes or characters that are none")
+        message = f"condition, text: expected {problem.expected}, found {problem.found}"
+        raise ConditionError(message, problems=(problem,)) from None
     except msgspec.MsgspecError as error:
         match = cast("re.Match[str]", _AT.fullmatch(str(error)))
         message, path = match["message"], match["path"] or "top"
@@ -81,7 +85,14 @@ def _check_raw_nesting(raw: bytes) -> None:
             raise _too_much("depth", f"at most {MAX_DEPTH} levels", "more")
 
 
-def _check_nesting(value: Mapping[str, object]) -> None:
+def check_nesting(value: Mapping[str, object]) -> None:
+    """Refuse what was read from outside where it is nested deeper than a condition can be, without descending.
+
+    Raises
+    ------
+    ConditionError
+        Says how deep it may be.
+    """
     stack: list[tuple[object, int]] = [(value, 1)]
     while stack:
         node, depth = stack.pop()

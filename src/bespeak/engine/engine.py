@@ -128,7 +128,7 @@ class Engine(Defining):
         """Work through what is due, a few people at a time: history would else wait for all of it at once."""
         while self.sequencer.timers.is_behind(self.clock.now()):
             self._open_writer()
-            self._publish(self.sequencer.advance(self.clock.now(), most=FLIPS_AT_ONCE))
+            self._flip_some(self.clock.now(), FLIPS_AT_ONCE)
             await asyncio.sleep(0)
 
     def _take_all(

@@ -64,6 +64,10 @@ TICK_SECONDS = 0.1
 FLIPS_AT_ONCE = 200
 """Profiles whose due flips are worked through in one go, so that nobody waits long; the rest follow after a pause."""
 
+ASLEEP_BYTES = 64_000_000
+"""Rows of people who flipped where they rest that wait for a checkpoint, some fifty thousand: beyond it one is due, and
+beyond twice as much nobody flips until one has taken them."""
+
 PAUSE_SECONDS = 0.005
 """The pause while more flips are due, in which events and questions come to their turn."""
 
@@ -377,19 +381,26 @@ class Ledger(Asking):
         self._probe()
         self._dedupe.refill()
         if not self._importing:
-            self._publish(self.sequencer.advance(now, most=FLIPS_AT_ONCE))
+            self._flip_some(now, FLIPS_AT_ONCE)
         due = min(due, now + self._every)  # a clock that was set back puts nothing off
         if self._pending or (now < due and not self._is_much_unwritten()):
             return due
         self.checkpoint()
         return now + self._every
 
+    def _flip_some(self, now: Instant, most: int) -> None:
+        """Work through the flips of at most so many people; of nobody while RAM has no room for what they come to."""
+        if self.sequencer.live.asleep_bytes <= 2 * ASLEEP_BYTES:
+            self._publish(self.sequencer.advance(now, most=most))
+
     def _is_much_unwritten(self) -> bool:
         """Whether a checkpoint cannot wait: replaying the log would take long, or the changed people fill the RAM."""
         unwritten = self._offset - self.store.checkpoint_offset()
+        live = self.sequencer.live
         return (
             unwritten >= self.settings.engine.checkpoint_events
-            or len(self.sequencer.live.dirty) >= self.settings.profiles.live_max * 3 // 4
+            or len(live.dirty) >= self.settings.profiles.live_max * 3 // 4
+            or live.asleep_bytes > ASLEEP_BYTES
         )
 
     def _probe(self) -> None:

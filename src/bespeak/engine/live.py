@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import NamedTuple
@@ -15,11 +15,15 @@ from bespeak.clock import NEVER, Instant
 from bespeak.engine.packing import pack, pack_all, unpack
 from bespeak.engine.vault import PROFILE, Vault
 from bespeak.ids import ProfileId
+from bespeak.privacy.sealing import Sealer
 from bespeak.profiles import Profile, share
 from bespeak.stores import ProfileRow, Store
 
 ASKED_BYTES = 16_000_000
 """Rows of people who were asked where they rest, and are in no checkpoint yet; beyond it the next one is due."""
+
+NAMES_A_PROFILE = 2
+"""Names of rows remembered for each profile in RAM; beyond it those of who was let go are forgotten."""
 
 READ_AT_ONCE = 500
 """Rows read from the store at once, to ask who they are about: some milliseconds."""
@@ -63,6 +67,18 @@ def _decode_first(data: bytes) -> Profile:
     return profile
 
 
+class Sleeper(NamedTuple):
+    """Somebody as they rest, read to be changed and laid down again at once: nobody else has what was read."""
+
+    profile: Profile
+    sealer: Sealer
+
+    @property
+    def name(self) -> str:
+        """The name of their row."""
+        return self.sealer.subject
+
+
 class LiveTable:
     """Drafts by profile id. Only the sequencer changes them; `dirty` are those changed since the last checkpoint.
 
@@ -72,9 +88,9 @@ class LiveTable:
     checkpoint (`begin_cut`), and new definitions (`owe`). Who is asked for before their turn has it then: whatever
     changes a profile has it from `get`, so nobody is changed before the work was done on them.
 
-    Who rests in the store when their turn to be asked comes stays there: what they have come to is a sealed row, which
-    the next checkpoint writes; who has come to nothing else is not written. So a checkpoint may fall into the asking,
-    and says how far that is (`asked_up_to`).
+    Who rests in the store when their turn to be asked comes, or the time of a flip (`called`, `lay_down`), stays there:
+    what they have come to is a sealed row, which the next checkpoint writes; who has come to nothing else by being
+    asked is not written. So a checkpoint may fall into the asking, and says how far that is (`asked_up_to`).
 
     Parameters
     ----------
@@ -87,6 +103,7 @@ class LiveTable:
         self._vault = vault
         self._bound = bound
         self._profiles: dict[ProfileId, Profile] = {}
+        self._awake: dict[str, ProfileId] = {}
         self.dirty: set[ProfileId] = set()
         self.removed: dict[ProfileId, int] = {}
         self._removals = 0
@@ -120,16 +137,20 @@ class LiveTable:
             return None
         name = self._vault.name(profile_id)
         row = self._row(name)
-        profile = None if row is None else self._opened(row)
-        if profile is not None:
-            share(profile)
-            self._profiles[profile_id] = profile
-            if name in self._asked:
-                self._asked_bytes -= len(self._asked.pop(name).data)
-                self.dirty.add(profile_id)
-            if self._pay is not None and name > self._asked_to and name not in self._ahead:
-                self._owed.add(profile_id)  # until they have had their turn, should that fail now
-                self._settle(profile)
+        sleeper = None if row is None else self._read(row)
+        if sleeper is None:
+            return None
+        profile = sleeper.profile
+        self._vault.note(profile_id, sleeper.sealer)
+        share(profile)
+        self._profiles[profile_id] = profile
+        self._awake[name] = profile_id
+        if name in self._asked:
+            self._asked_bytes -= len(self._asked.pop(name).data)
+            self.dirty.add(profile_id)
+        if self._pay is not None and name > self._asked_to and name not in self._ahead:
+            self._owed.add(profile_id)  # until they have had their turn, should that fail now
+            self._settle(profile)
         return profile
 
     def _row(self, name: str) -> ProfileRow | None:
@@ -150,13 +171,51 @@ class LiveTable:
             return profile_id in self._profiles
         return self._row(self._vault.name(profile_id)) is not None
 
-    def named(self, name: str) -> Profile | None:
-        """Return a profile by its id, or by the name of its row in the store."""
+    def called(self, names: Sequence[str]) -> Iterator[Profile | Sleeper | None]:
+        """Yield for each name, an id or that of a row, whom it means: who rests stays asleep, and is read.
+
+        All who rest are looked up at once. None where there is nobody any more, or somebody who was yielded before.
+        """
+        places = [self._place(name) for name in names]
+        rows = self._rows_of([name for awake, name in places if awake is None])
+        self._vault.fetch(row.data for row in rows.values())
+        for awake, name in places:
+            if awake is not None:
+                yield self.get(awake)
+            else:
+                row = rows.pop(name, None)
+                yield None if row is None else self._sleeping(row)
+
+    def _place(self, name: str) -> tuple[ProfileId | None, str]:
+        """Return the id of whom a name means if they are in RAM, and the name of their row if they are not."""
         if name[1:2] == ":":
-            return self.get(name)
-        row = self._store.profile(name)
-        profile = None if row is None else self._opened(row)
-        return None if profile is None else self.get(profile.id)
+            return (name, "") if name in self._profiles else (None, self._vault.name(name))
+        awake = self._awake.get(name)
+        return (awake, "") if awake is not None and awake in self._profiles else (None, name)
+
+    def _rows_of(self, names: Sequence[str]) -> dict[str, ProfileRow]:
+        """Return the newest rows of those who rest, as `_row`, all at once."""
+        rows = {name: row for name in names if (row := self._asked.get(name) or self._leaving.get(name)) is not None}
+        missing = [name for name in names if name not in rows]
+        return rows | {row.id: row for row in self._store.profiles_named(missing)} if missing else rows
+
+    def _sleeping(self, row: ProfileRow) -> Profile | Sleeper | None:
+        """Read who rests; who is in RAM all the same, or has to be asked something, is woken."""
+        sleeper = self._read(row)
+        if sleeper is None or sleeper.profile.id in self.removed:
+            return None
+        if self._pay is not None or sleeper.profile.id in self._profiles:
+            return self.get(sleeper.profile.id)
+        return sleeper
+
+    def lay_down(self, sleeper: Sleeper) -> None:
+        """Let somebody rest as they are now; the next checkpoint writes them."""
+        self._keep_asleep(self._row_under(sleeper.sealer, _packed(_encoded(sleeper.profile))))
+
+    def _keep_asleep(self, row: ProfileRow) -> None:
+        before = self._asked.get(row.id)
+        self._asked[row.id] = row
+        self._asked_bytes += len(row.data) - (0 if before is None else len(before.data))
 
     def adopt(self, profile: Profile) -> None:
         """Take in a profile that the checkpoint does not hold yet in the form of today."""
@@ -240,7 +299,11 @@ class LiveTable:
         return tuple(self._sealed(self._rows.popleft()) for _ in range(min(most, len(self._rows))))
 
     def _sealed(self, row: ProfileRow | Encoded) -> ProfileRow:
-        return row if isinstance(row, ProfileRow) else self._row_of(row)
+        if isinstance(row, ProfileRow):
+            return row
+        sealed = self._row_of(row)
+        self._awake[sealed.id] = row.id
+        return sealed
 
     def _cut_one(self, profile: Profile) -> None:
         encoded = _encoded(profile)
@@ -266,7 +329,7 @@ class LiveTable:
 
     @property
     def asked(self) -> Mapping[str, ProfileRow]:
-        """The rows of those who were asked where they rest, and are in no checkpoint yet; the next one takes them."""
+        """The rows of those who were changed where they rest, and are in no checkpoint yet; the next one takes them."""
         return self._asked
 
     @property
@@ -289,8 +352,13 @@ class LiveTable:
         """Whether those who were asked where they rest take so much room that a checkpoint is due."""
         return self._asked_bytes > ASKED_BYTES
 
+    @property
+    def asleep_bytes(self) -> int:
+        """Bytes of the rows of those who were changed where they rest, and are in no checkpoint yet."""
+        return self._asked_bytes
+
     def asked_flips(self) -> Iterator[tuple[str, Instant]]:
-        """Yield, by name, the next flips of those who were asked where they rest: the store does not know them yet."""
+        """Yield, by name, the next flips of those who were changed where they rest: the store does not know them."""
         for row in (*self._leaving.values(), *self._asked.values()):
             if row.next_flip_at is not None:
                 yield row.id, row.next_flip_at
@@ -340,20 +408,19 @@ class LiveTable:
 
         Who was asked where they rest about the definitions before may have a newer row than that in the store.
         """
-        before = self._asked.get(row.id)
-        data = self._plain(before or self._leaving.get(row.id) or row)
-        profile = None if data is None else decode_profile(data)
-        if profile is None or profile.id in self.removed or self._pay is None:
+        sleeper = self._read(self._asked.get(row.id) or self._leaving.get(row.id) or row)
+        if sleeper is None or sleeper.profile.id in self.removed or self._pay is None:
             return
+        profile = sleeper.profile
         if profile.id in self._profiles:  # they were asked for, and their turn failed
             self.get(profile.id)
             return
+        self._vault.note(profile.id, sleeper.sealer)
+        before = encode_profile(profile)
         self._pay(profile)
-        after = _encoded(profile)
-        if after.data == data:
-            return  # whom it does not move stays as they are written
-        self._asked[row.id] = sealed = self._row_of(_packed(after))
-        self._asked_bytes += len(sealed.data) - (0 if before is None else len(before.data))
+        encoded = _encoded(profile)
+        if encoded.data != before:  # whom it does not move stays as they are written
+            self._keep_asleep(self._row_of(_packed(encoded)))
 
     def written(self, removed: Mapping[ProfileId, int], asked: Mapping[str, ProfileRow] = MappingProxyType({})) -> None:
         """Forget what a checkpoint has made durable, except of whom was removed, or asked, once more since."""
@@ -368,6 +435,8 @@ class LiveTable:
 
     def shrink(self, pending: frozenset[ProfileId]) -> None:
         """Let clean profiles go until the bound is kept; those in `pending` are on their way to the disk, and stay."""
+        if len(self._awake) > NAMES_A_PROFILE * len(self._profiles):
+            self._awake = {name: one for name, one in self._awake.items() if one in self._profiles}
         excess = len(self._profiles) - self._bound
         if excess <= 0:
             return
@@ -378,6 +447,7 @@ class LiveTable:
     def clear(self) -> None:
         """Forget everything: what is durable is in the store."""
         self._profiles.clear()
+        self._awake.clear()
         self.dirty.clear()
         self.removed.clear()
         self._uncut, self._encoded, self._packing, self._rows = set(), deque(), (), deque()
@@ -406,19 +476,24 @@ class LiveTable:
                 yield resting
 
     def _row_of(self, packed: Encoded) -> ProfileRow:
-        sealed = self._vault.seal(packed.id, PROFILE, packed.data)
-        return ProfileRow(self._vault.name(packed.id), sealed, packed.next_flip_at)
+        return self._row_under(self._vault.sealer(packed.id), packed)
+
+    def _row_under(self, sealer: Sealer, packed: Encoded) -> ProfileRow:
+        sealed = self._vault.seal_with(sealer, PROFILE, packed.data)
+        return ProfileRow(sealer.subject, sealed, packed.next_flip_at)
 
     def _opened(self, row: ProfileRow) -> Profile | None:
-        data = self._plain(row)
-        return None if data is None else decode_profile(data)
+        sleeper = self._read(row)
+        return None if sleeper is None else sleeper.profile
 
-    def _plain(self, row: ProfileRow) -> bytes | None:
-        """Return the encoded profile of a row; None of whom nobody can open any more."""
+    def _read(self, row: ProfileRow) -> Sleeper | None:
+        """Return who stands in a row, and the key that it is sealed under."""
         if row.id[1:2] == ":":
             return None  # of a store that is older than keys: these were adopted, all of them, when it was opened
-        data = self._vault.open(row.data, PROFILE)
-        return None if data is None else unpack(data)
+        sealer = self._vault.opener(row.data)
+        if sealer is None:
+            return None
+        return Sleeper(decode_profile(unpack(sealer.open(PROFILE, row.data))), sealer)
 
     def __len__(self) -> int:
         return len(self._profiles)

@@ -20,7 +20,7 @@ from bespeak.conditions.aggregates import Feeds
 from bespeak.engine.aliases import Aliases
 from bespeak.engine.archive import folder_of
 from bespeak.engine.backfill import Backfill
-from bespeak.engine.live import LiveTable
+from bespeak.engine.live import LiveTable, Sleeper
 from bespeak.engine.models import Models
 from bespeak.engine.owing import Owed, Question
 from bespeak.engine.past import Past
@@ -207,28 +207,31 @@ class Sequencer:
         elif self.timers.next() > now:  # what is due was read before: after a long stop there may be very much
             self._read_timers(now)
         changes: list[Change] = []
-        for profile in self._due(now, most):
-            changes += self.advance_profile(profile, now)
-            self.timers.note(profile.id, profile.next_flip_at)
+        for one in self._due(now, most):
+            if isinstance(one, Sleeper):
+                changes += self._advance_asleep(one, now)
+            else:
+                changes += self.advance_profile(one, now)
+                self.timers.note(one.id, one.next_flip_at)
         return tuple(changes)
 
-    def _due(self, now: Instant, most: int | None) -> list[Profile]:
+    def _due(self, now: Instant, most: int | None) -> list[Profile | Sleeper]:
         """Take out whose flips are due by `now`; all are read before anybody is changed, and where one cannot be, none.
 
         Who cannot be read since the store does not answer stays due with all others; who can never be read does not.
         """
         names = list(itertools.islice(self.timers.due(now), most))
-        found: list[Profile | None] = []
+        found: list[Profile | Sleeper | None] = []
         try:
-            for name in names:
-                found.append(self.live.named(name))  # noqa: PERF401  how many were found says who was not
+            for one in self.live.called(names):
+                found.append(one)  # noqa: PERF402  how many were found says who was not
         except BespeakError as error:
             lost = () if isinstance(error, StoreError) else (names[len(found)],)
             for name in names:
                 if name not in lost:
                     self.timers.note(name, -NEVER)  # `now` may be beyond what was read so far
             raise
-        return [profile for profile in found if profile is not None]
+        return [one for one in found if one is not None]
 
     def _read_timers(self, now: Instant) -> bool:
         """Read a page of what is due within an hour, where that is not in RAM; says when all of it is."""
@@ -256,6 +259,18 @@ class Sequencer:
         self.live.touch(profile.id)
         self.timers.note(profile.id, profile.next_flip_at)
         self._count(changes)
+        return changes
+
+    def _advance_asleep(self, sleeper: Sleeper, now: Instant) -> tuple[Change, ...]:
+        """Work through the flips of somebody where they rest: very many have them at once, and few come back soon."""
+        profile = sleeper.profile
+        changes: tuple[Change, ...] = ()
+        if profile.next_flip_at <= now:
+            self.worked = max(self.worked, now)
+            changes = self.segments.advance(profile, now, self.profile_settings)
+            self.live.lay_down(sleeper)
+            self._count(changes)
+        self.timers.note(sleeper.name, profile.next_flip_at)
         return changes
 
     def define(

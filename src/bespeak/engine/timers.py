@@ -53,7 +53,7 @@ class Timers:
         for profile_id, at in found:
             self.note(profile_id, at)
         for profile in awake():
-            if before[0] <= profile.next_flip_at:
+            if before[0] <= profile.next_flip_at <= self._read_to[0]:
                 self.note(profile.id, profile.next_flip_at)
         return self.covers(now)
 

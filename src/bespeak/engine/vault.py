@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import lru_cache
 
 import msgspec
@@ -18,7 +19,7 @@ from bespeak.clock import Instant
 from bespeak.engine.cache import Cache
 from bespeak.errors import StoreError
 from bespeak.ids import ProfileId
-from bespeak.privacy.envelope import KEY_BYTES, KeyMissing
+from bespeak.privacy.envelope import KEY_BYTES, KeyMissing, SealBroken
 from bespeak.privacy.masters import (
     KEY_FILE,
     KeyPlace,
@@ -88,7 +89,7 @@ class Vault:
 
     def seal(self, subject: str, field: Field, data: bytes) -> bytes:
         """Put data into an envelope under the key of a subject, which is made if it has none."""
-        return self.sealer(subject).seal_with(next(self._nonces), field, data)
+        return self.seal_with(self.sealer(subject), field, data)
 
     def sealer(self, subject: str) -> Sealer:
         """Return the key of a subject at work; it is made if there is none."""
@@ -104,8 +105,33 @@ class Vault:
         KeyMissing
             There never was such a key in this store.
         """
-        sealer = self._heads.get(sealed[:KEY_HEAD_BYTES]) or self._opener(key_number(sealed))
+        sealer = self.opener(sealed)
         return None if sealer is None else sealer.open(field, sealed)
+
+    def opener(self, sealed: bytes) -> Sealer | None:
+        """Return the key of an envelope at work; None when it was destroyed. Raises as `open`."""
+        return self._heads.get(sealed[:KEY_HEAD_BYTES]) or self._opener(key_number(sealed))
+
+    def fetch(self, sealed: Iterable[bytes]) -> None:
+        """Read the keys of many envelopes at once, as far as they are not held; what is wrong with one, `open` says."""
+        wanted: set[int] = set()
+        for one in sealed:
+            if self._heads.get(one[:KEY_HEAD_BYTES]) is None:
+                with suppress(SealBroken):
+                    wanted.add(key_number(one))
+        for held in self._store.keys_numbered(sorted(wanted - self._gone)) if wanted else ():
+            if held.wrapped:
+                with suppress(SealBroken, KeyMissing):
+                    self._heads.put(head_of(held.number), self._unwrapped(held))
+
+    def note(self, subject: str, sealer: Sealer) -> None:
+        """Remember whose key it is: sealing something for them then asks the store for nothing."""
+        if self._subjects.get(subject) is None:
+            self._subjects.put(subject, sealer)
+
+    def seal_with(self, sealer: Sealer, field: Field, data: bytes) -> bytes:
+        """Put data into an envelope under a key that is at hand."""
+        return sealer.seal_with(next(self._nonces), field, data)
 
     def name(self, subject: str) -> str:
         """Return the pseudonym of a subject, 32 hexadecimal digits: what stands on disk in its place."""

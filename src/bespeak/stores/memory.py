@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import msgspec
@@ -203,6 +203,11 @@ class MemoryStore:
             self._check_open()
             return self._profiles.get(profile_id)
 
+    def profiles_named(self, ids: Sequence[ProfileId]) -> tuple[ProfileRow, ...]:
+        """Return those of these profiles that are checkpointed, in any order, each once."""
+        with self._lock:
+            return tuple(row for one in dict.fromkeys(ids) if (row := self.profile(one)) is not None)
+
     def profiles(self, after: ProfileId = "") -> Iterator[ProfileRow]:
         """Yield the checkpointed profiles behind an id, in the order of their ids, as of the first call of `next`."""
         with self._lock:
@@ -293,6 +298,11 @@ class MemoryStore:
         with self._lock:
             self._check_open()
             return self._keys.get(number)
+
+    def keys_numbered(self, numbers: Sequence[int]) -> tuple[WrappedKey, ...]:
+        """Return the keys of these numbers as `key` does, in any order; those that there never were are left out."""
+        with self._lock:
+            return tuple(key for one in dict.fromkeys(numbers) if (key := self.key(one)) is not None)
 
     def key_of(self, subject: bytes) -> WrappedKey | None:
         """Return the key of a subject; None when there is none, or it was destroyed."""

@@ -6,14 +6,14 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from bespeak.clock import Instant
 from bespeak.errors import CorruptLog, StoreError
 from bespeak.ids import ProfileId
-from bespeak.stores import sqlite_kept, sqlite_keys, sqlite_log, sqlite_parts, sqlite_seen
+from bespeak.stores import sqlite_kept, sqlite_keys, sqlite_log, sqlite_many, sqlite_parts, sqlite_seen
 from bespeak.stores.fair import FairLock
 from bespeak.stores.settings import SqliteSettings
 from bespeak.stores.sqlite_file import TROUBLE, connect, connect_reader, open_writer
@@ -248,6 +248,12 @@ class SqliteStore:
             row = reader.execute("SELECT data, next_flip_at FROM profiles WHERE id = ?", (profile_id,)).fetchone()
         return ProfileRow(profile_id, row[0], row[1]) if row else None
 
+    def profiles_named(self, ids: Sequence[ProfileId]) -> tuple[ProfileRow, ...]:
+        """Return those of these profiles that are checkpointed, in any order, each once."""
+        query = "SELECT id, data, next_flip_at FROM profiles WHERE id IN ({values})"
+        with self._shared_reader() as reader:
+            return tuple(ProfileRow(*row) for row in sqlite_many.read(reader, query, dict.fromkeys(ids)))
+
     def profiles(self, after: ProfileId = "") -> Iterator[ProfileRow]:
         """Yield the checkpointed profiles behind an id, in the order of their ids, as of the first call of `next`."""
         query = "SELECT id, data, next_flip_at FROM profiles WHERE id > ? ORDER BY id"
@@ -329,6 +335,11 @@ class SqliteStore:
         """Return a key by its number, also a destroyed one (nothing wrapped); None when there never was one."""
         with self._shared_reader() as reader:
             return sqlite_keys.by_number(reader, number)
+
+    def keys_numbered(self, numbers: Sequence[int]) -> tuple[WrappedKey, ...]:
+        """Return the keys of these numbers as `key` does, in any order; those that there never were are left out."""
+        with self._shared_reader() as reader:
+            return tuple(sqlite_keys.by_numbers(reader, dict.fromkeys(numbers)))
 
     def key_of(self, subject: bytes) -> WrappedKey | None:
         """Return the key of a subject; None when there is none, or it was destroyed."""

@@ -8,7 +8,7 @@ bytes. What an older page looked like is in the write-ahead log until that is cu
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bespeak.stores import sqlite_many
 from bespeak.stores.store import WrappedKey
@@ -62,6 +62,13 @@ def by_number(reader: sqlite3.Connection, number: int) -> WrappedKey | None:
     if row is None:
         return None
     return WrappedKey(number, row[0], b"" if row[0] == _NOBODY else row[1])
+
+
+def by_numbers(reader: sqlite3.Connection, numbers: Iterable[int]) -> Iterator[WrappedKey]:
+    """Yield the keys of these numbers that there are or were."""
+    query = "SELECT number, subject, wrapped FROM keys WHERE number IN ({values})"
+    for number, subject, wrapped in sqlite_many.read(reader, query, numbers):
+        yield WrappedKey(number, subject, b"" if subject == _NOBODY else wrapped)
 
 
 def by_subject(reader: sqlite3.Connection, subject: bytes) -> WrappedKey | None:

@@ -6,7 +6,7 @@ readers may be elsewhere. A commit is one transaction: all of it is there afterw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -272,6 +272,10 @@ class Store(Protocol):
         """Return one checkpointed profile by its own id (not by alias)."""
         ...
 
+    def profiles_named(self, ids: Sequence[ProfileId]) -> tuple[ProfileRow, ...]:
+        """Return those of these profiles that are checkpointed, in any order, each once."""
+        ...
+
     def profiles(self, after: ProfileId = "") -> Iterator[ProfileRow]:
         """Yield every checkpointed profile behind the id `after`, in the order of its id, as of the first `next`."""
         ...
@@ -338,6 +342,10 @@ class Store(Protocol):
 
     def key(self, number: int) -> WrappedKey | None:
         """Return a key by its number, also a destroyed one (nothing wrapped); None when there never was one."""
+        ...
+
+    def keys_numbered(self, numbers: Sequence[int]) -> tuple[WrappedKey, ...]:
+        """Return the keys of these numbers as `key` does, in any order; those that there never were are left out."""
         ...
 
     def key_of(self, subject: bytes) -> WrappedKey | None:

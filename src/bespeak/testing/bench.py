@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -39,6 +39,7 @@ from bespeak.testing.bench_parts import Part, parts
 from bespeak.testing.bench_replay import replay_rates
 from bespeak.testing.bench_segments import Cost, segment_cost
 from bespeak.testing.bench_start import start_cost
+from bespeak.testing.bench_storm import STORM, Plan, Storm, weather
 
 START = 1_780_000_000 * SECOND
 EVENTS = 20_000
@@ -47,6 +48,7 @@ CATALOG = 20_000
 SEGMENTS = 100
 BATCH = 20
 PROFILES = 1_000_000
+FLIPS = 100_000
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -73,7 +75,7 @@ def run(names: Iterable[str] | None = None) -> list[dict[str, Any]]:
     Parameters
     ----------
     names
-        None: all but those that run for minutes (`LONG`).
+        None: all but those that run for minutes (`LONG`). `storm` stands for all that its run tells (`STORM`).
 
     Raises
     ------
@@ -81,6 +83,7 @@ def run(names: Iterable[str] | None = None) -> list[dict[str, Any]]:
         There is no benchmark of that name.
     """
     chosen = tuple(names or (name for name in BENCHMARKS if name not in LONG))
+    chosen = tuple(dict.fromkeys(one for name in chosen for one in (STORM if name == "storm" else (name,))))
     for name in chosen:
         if name not in BENCHMARKS:
             raise InvalidInput(f"there is no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
@@ -328,6 +331,17 @@ def _started() -> tuple[Result, Result]:
     )
 
 
+def _storm(name: str) -> Result:
+    """Return one figure of a storm of flips: 100,000 that are due in one second, while events come in by HTTP."""
+    return Result(name, *_weathered().told()[name])
+
+
+@cache
+def _weathered() -> Storm:
+    with tempfile.TemporaryDirectory() as folder:
+        return weather(Plan(FLIPS), Path(folder), definitions())
+
+
 def segments() -> Result:
     """How many times as much an event costs with 1,000 segments as with 10, where ten of them depend on it."""
     many, few = _many_segments(), _few_segments()
@@ -340,6 +354,12 @@ def segment_bytes() -> Result:
     many, few = _many_segments(), _few_segments()
     each = (many.bytes_a_profile - few.bytes_a_profile) / (many.segments - few.segments)
     return Result("segment-bytes", round(each, 1), "bytes", 2.0, round(each / 2, 1))
+
+
+def profile_bytes() -> Result:
+    """Bytes of a person with twenty events under 1,000 segments as they are written, beside those under 10."""
+    many, few = _many_segments().bytes_a_profile, _few_segments().bytes_a_profile
+    return Result("profile-bytes", round(many), "bytes", round(few), round(many / few, 1))
 
 
 @cache
@@ -454,15 +474,17 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "replay": replayed,
     "segments": segments,
     "segment-bytes": segment_bytes,
+    "profile-bytes": profile_bytes,
     "backfill": backfill,
     "start": start,
     "start-memory": start_memory,
     "archive": archive,
     "archive-erase": archive_erase,
+    **{name: partial(_storm, name) for name in STORM},
 }
 """Every benchmark by its name."""
 
-LONG = frozenset({"start", "start-memory"})
+LONG = frozenset({"start", "start-memory", *STORM})
 """Those that run for minutes: only by name."""
 
 __all__ = ["BENCHMARKS", "Result", "definitions", "fold_steps", "run"]

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from bespeak.engine import Definition, Engine
@@ -83,13 +83,19 @@ def _parts(url: str) -> tuple[str, int]:
     return host, int(port)
 
 
-async def send(host: str, port: int, token: str, bodies: Iterable[bytes]) -> None:
+Answered = Callable[[float, float], None]
+"""Told of each answer when its request was sent and when it was read, by `time.monotonic`."""
+
+
+async def send(
+    host: str, port: int, token: str, bodies: Iterable[bytes], answered: Answered = lambda _began, _ended: None
+) -> None:
     """Send every body, over as many connections as a small site has, and wait for every answer."""
     queue = iter(bodies)
-    await asyncio.gather(*(_send(host, port, token, queue) for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(_send(host, port, token, queue, answered) for _ in range(CONNECTIONS)))
 
 
-async def _send(host: str, port: int, token: str, bodies: Iterator[bytes]) -> None:
+async def _send(host: str, port: int, token: str, bodies: Iterator[bytes], answered: Answered) -> None:
     reader, writer = await asyncio.open_connection(host, port)
     credentials = b64encode(f"{token}:".encode()).decode()
     for body in bodies:
@@ -99,6 +105,7 @@ async def _send(host: str, port: int, token: str, bodies: Iterator[bytes]) -> No
             f"Authorization: Basic {credentials}",
             f"Content-Length: {len(body)}",
         )
+        began = time.monotonic()
         writer.write("\r\n".join((*lines, "", "")).encode() + body)
         status = await reader.readline()
         if b" 200 " not in status:
@@ -109,6 +116,7 @@ async def _send(host: str, port: int, token: str, bodies: Iterator[bytes]) -> No
             if name.lower() == b"content-length":
                 length = int(value)
         await reader.readexactly(length)
+        answered(began, time.monotonic())
     writer.close()
     await writer.wait_closed()
 

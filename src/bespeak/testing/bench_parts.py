@@ -91,9 +91,9 @@ def parts(definitions: tuple[Definition, ...], bodies: Sequence[bytes], batch: i
     """
     events = len(bodies) * batch
     watch = asyncio.run(_pass(definitions, bodies, at))
-    with tempfile.TemporaryDirectory() as folder, _runner() as runner:
+    with tempfile.TemporaryDirectory() as folder, server_loop() as runner:
         http, _ = runner.run(_served(Path(folder), _Idle, (), bodies))
-    with tempfile.TemporaryDirectory() as folder, _runner() as runner:
+    with tempfile.TemporaryDirectory() as folder, server_loop() as runner:
         whole, commits = runner.run(_served(Path(folder), Engine, definitions, bodies))
     seconds = {"http": http, **watch.seconds, **commits.seconds}
     seconds["rest"] = whole - sum(seconds.values())
@@ -117,7 +117,7 @@ WHAT = {
 """What each part holds."""
 
 
-def _runner() -> asyncio.Runner:
+def server_loop() -> asyncio.Runner:
     """Return what runs the event loop that a server runs on."""
     return asyncio.Runner(loop_factory=uvicorn.Config(app="", log_config=None).get_loop_factory())
 

@@ -203,7 +203,9 @@ def aggregates(
 
 counted: Made[Leaf] = st.one_of(
     tests_of(aggregates(), st.one_of(paths("person"), aggregates()), "person"),
-    st.builds(Compare, aggregates(tuple(sorted(FIGURES))), st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), numbers),
+    st.builds(
+        Compare, aggregates(tuple(sorted(FIGURES))), st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), numbers
+    ).filter(is_meant),
     st.builds(Performed, st.sampled_from(WORDS), wheres, st.one_of(st.none(), windows)),
 )
 deeds: Made[Deed] = st.builds(Deed, st.sampled_from(WORDS), wheres)

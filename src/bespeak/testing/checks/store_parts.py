@@ -18,10 +18,14 @@ def _begun(store: Store) -> None:
     store.commit(Commit(rows=log_rows(5, (1,)), part=Part(1, 2, _NEW[2:])))
 
 
+_NAMED = ("u:4", "u:2", "u:1", "u:none", "u:2")
+
+
 def _profiles(store: Store) -> tuple[object, ...]:
     """Return what is known of profiles, asked in every way that there is."""
     each = tuple(store.profile(f"u:{number}") for number in range(1, 5))
-    return tuple(store.profiles()), tuple(store.profiles("u:1")), each, store.due(99, limit=9)
+    named = tuple(sorted(store.profiles_named(_NAMED), key=lambda row: row.id))
+    return tuple(store.profiles()), tuple(store.profiles("u:1")), each, named, store.due(99, limit=9)
 
 
 def _with(*rows: ProfileRow) -> tuple[object, ...]:
@@ -29,7 +33,9 @@ def _with(*rows: ProfileRow) -> tuple[object, ...]:
     held = {row.id: row for row in rows}
     flips = sorted((row.next_flip_at, row.id) for row in rows if row.next_flip_at is not None)
     each = tuple(held.get(f"u:{number}") for number in range(1, 5))
-    return rows, tuple(row for row in rows if row.id > "u:1"), each, tuple((row_id, at) for at, row_id in flips)
+    named = tuple(row for row in rows if row.id in _NAMED)
+    behind = tuple(row for row in rows if row.id > "u:1")
+    return rows, behind, each, named, tuple((row_id, at) for at, row_id in flips)
 
 
 def check_parts_count_with_their_checkpoint(make: StoreMaker) -> None:

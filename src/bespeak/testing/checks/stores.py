@@ -223,6 +223,17 @@ def check_profiles_come_in_the_order_of_their_ids(make: StoreMaker) -> None:
             equal(f"ids behind {each!r}", [row.id for row in store.profiles(each)], sorted(ids)[place + 1 :])
 
 
+def check_profiles_are_found_by_many_ids_at_once(make: StoreMaker) -> None:
+    """Each once, however often it is asked for and however many are; those that there are not are left out."""
+    ids = [f"u:{number}" for number in range(300)]
+    with made(make) as store:
+        equal("of none", store.profiles_named(ids), ())
+        store.commit(Commit(checkpoint=Checkpoint(offset=0, profiles=tuple(ProfileRow(each, b"") for each in ids))))
+        asked = [*ids[250:], "u:none", *ids[:200], *ids[:5], ids[280]]
+        equal("found", sorted(row.id for row in store.profiles_named(asked)), sorted({*ids[250:], *ids[:200]}))
+        equal("nobody asked for", store.profiles_named(()), ())
+
+
 def check_due_profiles_come_earliest_first(make: StoreMaker) -> None:
     """Those due at the instant or before, as many as asked for; a changed or dropped instant counts as it is now."""
     rows = (
@@ -438,6 +449,7 @@ def for_stores() -> tuple[StoreCheck, ...]:
         check_a_part_that_is_missing_is_refused,
         check_a_snapshot_between_parts_is_of_the_checkpoint_before,
         check_profiles_come_in_the_order_of_their_ids,
+    check_profiles_are_found_by_many_ids_at_once,
         check_due_profiles_come_earliest_first,
         check_documents_keep_their_versions,
         check_a_version_is_never_written_twice,
