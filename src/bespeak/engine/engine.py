@@ -223,7 +223,7 @@ class Engine(Defining):
     ) -> None:
         self._offset += 1
         records.append(record)
-        taken = self.sequencer.take(event, resolved, imported=record.imported, joined=joined)
+        taken = self.sequencer.take(event, resolved, imported=record.imported, joined=joined, offset=self._offset)
         self._follow(event, joined)
         if self._feed.watched and event.source != OWN:
             self._show(event, taken)
