@@ -13,7 +13,7 @@ from bespeak.engine.engine import Engine
 from bespeak.engine.moves import MoveTold, told
 from bespeak.errors import InvalidInput, NotFound, Problem
 from bespeak.ids import ProfileId
-from bespeak.stores import ChangeRow
+from bespeak.stores import ChangeRow, Store
 
 ROWS_AT_ONCE: Final = 250
 """Rows that are read and opened before others have their turn: some two milliseconds."""
@@ -118,7 +118,7 @@ async def read_changes(
         The store could not be read.
     """
     store, loop = engine.store, asyncio.get_running_loop()
-    cursor = Cursor(store.last_change()) if after == LATEST else cursor_of(after)
+    cursor = _latest(store) if after == LATEST else cursor_of(after)
     missed = bool(after) and cursor.number < store.dropped_changes()
     asked = _Asked(min(max(1, limit), LIMIT_MAX), segment, None if profile is None else _names(engine, profile))
     end = loop.time() + min(wait, WAIT_MAX)
@@ -157,6 +157,11 @@ def _behind(engine: Engine, row: ChangeRow, cursor: Cursor) -> Iterator[MoveTold
 def place_of(move: MoveTold) -> Cursor:
     """Return the cursor right behind a move."""
     return Cursor(move.number) if move.last else Cursor(move.number, move.place + 1)
+
+
+def _latest(store: Store) -> Cursor:
+    newest = store.newest_change()
+    return Cursor() if newest is None else Cursor(newest.number)
 
 
 def _names(engine: Engine, any_id: str) -> tuple[ProfileId, ...]:

@@ -325,8 +325,8 @@ class Ledger(Asking):
 
     def _changed(self) -> Instant:
         """Return when the newest change was written: so far timers were, also where no checkpoint says so yet."""
-        newest = self.store.changes(self.store.last_change() - 1, limit=1)
-        return newest[0].written if newest else 0
+        newest = self.store.newest_change()
+        return 0 if newest is None else newest.written
 
     def _rezone(self, writer: Writer) -> None:
         """Log where people live who name no time zone, if the settings say another one than the log."""

@@ -90,11 +90,13 @@ class Retaining(Rebuilding):
         """
         if abs(now - self._trimmed) < MINUTE or self._undoing:
             return
-        self._trimmed, last = now, self.store.last_change()
+        self._trimmed, newest = now, self.store.newest_change()
+        if newest is None:
+            return
         number, cuts = self._changes_seen
         if self._cut_written > cuts:  # a checkpoint that was begun when these were on disk is there now
-            self._changes_safe, self._changes_seen = number, (last, self._cuts)
-        if await self._drop_changes(now, last):
+            self._changes_safe, self._changes_seen = number, (newest.number, self._cuts)
+        if await self._drop_changes(now, newest.number):
             self._trimmed = -NEVER  # the rest in the next turn
 
     async def _drop_changes(self, now: Instant, last: int) -> bool:

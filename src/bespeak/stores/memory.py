@@ -329,11 +329,11 @@ class MemoryStore:
             found = (row for row in self._changes[start:] if names is None or row.name in names)
             return tuple(islice(found, max(0, limit)))
 
-    def last_change(self) -> int:
-        """Return the highest number that a row of changes has or had; 0 when there was none."""
+    def newest_change(self) -> ChangeRow | None:
+        """Return the newest row of changes; None when there is none."""
         with self._lock:
             self._check_open()
-            return self._last_change
+            return self._changes[-1] if self._changes else None
 
     def dropped_changes(self) -> int:
         """Return the highest number of changes that was dropped for its age; 0 when none was."""

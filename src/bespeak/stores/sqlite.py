@@ -340,10 +340,10 @@ class SqliteStore:
         with self._shared_reader() as reader:
             return sqlite_changes.read(reader, after, limit, names)
 
-    def last_change(self) -> int:
-        """Return the highest number that a row of changes has or had; 0 when there was none."""
+    def newest_change(self) -> ChangeRow | None:
+        """Return the newest row of changes; None when there is none."""
         with self._shared_reader() as reader:
-            return sqlite_changes.last_number(reader)
+            return sqlite_changes.newest(reader)
 
     def dropped_changes(self) -> int:
         """Return the highest number of changes that was dropped for its age; 0 when none was."""

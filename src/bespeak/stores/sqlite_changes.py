@@ -24,6 +24,7 @@ CREATE UNIQUE INDEX changes_once ON changes (name, at, cause)
 _DROPPED = "changes_dropped"
 """The key in `meta` of the highest number that was dropped for its age."""
 
+_COLUMNS = "name, at, cause, written, data, number"
 _PUT = "INSERT INTO changes (name, at, cause, written, data)"
 _ONCE = "ON CONFLICT (name, at, cause) DO NOTHING"
 
@@ -53,17 +54,14 @@ def read(
 ) -> tuple[ChangeRow, ...]:
     """Return the first rows behind a number, of these names (None: of all), in order."""
     whose = "" if names is None else f" AND name IN ({', '.join('?' * len(names))})"
-    query = (
-        "SELECT name, at, cause, written, data, number FROM changes"  # noqa: S608  our own words
-        f" WHERE number > ?{whose} ORDER BY number LIMIT ?"
-    )
+    query = f"SELECT {_COLUMNS} FROM changes WHERE number > ?{whose} ORDER BY number LIMIT ?"  # noqa: S608  our own
     return tuple(ChangeRow(*row) for row in reader.execute(query, (after, *(names or ()), max(0, limit))))
 
 
-def last_number(reader: sqlite3.Connection) -> int:
-    """Return the highest number that a row has or had; 0 when there was none."""
-    row = reader.execute("SELECT seq FROM sqlite_sequence WHERE name = 'changes'").fetchone()
-    return 0 if row is None else int(row[0])
+def newest(reader: sqlite3.Connection) -> ChangeRow | None:
+    """Return the newest row; None when there is none."""
+    row = reader.execute(f"SELECT {_COLUMNS} FROM changes ORDER BY number DESC LIMIT 1").fetchone()  # noqa: S608
+    return None if row is None else ChangeRow(*row)
 
 
 def dropped(reader: sqlite3.Connection) -> int:

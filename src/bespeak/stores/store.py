@@ -366,8 +366,8 @@ class Store(Protocol):
         """Return the first rows of changes behind a number, at most `limit`, of these names (None: of all)."""
         ...
 
-    def last_change(self) -> int:
-        """Return the highest number that a row of changes has or had; 0 when there was none."""
+    def newest_change(self) -> ChangeRow | None:
+        """Return the newest row of changes; None when there is none."""
         ...
 
     def dropped_changes(self) -> int:
