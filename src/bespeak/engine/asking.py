@@ -41,6 +41,7 @@ class Asking(Committing):
 
     async def _ask_everybody(self) -> None:
         writing: asyncio.Future[None] | None = None
+        tries = False
         while self.sequencer.live.owing and self._writer is not None and not self._undoing:
             if self.sequencer.live.is_full:
                 await self._settle(writing)
@@ -48,6 +49,11 @@ class Asking(Committing):
             if self.sequencer.live.is_full or not self._has_room():
                 await asyncio.sleep(AGAIN_SECONDS)  # nothing can be written for now, and RAM must not grow
                 continue
+            if not (self._writer.is_well or tries):
+                tries = True
+                await asyncio.sleep(AGAIN_SECONDS)  # what is written next tries the disk again
+                continue
+            tries = False
             self._ask_some()
             await asyncio.sleep(0)
 

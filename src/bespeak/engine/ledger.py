@@ -398,7 +398,7 @@ class Ledger(Asking):
             return due
         self._probe()
         self._dedupe.refill()
-        if not self._importing and self._writer is not None and self._writer.ready:
+        if not self._importing and self._has_room() and self.is_writable:
             self._publish(self.sequencer.advance(now, most=FLIPS_AT_ONCE))
         due = min(due, now + self._every)  # a clock that was set back puts nothing off
         if self._pending or (now < due and not self._is_much_unwritten()):
