@@ -127,7 +127,8 @@ class Engine(Defining):
     async def _flipped(self) -> None:
         """Work through what is due, a few people at a time: history would else wait for all of it at once."""
         while self.sequencer.timers.is_behind(self.clock.now()):
-            self._open_writer()
+            if self._open_writer().waiting_bytes > self.settings.engine.queue_bytes // 2:
+                await self._on_disk()
             self._publish(self.sequencer.advance(self.clock.now(), most=FLIPS_AT_ONCE))
             await asyncio.sleep(0)
 

@@ -390,7 +390,9 @@ class Ledger(Asking):
         """Whether something is left that the last tick had no time for: after a long stop there may be very much."""
         if self._undoing:
             return False
-        return not self._dedupe.is_loaded or (not self._importing and self.sequencer.timers.is_behind(self.clock.now()))
+        if not self._dedupe.is_loaded:
+            return True
+        return not self._importing and self.is_writable and self.sequencer.timers.is_behind(self.clock.now())
 
     def _tick(self, now: Instant, due: Instant) -> Instant:
         """Work through what is due; returns when the next checkpoint is."""
