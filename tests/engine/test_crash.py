@@ -27,7 +27,7 @@ from bespeak.engine import Definition, Engine, MoveTold
 from bespeak.engine.moves import Moves, told
 from bespeak.engine.records import SealedRecord, decode, open_event
 from bespeak.privacy.masters import KEY_FILE, KeyFile
-from bespeak.settings import Settings
+from bespeak.settings import EngineSettings, Settings
 from bespeak.stores import MemorySettings, MemoryStore, SqliteStore, Store, read_owner
 from bespeak.testing.world_changes import all_changes, changes_are_live
 
@@ -314,7 +314,8 @@ def _storm(folder: Path, token: str, run: int) -> None:
 
 async def _told_live(folder: Path, clock: ManualClock) -> dict[str, list[str]]:
     """Return what the store tells of each person, once all is told that was left when the last server was killed."""
-    engine = Engine.open(Settings(data_dir=str(folder)), clock=clock)
+    kept = EngineSettings(changes_keep_days=0)  # the clock is years ahead
+    engine = Engine.open(Settings(data_dir=str(folder), engine=kept), clock=clock)
     await engine.start()
     await engine._flipped()
     await asyncio.sleep(0)
