@@ -151,6 +151,12 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     log_keep_days
         Days after which rows of the log are dropped, counted from their arrival (0.01 to 100,000); a snapshot keeps
         what they have come to, and what the archive is still to take stays. 0 keeps everything.
+    changes_keep_days
+        Days for which it is kept who entered and left which segment (0.01 to 100,000); 0 keeps it as long as there is
+        room.
+    changes_max
+        The most rows of that (0 to 1,000,000,000), some 250 bytes each: what one event, one instant or one definition
+        has moved of one person. Beyond it the oldest go; 0 keeps none.
     dedupe_max
         Digests of the newest messages kept in RAM (1,000 to 100,000,000), about 100 bytes each; older ones are on disk.
     dedupe_sieve_bytes
@@ -163,7 +169,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Data keys kept unwrapped in RAM (100 to 10,000,000), about 600 bytes each; others are unwrapped when they are
         used.
     queue_bytes
-        Bytes of log rows that may wait for the disk (10,000 to 16 GB): beyond it senders are told 429 with
+        Bytes of log rows and changes that may wait for the disk (10,000 to 16 GB): beyond it senders are told 429 with
         `Retry-After`, and decisions are answered without being recorded.
     """
 
@@ -172,6 +178,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     models_seconds: float = 60.0
     models_rebuild_hours: float = 24.0
     log_keep_days: float = 0.0
+    changes_keep_days: float = 30.0
+    changes_max: int = 1_000_000
     dedupe_max: int = 1_000_000
     dedupe_sieve_bytes: int = 33_554_432
     ids_max: int = 200_000
@@ -185,6 +193,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             ("models_seconds", 1, 86_400),
             ("models_rebuild_hours", 0.01 if self.models_rebuild_hours else 0, 8_760),
             ("log_keep_days", 0.01 if self.log_keep_days else 0, 100_000),
+            ("changes_keep_days", 0.01 if self.changes_keep_days else 0, 100_000),
+            ("changes_max", 0, 1_000_000_000),
             ("dedupe_max", 1_000, 100_000_000),
             ("dedupe_sieve_bytes", 1_024, 536_870_912),
             ("ids_max", 100, 100_000_000),

@@ -230,6 +230,23 @@ def segments_count(project: Any, _place: Path) -> None:
     assert project.json("segments", "count", "interested")["count"] >= 0
 
 
+def changes(project: Any, place: Path) -> None:
+    (place / "segments").mkdir()
+    (place / "segments" / "seen.yaml").write_text(f"id: seen\ncondition: {VIEWS} >= 1\n")
+    assert {one["kind"] for one in project.json("apply", str(place))} == {"segments"}
+    visitor = uuid.uuid4().hex
+    visited(project, visitor)
+    found = [json.loads(line) for line in project.run("changes", "--profile", visitor).stdout.splitlines()]
+    assert [(one["profile"], one["segment"], one["entered"]) for one in found] == [(f"a:{visitor}", "seen", True)]
+    everything = project.run("changes", "--segment", "seen").stdout.splitlines()
+    assert json.loads(everything[-1]) == found[0]
+    assert project.run("changes", "--segment", "seen", "--limit", "1").stdout.splitlines() == everything[:1]
+    assert project.run("changes", "--after", found[0]["cursor"]).stdout == ""
+    assert "the `next` of a page" in project.run("changes", "--after", "x", code=1).stderr
+    if project.server is None:
+        assert "no server runs" in project.run("changes", "--follow", code=1).stderr
+
+
 def people_in(place: Path, *people: str) -> str:
     file = place / "ids.txt"
     file.write_text("\n".join(["", *people]))
@@ -359,6 +376,7 @@ def models_rebuild(project: Any, _place: Path) -> None:
 
 
 CASES: dict[str, Case] = {
+    "changes": changes,
     "lists add": lists_add,
     "lists remove": lists_remove,
     "lists show": lists_show,

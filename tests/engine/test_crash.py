@@ -15,7 +15,7 @@ import threading
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 
@@ -23,11 +23,13 @@ import msgspec
 import pytest
 
 from bespeak.clock import ManualClock
-from bespeak.engine import Definition, Engine
+from bespeak.engine import Definition, Engine, MoveTold
+from bespeak.engine.moves import Moves, told
 from bespeak.engine.records import SealedRecord, decode, open_event
 from bespeak.privacy.masters import KEY_FILE, KeyFile
-from bespeak.settings import Settings
+from bespeak.settings import EngineSettings, Settings
 from bespeak.stores import MemorySettings, MemoryStore, SqliteStore, Store, read_owner
+from bespeak.testing.world_changes import all_changes, changes_are_live
 
 pytestmark = [pytest.mark.crash, pytest.mark.server]
 
@@ -42,7 +44,7 @@ sys.exit(main(sys.argv[1:]))
 """
 """`bespeak`, with checkpoints in many parts."""
 
-SEGMENT = {"id": "keen", "condition": 'count("Product Viewed") >= 5'}
+KEEN = 'count("Product Viewed") >= 5'
 
 
 def test_twenty_kills_lose_nothing_and_count_nothing_twice(
@@ -50,7 +52,7 @@ def test_twenty_kills_lose_nothing_and_count_nothing_twice(
 ) -> None:
     kills = 200 if pytestconfig.getoption("--all") else 20
     rng = Random(20)
-    token, secret = asyncio.run(_prepare(tmp_path))
+    token, secret = asyncio.run(_prepare(tmp_path, {"keen": KEEN}))
     promised: dict[str, str] = {}
     acknowledged: set[str] = set()
     starts: list[float] = []
@@ -89,19 +91,20 @@ def test_twenty_kills_lose_nothing_and_count_nothing_twice(
     assert promised, "history was counted meanwhile"
 
 
-async def _prepare(folder: Path) -> tuple[str, str]:
+async def _prepare(folder: Path, conditions: Mapping[str, str]) -> tuple[str, str]:
     engine = Engine.open(Settings(data_dir=str(folder)))
     await engine.start()
     _, token = await engine.create_key("write", "load")
     _, secret = await engine.create_key("secret", "owner")
-    await engine.apply([Definition(kind="segments", id="keen", body=SEGMENT)])
+    bodies = [(name, {"id": name, "condition": text}) for name, text in conditions.items()]
+    await engine.apply([Definition(kind="segments", id=name, body=body) for name, body in bodies])
     await engine.close()
     return token, secret
 
 
-def _define(folder: Path, secret: str, run: int, promised: dict[str, str]) -> None:
+def _define(folder: Path, secret: str, run: int, promised: dict[str, str], *, least: int = 3) -> None:
     """Ask for a segment that needs history, and remember the answer; the kill comes while it is counted, or so."""
-    name, condition = f"new-{run % 3}", f'count("Product Viewed" where properties.n != {run}) >= 3'
+    name, condition = f"new-{run % 3}", f'count("Product Viewed" where properties.n != {run}) >= {least}'
     promised.pop(name, None)
     connection = http.client.HTTPConnection((read_owner(folder) or "").removeprefix("http://"), timeout=20)
     headers = {"Authorization": "Basic " + b64encode(f"{secret}:".encode()).decode()}
@@ -232,3 +235,116 @@ def _plain(engine: Engine) -> dict[str, object]:
     engine.sequencer.ask()
     profiles: dict[str, object] = {profile.id: msgspec.to_builtins(profile) for profile in engine.profiles()}
     return {**profiles, "sizes of segments": engine.segment_sizes()}
+
+
+# -- who entered and left segments
+
+
+MOVING = {
+    "hasty": 'count("Product Viewed", last 200 milliseconds) >= 1',
+    "storm": 'performed("Storm", last 500 milliseconds)',
+    "quiet": 'not performed("Product Viewed")',
+}
+STORM = 300
+BATCH = 100
+
+
+def test_three_kills_in_storms_of_flips_take_no_change_away_and_tell_none_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _killed_in_storms(tmp_path, monkeypatch, kills=3)
+
+
+@pytest.mark.slow
+def test_forty_kills_in_storms_of_flips_take_no_change_away_and_tell_none_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _killed_in_storms(tmp_path, monkeypatch, kills=40)
+
+
+def _killed_in_storms(folder: Path, monkeypatch: pytest.MonkeyPatch, *, kills: int) -> None:
+    """Kill the server while hundreds leave a segment in one second, devices are joined and history is counted."""
+    rng = Random(kills)
+    token, secret = asyncio.run(_prepare(folder, MOVING))
+    promised: dict[str, str] = {}
+    for run in range(kills):
+        process = _serve(folder)
+        try:
+            _storm(folder, token, run)
+            _define(folder, secret, run, promised, least=1)
+            time.sleep(rng.uniform(0.0, 0.7))
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    asyncio.run(_in_force(folder))
+    clock = ManualClock(2_000_000_000_000_000)
+    live = asyncio.run(_told_live(folder, clock))
+    says = _told_by_log(folder, clock, monkeypatch)
+    wrong = {who: (live.get(who), says.get(who)) for who in {*live, *says} if live.get(who) != says.get(who)}
+    assert not wrong, "of each person is told what the log says, in its order, each change once"
+    kinds = Counter(line.split()[0] for lines in live.values() for line in lines)
+    assert kinds.keys() == {"event", "time", "join", "definition"}
+    assert kinds["time"] > kills * STORM // 2, "there were storms"
+
+
+def _storm(folder: Path, token: str, run: int) -> None:
+    """Let hundreds of devices do what they leave a segment for half a second later, and some of them sign in."""
+    connection = http.client.HTTPConnection((read_owner(folder) or "").removeprefix("http://"), timeout=20)
+    headers = {"Authorization": "Basic " + b64encode(f"{token}:".encode()).decode()}
+    did = [("Storm", who) for who in range(STORM)] + [("Product Viewed", who) for who in range(0, STORM, 3)]
+    messages: list[dict[str, object]] = [
+        {"type": "track", "event": name, "anonymousId": f"d{who}", "messageId": f"{run} {name} {who}"}
+        for name, who in did
+    ]
+    joined = range(run * 10 % STORM, run * 10 % STORM + 10)
+    messages += [{"type": "identify", "anonymousId": f"d{who}", "userId": f"u{who % 7}"} for who in joined]
+    try:
+        for start in range(0, len(messages), BATCH):
+            body = json.dumps({"batch": messages[start : start + BATCH]})
+            for _ in range(1_000):
+                connection.request("POST", "/v1/batch", body, headers)
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status == 200:
+                    break
+                time.sleep(0.005)  # it is starting, and says so
+    finally:
+        connection.close()
+
+
+async def _told_live(folder: Path, clock: ManualClock) -> dict[str, list[str]]:
+    """Return what the store tells of each person, once all is told that was left when the last server was killed."""
+    kept = EngineSettings(changes_keep_days=0)  # the clock is years ahead
+    engine = Engine.open(Settings(data_dir=str(folder), engine=kept), clock=clock)
+    await engine.start()
+    await engine._flipped()
+    await asyncio.sleep(0)
+    await engine._on_disk()
+    changes = all_changes(engine)
+    changes_are_live(engine)
+    await engine.close()
+    return _by_person(changes)
+
+
+def _told_by_log(folder: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Return what a replay of the log from its start tells of each person."""
+    store = SqliteStore(folder / "bespeak.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(Moves, "stop", Moves.begin)
+        place = KeyFile(folder / KEY_FILE)
+        replayed = Engine.open(Settings(store=MemorySettings()), clock=clock, store=_FromTheStart(store), keys=place)
+        replayed.sequencer.ask()
+        replayed.sequencer.advance(clock.now())
+        rows = replayed.sequencer.moves.rows(replayed.vault, 0)
+    found = [move for row in rows for move in told(replayed.vault, row)]
+    store.close()
+    return _by_person(found)
+
+
+def _by_person(changes: list[MoveTold]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for one in changes:
+        way = "enters" if one.entered else "leaves"
+        line = f"{one.cause.kind} {one.cause.offset} {way} {one.segment} v{one.version} at {one.at} {one.id}"
+        found.setdefault(one.profile, []).append(line)
+    return found

@@ -111,6 +111,7 @@ OWNERS = [
     ("GET", "/v1/conditions/complete"),
     ("GET", "/v1/conditions/check"),
     ("POST", "/v1/conditions/unomi"),
+    ("GET", "/v1/changes"),
     ("GET", "/v1/lists"),
     ("GET", "/v1/lists/x"),
     ("POST", "/v1/lists/x/members"),

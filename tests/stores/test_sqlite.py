@@ -530,7 +530,7 @@ def test_a_file_of_format_1_gets_its_table_of_keys(path):
     kept = everything(store, ())
     store.close()
     other = sqlite3.connect(path)
-    for table in ("keys", "snapshots", "kept_profiles", "kept_aliases", "kept_documents", "undone"):
+    for table in ("keys", "snapshots", "kept_profiles", "kept_aliases", "kept_documents", "undone", "changes"):
         other.execute(f"DROP TABLE {table}")
     other.execute("UPDATE meta SET value = 1 WHERE key = 'format'")
     other.commit()

@@ -134,7 +134,7 @@ def test_there_is_a_way_from_every_version_that_can_be_read() -> None:
 
 def test_a_file_from_before_there_were_keys_is_read_as_one_without_any(old: Path) -> None:
     connection = sqlite3.connect(old)
-    for table in ("keys", "snapshots", "kept_profiles", "kept_aliases", "kept_documents", "undone"):
+    for table in ("keys", "snapshots", "kept_profiles", "kept_aliases", "kept_documents", "undone", "changes"):
         connection.execute(f"DROP TABLE {table}")
     connection.commit()
     connection.close()
@@ -152,11 +152,11 @@ def test_a_file_of_format_2_gets_the_tables_of_snapshots_and_a_number_that_an_ol
     tables = "SELECT name, sql FROM sqlite_master ORDER BY name"
     connection = sqlite3.connect(old)
     wanted = connection.execute(tables).fetchall()
-    for name in ("snapshots", "kept_profiles", "kept_aliases", "kept_documents", "undone"):
+    for name in ("snapshots", "kept_profiles", "kept_aliases", "kept_documents", "undone", "changes"):
         connection.execute(f"DROP TABLE {name}")
     connection.commit()
     connection.close()
-    assert format_of(old) == 4, "what format 2 may hold, those read who wrote format 2"
+    assert format_of(old) == FORMAT, "what format 2 may hold, those read who wrote format 2"
     set_format(old, 2)
     SqliteSnapshot(old).close()
     assert format_of(old) == 2, "a reader changes nothing"
@@ -164,4 +164,4 @@ def test_a_file_of_format_2_gets_the_tables_of_snapshots_and_a_number_that_an_ol
     connection = sqlite3.connect(old)
     assert connection.execute(tables).fetchall() == wanted
     connection.close()
-    assert format_of(old) == 4
+    assert format_of(old) == FORMAT

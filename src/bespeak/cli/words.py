@@ -9,6 +9,7 @@ from bespeak import __version__
 from bespeak.cli.verbs import Group, Verb
 from bespeak.cli.verbs import at_moment as _at
 from bespeak.cli.verbs import nothing as _nothing
+from bespeak.cli.words_changes import CHANGES
 from bespeak.cli.words_computed import COMPUTED
 
 if TYPE_CHECKING:
@@ -345,6 +346,7 @@ VERBS = (
         "measuring:bench",
         _bench,
     ),
+    *CHANGES,
 )
 
 GROUPS = (

@@ -4,12 +4,14 @@ from bespeak.engine.answers import EventResult, Receipt
 from bespeak.engine.archive import ArchiveFile, Fault
 from bespeak.engine.archive_reading import ask_archive, cut_of, export_archive, members_in_archive
 from bespeak.engine.archiving import Archived
+from bespeak.engine.changes import ChangesPage, read_changes
 from bespeak.engine.custody import ErasureReceipt, Rotation
 from bespeak.engine.definitions import KINDS, Applied, Definition, DefinitionKind, definitions_in
 from bespeak.engine.engine import Engine
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.lists import ListChanged, ListMember, ListShown, Unlisted, change_list, list_sizes, show_list
 from bespeak.engine.metrics import BOUNDS, COUNTERS, GAUGES, HISTOGRAMS, Histogram, Metrics
+from bespeak.engine.moves import Cause, MoveTold
 from bespeak.engine.rebuilding import SHARE, ModelsStatus
 from bespeak.engine.replay import Difference, Replayed, rebuild, replay
 from bespeak.engine.vocabulary import unseen_in
@@ -24,6 +26,8 @@ __all__ = [
     "Applied",
     "ArchiveFile",
     "Archived",
+    "Cause",
+    "ChangesPage",
     "Definition",
     "DefinitionKind",
     "Difference",
@@ -38,6 +42,7 @@ __all__ = [
     "Live",
     "Metrics",
     "ModelsStatus",
+    "MoveTold",
     "Receipt",
     "Replayed",
     "Rotation",
@@ -50,6 +55,7 @@ __all__ = [
     "export_archive",
     "list_sizes",
     "members_in_archive",
+    "read_changes",
     "rebuild",
     "replay",
     "show_list",

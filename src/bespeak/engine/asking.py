@@ -30,6 +30,7 @@ class Asking(Committing):
     def ask_nobody_more(self) -> None:
         """Ask nobody more, since the end is near: whoever waits for it is told, and the next start goes on."""
         self._asks_nobody = True
+        self.bell.silence()
         if self._asking is not None:
             self._asking.cancel()
 
@@ -40,15 +41,25 @@ class Asking(Committing):
 
     async def _ask_everybody(self) -> None:
         writing: asyncio.Future[None] | None = None
+        tries = False
         while self.sequencer.live.owing and self._writer is not None and not self._undoing:
             if self.sequencer.live.is_full:
                 await self._settle(writing)
                 writing = self.checkpoint()
-            if self.sequencer.live.is_full:
+            if self.sequencer.live.is_full or not self._has_room():
                 await asyncio.sleep(AGAIN_SECONDS)  # nothing can be written for now, and RAM must not grow
                 continue
+            if not (self._writer.is_well or tries):
+                tries = True
+                await asyncio.sleep(AGAIN_SECONDS)  # what is written next tries the disk again
+                continue
+            tries = False
             self._ask_some()
             await asyncio.sleep(0)
+
+    def _has_room(self) -> bool:
+        """Say whether whoever is moved by being asked can be written down."""
+        return self._writer is not None and self._writer.ready
 
     def _ask_some(self) -> None:
         try:

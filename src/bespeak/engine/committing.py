@@ -10,6 +10,7 @@ import msgspec
 
 from bespeak.catalog import Item
 from bespeak.clock import SECOND, Clock, Instant
+from bespeak.engine.bell import Bell
 from bespeak.engine.dedupe import Dedupe
 from bespeak.engine.keyring import Keyring
 from bespeak.engine.live import Encoded
@@ -22,7 +23,8 @@ from bespeak.engine.vault import Vault
 from bespeak.engine.writer import Entry, Writer
 from bespeak.errors import StoreError, Unavailable
 from bespeak.ids import ProfileId
-from bespeak.stores import LogRow, Part, Rejected, Store, WrappedKey
+from bespeak.segments import Change
+from bespeak.stores import ChangeRow, LogRow, Part, Rejected, Store, WrappedKey
 
 CUT_AT_ONCE = 100
 """Profiles that are encoded for a checkpoint before others have their turn: about a millisecond."""
@@ -57,6 +59,9 @@ class Committing(Shown):
     _asking: asyncio.Task[None] | None
     _undoing: bool
     _models_written: Instant
+    bell: Bell
+    _writes_changes = False
+    _cut_written = 0
 
     def _queue(
         self,
@@ -75,7 +80,10 @@ class Committing(Shown):
         return LogRow(self._offset - len(records) + 1, len(records), now, encode(records))
 
     def _put(self, writer: Writer, entry: Entry) -> asyncio.Future[None]:
-        """Queue an entry, and the keys made since the one before with it."""
+        """Queue an entry, and with it who entered and left segments, and the keys made, since the one before."""
+        if self.sequencer.moves:
+            entry.changes += self._changes_of(writer)
+            entry.future.add_done_callback(self._changes_written)
         keys = self.vault.made()
         if keys:
             entry.keys += keys
@@ -94,6 +102,30 @@ class Committing(Shown):
             self._last = asyncio.get_running_loop().create_future()
             self._last.set_result(None)
         return self._last
+
+    def _changes_of(self, writer: Writer) -> tuple[ChangeRow, ...]:
+        """Return who entered and left segments since the last time, for the next commit."""
+        try:
+            return self.sequencer.moves.rows(self.vault, max(self.clock.now(), self.sequencer.worked))
+        except Exception:
+            writer.fail(StoreError("changes of segments could not be sealed"))
+            raise
+
+    def _publish(self, changes: tuple[Change, ...]) -> None:
+        """Show changes to whoever watches, and see to it that they are written soon, should nothing else be."""
+        super()._publish(changes)
+        if changes and not self._writes_changes:
+            self._writes_changes = True
+            asyncio.get_running_loop().call_soon(self._write_changes)
+
+    def _write_changes(self) -> None:
+        self._writes_changes = False
+        if self.sequencer.moves and self._writer is not None:
+            self._put(self._writer, Entry(asyncio.get_running_loop().create_future()))
+
+    def _changes_written(self, done: asyncio.Future[None]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self.bell.ring()
 
     async def _on_disk(self) -> None:
         """Wait for the newest commit; whoever stops waiting takes nobody else's answer away."""
@@ -244,8 +276,8 @@ class Committing(Shown):
 
     def _put_cut(self, cutting: Cutting, entry: Entry) -> None:
         self._put(cutting.writer, entry)
-        mark, cut = self._dedupe.mark(), cutting.cut
-        cutting.future.add_done_callback(lambda done: self._written(done, cut, mark))
+        mark = self._dedupe.mark()
+        cutting.future.add_done_callback(lambda done: self._written(done, cutting, mark))
 
     async def checkpoint_now(self) -> int:
         """Write a consistent cut, wait until it is on disk, and return the offset that it includes.
@@ -260,9 +292,10 @@ class Committing(Shown):
         await (self._on_disk() if written is None else written)
         return self.store.checkpoint_offset()
 
-    def _written(self, done: asyncio.Future[None], cut: Cut, mark: int) -> None:
+    def _written(self, done: asyncio.Future[None], cutting: Cutting, mark: int) -> None:
         if self._pending.pop(done, None) is None or done.exception() is not None:
             return
+        cut, self._cut_written = cutting.cut, cutting.number
         self.metrics.add("bespeak_checkpoints_total")
         self._dedupe.shrink(mark)
         self.sequencer.live.written(cut.removed, cut.asked)

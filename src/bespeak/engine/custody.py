@@ -120,6 +120,7 @@ class Custody(Archiving):
         writer = self._open_writer()
         self._end_cut()
         profile, ids = self._person(any_id)
+        self._write_changes()  # while the keys are there that seal them; what is told of the person goes in a moment
         now = self.clock.now()
         with self._all_or_none():
             self._offset += 1

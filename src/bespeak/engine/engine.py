@@ -127,7 +127,8 @@ class Engine(Defining):
     async def _flipped(self) -> None:
         """Work through what is due, a few people at a time: history would else wait for all of it at once."""
         while self.sequencer.timers.is_behind(self.clock.now()):
-            self._open_writer()
+            if self._open_writer().waiting_bytes > self.settings.engine.queue_bytes // 2:
+                await self._on_disk()
             self._flip_some(self.clock.now(), FLIPS_AT_ONCE)
             await asyncio.sleep(0)
 
@@ -223,7 +224,7 @@ class Engine(Defining):
     ) -> None:
         self._offset += 1
         records.append(record)
-        taken = self.sequencer.take(event, resolved, imported=record.imported, joined=joined)
+        taken = self.sequencer.take(event, resolved, imported=record.imported, joined=joined, offset=self._offset)
         self._follow(event, joined)
         if self._feed.watched and event.source != OWN:
             self._show(event, taken)

@@ -18,6 +18,7 @@ from bespeak.catalog import Catalog, Item
 from bespeak.clock import HOUR, SECOND, Clock, Instant, SystemClock
 from bespeak.engine import keyring
 from bespeak.engine.asking import Asking
+from bespeak.engine.bell import Bell
 from bespeak.engine.dedupe import Dedupe
 from bespeak.engine.feed import Feed
 from bespeak.engine.metrics import Metrics
@@ -105,6 +106,7 @@ class Ledger(Asking):
         self._dedupe = Dedupe(store, bound=settings.engine.dedupe_max, sieve_bytes=settings.engine.dedupe_sieve_bytes)
         self._keys = keyring.Keyring()
         self._feed = Feed()
+        self.bell = Bell()
         self._names = Seen()
         self._rng = rng
         self._every = round(settings.engine.checkpoint_seconds * SECOND)
@@ -189,6 +191,7 @@ class Ledger(Asking):
         """Begin to write and to keep time."""
         most, took = self.settings.engine.queue_bytes, self.metrics.commits.observe
         self._writer = Writer(self.store, asyncio.get_running_loop(), self._undo, queue_bytes=most, took=took)
+        self._gather()
         self._rezone(self._writer)
         self._publish(self.sequencer.advance(self.clock.now(), most=FLIPS_AT_ONCE))
         self._ask_on()
@@ -207,6 +210,7 @@ class Ledger(Asking):
             self._task = None
         if self._writer is not None:
             try:
+                self._write_changes()
                 await self._settle(self.checkpoint(models=True))
             except BespeakError:
                 log.exception("the last checkpoint could not be made; the next start reads more of the log instead")
@@ -256,7 +260,7 @@ class Ledger(Asking):
             case TimeRecord():
                 self.sequencer.pass_time(record.at)
             case ZoneRecord():
-                self.sequencer.rezone(record.zone, at=record.at)
+                self.sequencer.rezone(record.zone, at=record.at, offset=offset)
             case _:
                 assert_never(record)
 
@@ -267,7 +271,7 @@ class Ledger(Asking):
         event, joined = opened
         resolved = self.sequencer.whose(event)
         if isinstance(resolved, Resolved):
-            self.sequencer.take(event, resolved, imported=record.imported, joined=joined)
+            self.sequencer.take(event, resolved, imported=record.imported, joined=joined, offset=offset)
 
     def _apply_row(self, records: list[tuple[int, Record]]) -> None:
         """Apply what was logged together; definitions that stand side by side were put in force as one."""
@@ -298,6 +302,7 @@ class Ledger(Asking):
         """
         now = self.clock.now()
         self._readings += 1
+        self.sequencer.moves.stop()  # what is read now was written when it was live
         self._items.clear()
         self._pending.clear()
         if self._cutting is not None:
@@ -307,12 +312,25 @@ class Ledger(Asking):
         self.vault.load()
         self.sequencer.timers.clear()
         recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self._apply_row)
-        self.sequencer.worked = max(now, self.sequencer.worked)  # the timers of whoever was here before
+        # the timers of whoever was here before
+        self.sequencer.worked = max(now, self.sequencer.worked, self._changed())
         self._offset = self.store.last_offset()
         self._dedupe.load(now)
         self._keys.load(self.store)
         self._quarantined = self.store.rejected_count()
         self._models_written = now
+        if self._writer is not None:
+            self._gather()
+
+    def _gather(self) -> None:
+        """Gather from now on who enters and leaves segments, if that is to be kept."""
+        if self.settings.engine.changes_max:
+            self.sequencer.moves.begin()
+
+    def _changed(self) -> Instant:
+        """Return when the newest change was written: so far timers were, also where no checkpoint says so yet."""
+        newest = self.store.newest_change()
+        return 0 if newest is None else newest.written
 
     def _rezone(self, writer: Writer) -> None:
         """Log where people live who name no time zone, if the settings say another one than the log."""
@@ -364,15 +382,21 @@ class Ledger(Asking):
                 if now // HOUR != forget_at:
                     forget_at = now // HOUR
                     await asyncio.to_thread(self.store.forget_seen, forget_at - 48)
+                await self._trim(now)
             except Exception:
                 log.exception("this tick failed; the next one tries again")
                 await asyncio.sleep(TICK_SECONDS)  # a disk that fails is not asked all the time
+
+    async def _trim(self, now: Instant) -> None:
+        """Drop some of what is kept for a while, if it is time to."""
 
     def _is_behind(self) -> bool:
         """Whether something is left that the last tick had no time for: after a long stop there may be very much."""
         if self._undoing:
             return False
-        return not self._dedupe.is_loaded or (not self._importing and self.sequencer.timers.is_behind(self.clock.now()))
+        if not self._dedupe.is_loaded:
+            return True
+        return not self._importing and self.is_writable and self.sequencer.timers.is_behind(self.clock.now())
 
     def _tick(self, now: Instant, due: Instant) -> Instant:
         """Work through what is due; returns when the next checkpoint is."""
@@ -380,7 +404,7 @@ class Ledger(Asking):
             return due
         self._probe()
         self._dedupe.refill()
-        if not self._importing:
+        if not self._importing and self._has_room() and self.is_writable:
             self._flip_some(now, FLIPS_AT_ONCE)
         due = min(due, now + self._every)  # a clock that was set back puts nothing off
         if self._pending or (now < due and not self._is_much_unwritten()):

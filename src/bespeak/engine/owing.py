@@ -10,7 +10,7 @@ import msgspec
 from bespeak.clock import NEVER, Instant
 from bespeak.computed import Borders, ScorePlan, Trait
 from bespeak.engine.backfill import Backfill
-from bespeak.segments import Segment, Segments
+from bespeak.segments import By, Segment, Segments
 
 
 class Owed(msgspec.Struct, frozen=True, array_like=True):
@@ -36,6 +36,8 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
         Up to when the log says that everything due was worked through since; who is left is behind it, too.
     traits, scores, borders
         The computed traits and scores until then, which the segments may name, and their borders.
+    offset, by
+        The record of the log that asks, and what it is.
     """
 
     at: Instant
@@ -49,6 +51,8 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
     traits: tuple[Trait, ...] = ()
     scores: tuple[ScorePlan, ...] = ()
     borders: tuple[Borders, ...] = ()
+    offset: int = 0
+    by: By = "definition"
 
     def segments(self) -> Segments:
         """Return the segments until then, ready to be asked."""
@@ -58,18 +62,28 @@ class Owed(msgspec.Struct, frozen=True, array_like=True):
 class Question:
     """What everybody is asked: under which segments they were, as of when, and what history has counted.
 
-    `passed` is that of an `Owed`. Time that a record of the log lets pass is the same for everybody: those who were
-    asked before it flip at the record, the others when they are asked.
+    `passed`, `offset` and `by` are those of an `Owed`. Time that a record of the log lets pass is the same for
+    everybody: those who were asked before it flip at the record, the others when they are asked.
     """
 
-    def __init__(
-        self, before: Segments, backfill: Backfill, at: Instant, passed: Instant = -NEVER, *, zone: str
+    def __init__(  # noqa: PLR0913  as many as a checkpoint must say of it
+        self,
+        before: Segments,
+        backfill: Backfill,
+        at: Instant,
+        passed: Instant = -NEVER,
+        *,
+        zone: str,
+        offset: int = 0,
+        by: By = "definition",
     ) -> None:
         self.before = before
         self.backfill = backfill
         self.at = at
         self.passed = passed
         self.zone = zone
+        self.offset = offset
+        self.by: By = by
 
     @cached_property
     def _before(self) -> tuple[msgspec.Raw, ...]:
@@ -81,7 +95,8 @@ class Question:
         counted = self.backfill.counted if self.backfill.has_work else ()
         before, *named = self._before
         upto, passed = self.backfill.offset, self.passed
-        return _encoder.encode((self.at, before, counted, upto, asked_to, ahead, passed, self.zone, *named))
+        asking = (self.at, before, counted, upto, asked_to, ahead, passed, self.zone, *named, self.offset, self.by)
+        return _encoder.encode(asking)
 
 
 _encoder = msgspec.msgpack.Encoder()

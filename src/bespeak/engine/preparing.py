@@ -442,7 +442,7 @@ class Preparing(Issuing):
                 self._offset += 1
                 self._note(records[-1])
             self.registry.site = site
-            self.sequencer.begin(site.segments, site.aggregates, backfill, at=now)
+            self.sequencer.begin(site.segments, site.aggregates, backfill, at=now, offset=self._offset)
         future = asyncio.get_running_loop().create_future()
         self._put(writer, Entry(future, row=self._row(now, records), documents=documents))
         self._wishes.note(documents)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bespeak.clock import DAY, Instant
+from bespeak.clock import DAY, MINUTE, NEVER, Instant
 from bespeak.engine.archive import folder_of, listed, unarchived
 from bespeak.engine.archiving import to_its_end
 from bespeak.engine.rebuilding import Rebuilding
@@ -27,6 +27,9 @@ EVERY_SECONDS = 3_600.0
 
 ROWS_AT_ONCE = 500
 """Rows dropped in one transaction, so that commits between them wait for some milliseconds at most."""
+
+CHANGES_AT_ONCE = 1_000
+"""Rows of changes dropped in one transaction."""
 
 SNAPSHOTS_MAX = 4
 """Snapshots kept, also where nothing can be dropped for long; each takes what has changed until the next one."""
@@ -58,6 +61,9 @@ class Retaining(Rebuilding):
 
     _retaining: asyncio.Task[None] | None = None
     _dropped = 0
+    _trimmed: Instant = 0
+    _changes_seen = (0, 0)
+    _changes_safe = 0
 
     async def start(self) -> None:
         """Begin to write, to keep time, and to drop what is too old."""
@@ -76,6 +82,31 @@ class Retaining(Rebuilding):
 
     def _gauges(self) -> Mapping[str, float]:
         return {**super()._gauges(), "bespeak_log_dropped_offset": self._dropped}
+
+    async def _trim(self, now: Instant) -> None:
+        """Drop the oldest changes of memberships, those that are too many or too old; looked at once a minute.
+
+        What was written since the newest checkpoint stays: it is worked out anew after a kill, and is known by that.
+        """
+        if abs(now - self._trimmed) < MINUTE or self._undoing:
+            return
+        self._trimmed, newest = now, self.store.newest_change()
+        if newest is None:
+            return
+        number, cuts = self._changes_seen
+        if self._cut_written > cuts:  # a checkpoint that was begun when these were on disk is there now
+            self._changes_safe, self._changes_seen = number, (newest.number, self._cuts)
+        if await self._drop_changes(now, newest.number):
+            self._trimmed = -NEVER  # the rest in the next turn
+
+    async def _drop_changes(self, now: Instant, last: int) -> bool:
+        """Drop some changes, and say whether more are to go."""
+        settings, drop, rows = self.settings.engine, self.store.drop_changes, CHANGES_AT_ONCE
+        upto = min(self._changes_safe, last - settings.changes_max)
+        if upto > self.store.dropped_changes() and await asyncio.to_thread(drop, upto, NEVER, rows=rows):
+            return True
+        days = settings.changes_keep_days
+        return bool(days) and await asyncio.to_thread(drop, self._changes_safe, now - round(days * DAY), rows=rows)
 
     async def _retain_at_times(self) -> None:
         await asyncio.sleep(FIRST_SECONDS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -22,6 +22,7 @@ from bespeak.engine.archive import folder_of
 from bespeak.engine.backfill import Backfill
 from bespeak.engine.live import LiveTable, Sleeper
 from bespeak.engine.models import Models
+from bespeak.engine.moves import Moves
 from bespeak.engine.owing import Owed, Question
 from bespeak.engine.past import Past
 from bespeak.engine.timers import Timers
@@ -80,6 +81,8 @@ class Sequencer:
         The time zone of people who name none, as the log says it; at its beginning that of the settings.
     plain
         Names of rows that a checkpoint older than keys has in clear, and the next one removes.
+    moves
+        Who entered and left segments, until the ledger takes it to the store.
     """
 
     def __init__(self, store: Store, settings: Settings, catalog: Catalog, models: Models, vault: Vault) -> None:
@@ -98,6 +101,7 @@ class Sequencer:
         self.sizes = Counter[str]()
         self.profiles = 0
         self._moved: list[Change] = []
+        self.moves = Moves()
         self._question: Question | None = None
         self.is_owed_on_disk = False
         self.worked: Instant = 0
@@ -156,7 +160,9 @@ class Sequencer:
 
     # -- taking, in log order
 
-    def take(self, event: Event, resolved: Resolved, *, imported: bool, joined: ProfileId | None = None) -> Taken:
+    def take(
+        self, event: Event, resolved: Resolved, *, imported: bool, joined: ProfileId | None = None, offset: int = 0
+    ) -> Taken:
         """Link, fold, learn and classify one event that is in the log.
 
         Flips that were due when the event arrived come first, whether a timer has worked through them already or, at
@@ -167,6 +173,8 @@ class Sequencer:
         joined
             The profile that it joins with its own, as `joined` said before it was logged; empty when none, None where
             that is to be asked now.
+        offset
+            Its place in the log.
         """
         until = event.time if imported or event.time > event.received else event.received
         if joined is None:
@@ -191,12 +199,13 @@ class Sequencer:
         elif profile.as_of:
             changes += segments.classify(profile, event, folded, settings)
         else:
-            changes += segments.classify_all(profile, max(profile.last_seen, event.time), settings)
+            changes += segments.classify_all(profile, max(profile.last_seen, event.time), settings, "event")
         self.live.dirty.add(profile_id)
         if profile.next_flip_at != flip:
             self.timers.note(profile_id, profile.next_flip_at)
         if changes:
             self._count(changes)
+            self.moves.note(changes, offset, event)
         return Taken(profile_id, changes)
 
     def advance(self, now: Instant, *, most: int | None = None) -> tuple[Change, ...]:
@@ -259,6 +268,7 @@ class Sequencer:
         self.live.touch(profile.id)
         self.timers.note(profile.id, profile.next_flip_at)
         self._count(changes)
+        self.moves.note(changes, 0)
         return changes
 
     def _advance_asleep(self, sleeper: Sleeper, now: Instant) -> tuple[Change, ...]:
@@ -270,6 +280,8 @@ class Sequencer:
             changes = self.segments.advance(profile, now, self.profile_settings)
             self.live.lay_down(sleeper)
             self._count(changes)
+            self.moves.note(changes, 0)
+            self._vault.note(profile.id, sleeper.sealer)  # what moved is sealed in a moment
         self.timers.note(sleeper.name, profile.next_flip_at)
         return changes
 
@@ -284,7 +296,7 @@ class Sequencer:
         """
         backfill = self.backfill(self.lacks(aggregates))
         backfill.read(upto)
-        self.begin(segments, aggregates, backfill, at=at)
+        self.begin(segments, aggregates, backfill, at=at, offset=upto)
         return self.moved()
 
     def lacks(self, aggregates: Iterable[Declared]) -> Feeds:
@@ -299,12 +311,25 @@ class Sequencer:
         past = Past(store, self._vault, files, dropped) if files is not None and dropped else None
         return Backfill(store, self._vault, self, feeds, settings, wanted=wanted, folder=folder, past=past)
 
-    def begin(self, segments: Segments, aggregates: tuple[Declared, ...], backfill: Backfill, *, at: Instant) -> None:
+    def begin(
+        self,
+        segments: Segments,
+        aggregates: tuple[Declared, ...],
+        backfill: Backfill,
+        *,
+        at: Instant,
+        offset: int = 0,
+    ) -> None:
         """Put new definitions in force: everybody is asked again, with what history has counted.
 
         What was due by `at` flips first, under the definitions that it was due under. Who is asked when changes
         nothing: each is asked as of `at`, in `ask` or before anything else happens to them, whichever comes first.
         Nobody is asked where the segments stay as they are and nothing is newly declared.
+
+        Parameters
+        ----------
+        offset
+            The record of the log that says so.
         """
         self.ask()  # under the definitions so far, should there be anybody left
         before = self.segments
@@ -314,18 +339,19 @@ class Sequencer:
             self.counted = backfill.offset
         elif segments.same_as(before):
             return
-        self._owe(Question(before, backfill, at, zone=self.zone))
+        self._owe(Question(before, backfill, at, zone=self.zone, offset=offset))
 
-    def rezone(self, zone: str, *, at: Instant) -> None:
+    def rezone(self, zone: str, *, at: Instant, offset: int = 0) -> None:
         """Let people who name no time zone live in another one: whoever it may move is asked again, as of `at`.
 
-        What was due by `at` flips first, in the zone until then.
+        What was due by `at` flips first, in the zone until then. `offset` is the record of the log that says so.
         """
         self.ask()
         before = self.zone
         self.set_zone(zone)
         if self.segments.reads_zone:
-            self._owe(Question(self.segments, self.backfill(Feeds(())), at, zone=before))
+            nothing = self.backfill(Feeds(()))
+            self._owe(Question(self.segments, nothing, at, zone=before, offset=offset, by="zone"))
 
     def set_zone(self, zone: str) -> None:
         """Take a time zone for that of people who name none, and ask nobody; an empty one for that of the settings."""
@@ -353,7 +379,13 @@ class Sequencer:
         feeds = Feeds(one for one in aggregates if key(one) in new)
         backfill = self.backfill(feeds, self.live.owes)
         self._question = question = Question(
-            owed.segments(), backfill, owed.at, owed.passed, zone=owed.zone or self.zone
+            owed.segments(),
+            backfill,
+            owed.at,
+            owed.passed,
+            zone=owed.zone or self.zone,
+            offset=owed.offset,
+            by=owed.by,
         )
         self.live.owe_again(lambda profile: self._ask_one(profile, question), owed.asked_to, owed.ahead)
         backfill.read(owed.upto)
@@ -384,10 +416,13 @@ class Sequencer:
     def _ask_one(self, profile: Profile, question: Question) -> None:
         settings, at = self.profile_settings, question.at
         question.backfill.give(profile)
+        moved: list[Change] = []
         if profile.next_flip_at <= at:
-            self._moved += question.before.advance(profile, at, self._settings_in(question.zone))
-        self._moved += self.segments.classify_all(profile, max(profile.last_seen, at), settings)
-        self._moved += self.segments.advance(profile, question.passed, settings)
+            moved += question.before.advance(profile, at, self._settings_in(question.zone))
+        moved += self.segments.classify_all(profile, max(profile.last_seen, at), settings, question.by)
+        moved += self.segments.advance(profile, question.passed, settings)
+        self._moved += moved
+        self.moves.note(moved, question.offset)
         self.timers.note(profile.id, profile.next_flip_at)
         for segment_id in profile.segments:
             self.sizes[segment_id] = self.sizes.get(segment_id, 0) + 1
@@ -428,10 +463,9 @@ class Sequencer:
         merge(into, other, self.profile_settings)
         self.live.remove(joined)
         self.profiles -= 1
-        for segment_id in other.segments:
-            self.sizes[segment_id] -= 1
         at = max(into.last_seen, event.time)
-        changes += self.segments.classify_all(into, at, self.profile_settings)
+        entered = self.segments.classify_all(into, at, self.profile_settings, "join")
+        changes += (*_gone_into(other, into), *entered)
         self.timers.note(into.id, into.next_flip_at)
         return changes
 
@@ -449,3 +483,10 @@ class Sequencer:
         sizes = self.sizes
         for change in changes:
             sizes[change.segment] += 1 if change.entered else -1
+
+
+def _gone_into(other: Profile, into: Profile) -> Iterator[Change]:
+    """Yield what somebody leaves who turned out to be another, at the instant at which that one is asked again."""
+    for segment_id, held in other.segments.items():
+        why = f"it is part of {into.id} now"
+        yield Change(other.id, segment_id, entered=False, at=into.as_of, why=why, version=held.version, by="join")

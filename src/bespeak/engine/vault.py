@@ -39,6 +39,7 @@ PROFILE = Field("profile")
 ALIAS = Field("alias")
 PRODUCT = Field("product")
 REJECTED = Field("rejected")
+CHANGE = Field("change")
 
 CIPHERS = 2_000
 """Ciphers kept prepared, 2.5 KB each: those of the keys used last."""

@@ -9,15 +9,41 @@ import time
 from collections.abc import Callable
 
 from bespeak.errors import Overloaded, StoreError, Unavailable
-from bespeak.stores import Checkpoint, Commit, Document, Forget, LogRow, Part, Rejected, Store, WrappedKey
+from bespeak.stores import (
+    ChangeRow,
+    Checkpoint,
+    Commit,
+    Document,
+    Forget,
+    LogRow,
+    Part,
+    Rejected,
+    Store,
+    WrappedKey,
+)
 
 log = logging.getLogger("bespeak.engine")
+
+CHANGE_BYTES = 200
+"""What a row of changes takes in RAM beside its sealed part."""
 
 
 class Entry:
     """One thing to write, and the future that its sender waits for."""
 
-    __slots__ = ("checkpoint", "documents", "failure", "forget", "future", "keys", "part", "rejected", "row", "seen")
+    __slots__ = (
+        "changes",
+        "checkpoint",
+        "documents",
+        "failure",
+        "forget",
+        "future",
+        "keys",
+        "part",
+        "rejected",
+        "row",
+        "seen",
+    )
 
     def __init__(  # noqa: PLR0913  as many as a transaction has parts
         self,
@@ -30,6 +56,7 @@ class Entry:
         checkpoint: Checkpoint | None = None,
         part: Part | None = None,
         keys: tuple[WrappedKey, ...] = (),
+        changes: tuple[ChangeRow, ...] = (),
         forget: Forget | None = None,
         failure: StoreError | None = None,
     ) -> None:
@@ -41,13 +68,17 @@ class Entry:
         self.checkpoint = checkpoint
         self.part = part
         self.keys = keys
+        self.changes = changes
         self.forget = forget
         self.failure = failure
 
     @property
     def bytes(self) -> int:
-        """What it takes in the queue: the log's row, and what goes to quarantine."""
-        return (len(self.row.payload) if self.row is not None else 0) + sum(len(one.data) for one in self.rejected)
+        """What it takes in the queue: the log's row, changes of memberships, and what goes to quarantine."""
+        size = len(self.row.payload) if self.row is not None else 0
+        if self.changes:
+            size += sum(CHANGE_BYTES + len(one.data) for one in self.changes)
+        return size + sum(len(one.data) for one in self.rejected) if self.rejected else size
 
 
 class Writer:
@@ -60,7 +91,8 @@ class Writer:
     Parameters
     ----------
     queue_bytes
-        Bytes of log rows and rejected things that may wait for the disk; beyond it senders are told to come back.
+        Bytes of log rows, changes and rejected things that may wait for the disk; beyond it senders are told to come
+        back.
     took
         Told the seconds of each commit, also of one that failed; called from the writer's thread.
     """
@@ -103,7 +135,7 @@ class Writer:
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes of log rows and rejected things that are not on disk yet."""
+        """Bytes of log rows, changes and rejected things that are not on disk yet."""
         return self._bytes
 
     def room(self) -> None:
@@ -225,6 +257,7 @@ def _commit(group: list[Entry]) -> Commit:
         checkpoint=group[-1].checkpoint,
         part=group[-1].part,
         keys=tuple(key for entry in group for key in entry.keys),
+        changes=tuple(one for entry in group for one in entry.changes),
         forget=group[-1].forget,
     )
 

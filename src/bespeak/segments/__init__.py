@@ -1,11 +1,12 @@
 """Segments: named conditions with live membership, since when and why."""
 
-from bespeak.segments.classify import Change, Segments
+from bespeak.segments.classify import By, Change, Segments
 from bespeak.segments.references import NamedKind, named_by, named_in, unknown
 from bespeak.segments.segment import MAX_SEGMENTS, Segment, load
 
 __all__ = [
     "MAX_SEGMENTS",
+    "By",
     "Change",
     "NamedKind",
     "Segment",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -47,14 +48,27 @@ FACTS = frozenset({"traits", "user_id", "known", "consent", "zone", "place", "de
 _FORBIDDEN = ("context", "item", "segments")
 
 
+By: TypeAlias = Literal["event", "time", "join", "definition", "zone"]
+"""What moved somebody: an event of theirs, time alone, somebody who they turned out to be, a definition, the setting of
+the time zone."""
+
+
 class Change(msgspec.Struct, frozen=True, gc=False):
-    """Somebody entered or left a segment, at the instant at which it came true."""
+    """Somebody entered or left a segment, at the instant at which it came true.
+
+    Parameters
+    ----------
+    version
+        The version of the segment by which it is so.
+    """
 
     profile: ProfileId
     segment: str
     entered: bool
     at: Instant
     why: str
+    version: int = 0
+    by: By = "event"
 
 
 class _Live:
@@ -199,25 +213,30 @@ class Segments:
         moved = [(one, True, None if one in counted else why) for one, why in held.items()]
         return tuple(self._moved(moved, view))
 
-    def classify_all(self, profile: Profile, at: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
+    def classify_all(
+        self, profile: Profile, at: Instant, settings: ProfileSettings, by: By = "definition"
+    ) -> tuple[Change, ...]:
         """Bring every membership up to date: of a new profile, after a merge, and when definitions have changed."""
         at = profile.as_of = max(at, profile.as_of)
         profile.flips = Flips()
         view = View(profile, at, settings)
         moved = self._everything(view, at, profile.segments, profile.flips)
         profile.next_flip_at = profile.flips.next
-        gone = [segment_id for segment_id in profile.segments if segment_id not in self._all]
+        gone = {name: held.version for name, held in profile.segments.items() if name not in self._all}
         for segment_id in gone:
             del profile.segments[segment_id]
-        deleted = [Change(profile.id, one, entered=False, at=at, why="the segment was deleted") for one in gone]
-        return (*self._moved(moved, view), *deleted)
+        deleted = [
+            Change(profile.id, name, entered=False, at=at, why="the segment was deleted", version=version, by=by)
+            for name, version in gone.items()
+        ]
+        return (*self._moved(moved, view, by), *deleted)
 
     def advance(self, profile: Profile, until: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
         """Work through every flip due by `until`, each stamped with its true time."""
         if profile.next_flip_at > until:
             return ()
         view = View(profile, profile.as_of, settings)
-        changes = self._moved(self._flipped(view, until), view)
+        changes = self._moved(self._flipped(view, until), view, "time")
         profile.as_of = max(view.at, profile.as_of)
         profile.next_flip_at = profile.flips.next
         return tuple(changes)
@@ -297,18 +316,19 @@ class Segments:
         asked = [entry for entry in self._all.values() if entry.id in names]
         return together((entry.id, entry.compiled, "both") for entry in asked) if asked else None
 
-    def _moved(self, moves: Iterable[Move], view: View) -> list[Change]:
+    def _moved(self, moves: Iterable[Move], view: View, by: By = "event") -> list[Change]:
         """Note who entered or left, and why."""
         live, profile_id, held = self._all, view.profile.id, view.profile.segments
         changes: list[Change] = []
         for segment_id, holds, told in moves:
             at = view.at
             why = told or live[segment_id].sentence(view, at, holds)
+            version = live[segment_id].version
             if holds:
-                held[segment_id] = Membership(at, live[segment_id].version, why)
+                held[segment_id] = Membership(at, version, why)
             else:
                 del held[segment_id]
-            changes.append(Change(profile_id, segment_id, holds, at, why))
+            changes.append(Change(profile_id, segment_id, holds, at, why, version, by))
         return changes
 
 

@@ -21,6 +21,7 @@ from bespeak.privacy import Key
 from bespeak.server.access import Gate
 from bespeak.server.answers import decode
 from bespeak.server.bodies import BodyLimits, read_body
+from bespeak.server.changes import change_routes
 from bespeak.server.conditions import condition_routes
 from bespeak.server.keys import key_routes
 from bespeak.server.lists import list_routes
@@ -86,6 +87,7 @@ def admin_routes(engine: Engine, gate: Gate) -> APIRouter:
     _definitions(router, engine, bodies)
     condition_routes(router, engine, bodies)
     list_routes(router, engine, bodies)
+    change_routes(router, engine)
     key_routes(router, engine, gate, bodies)
     _log(router, engine, bodies)
     return router

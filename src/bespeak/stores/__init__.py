@@ -15,6 +15,7 @@ from bespeak.stores.sqlite_copy import copy_file, put_in_place
 from bespeak.stores.sqlite_repair import repair_file, verify_file
 from bespeak.stores.sqlite_snapshot import SqliteSnapshot
 from bespeak.stores.store import (
+    ChangeRow,
     Checkpoint,
     Commit,
     Document,
@@ -34,6 +35,7 @@ from bespeak.stores.verify import split_digests
 __all__ = [
     "Advance",
     "BadRow",
+    "ChangeRow",
     "Checked",
     "Checkpoint",
     "Commit",

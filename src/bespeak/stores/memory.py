@@ -6,7 +6,7 @@ import bisect
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 
 import msgspec
 
@@ -15,6 +15,7 @@ from bespeak.errors import StoreError
 from bespeak.ids import ProfileId
 from bespeak.stores.settings import MemorySettings
 from bespeak.stores.store import (
+    ChangeRow,
     Checkpoint,
     Commit,
     Document,
@@ -81,6 +82,10 @@ class MemoryStore:
         self._rejected: deque[Rejected] = deque(maxlen=self._settings.rejected_max)
         self._keys: dict[int, WrappedKey] = {}
         self._subjects: dict[bytes, int] = {}
+        self._changes: list[ChangeRow] = []
+        self._once: set[tuple[ProfileId, Instant, str]] = set()
+        self._last_change = 0
+        self._dropped_changes = 0
         self.beside: dict[str, bytes] = {}
         self._closed = False
 
@@ -99,6 +104,8 @@ class MemoryStore:
             self._rejected.extend(commit.rejected)
             for key in commit.keys:
                 self._put_key(key)
+            for change in commit.changes:
+                self._put_change(change)
             if leaves_parts(commit):
                 self._waiting.clear()
             if commit.part is not None:
@@ -324,18 +331,51 @@ class MemoryStore:
             self._check_open()
             return max(self._keys, default=0)
 
+    def changes(self, after: int, *, limit: int, names: Sequence[ProfileId] | None = None) -> tuple[ChangeRow, ...]:
+        """Return the first rows of changes behind a number, at most `limit`, of these names (None: of all)."""
+        with self._lock:
+            self._check_open()
+            start = bisect.bisect_right(self._changes, after, key=lambda row: row.number)
+            found = (row for row in self._changes[start:] if names is None or row.name in names)
+            return tuple(islice(found, max(0, limit)))
+
+    def newest_change(self) -> ChangeRow | None:
+        """Return the newest row of changes; None when there is none."""
+        with self._lock:
+            self._check_open()
+            return self._changes[-1] if self._changes else None
+
+    def dropped_changes(self) -> int:
+        """Return the highest number of changes that was dropped for its age; 0 when none was."""
+        with self._lock:
+            self._check_open()
+            return self._dropped_changes
+
+    def drop_changes(self, upto: int, before: Instant, *, rows: int) -> bool:
+        """Drop the oldest changes: at most `rows`, none of a number over `upto`, none written at `before` or later."""
+        with self._lock:
+            self._check_open()
+            oldest = takewhile(lambda row: row.number <= upto and row.written < before, self._changes)
+            gone = list(islice(oldest, rows))
+            if gone:
+                self._dropped_changes = gone[-1].number
+                self._once.difference_update(map(_once, gone))
+                del self._changes[: len(gone)]
+            return len(gone) == rows
+
     def wipe(self) -> bool:
         """Return True: what was forgotten is in no list any more."""
         return True
 
     def size(self) -> int:
-        """Return the bytes of log, profiles, products, documents and rejected things; not what Python adds."""
+        """Return the bytes of log, profiles, products, documents, changes and rejected things; not what Python adds."""
         with self._lock:
             parts: list[bytes | None] = [row.payload for row in self._rows]
             parts += [row.data for row in self._profiles.values()]
             parts += [product.data for product in self._products.values()]
             parts += [each.data for kind in self._documents.values() for kept in kind.values() for each in kept]
             parts += [each.data for each in self._rejected]
+            parts += [row.data for row in self._changes]
             return sum(len(part) for part in parts if part is not None)
 
     def close(self) -> None:
@@ -367,6 +407,12 @@ class MemoryStore:
             self._keys[key.number] = key
             self._subjects[key.subject] = key.number
 
+    def _put_change(self, change: ChangeRow) -> None:
+        if _once(change) not in self._once:
+            self._once.add(_once(change))
+            self._last_change += 1
+            self._changes.append(msgspec.structs.replace(change, number=self._last_change))
+
     def _forget(self, forget: Forget) -> None:
         for number in forget.keys:
             held = self._keys.get(number)
@@ -380,6 +426,9 @@ class MemoryStore:
             for name in forget.names:
                 one.profiles.pop(name, None)
                 one.aliases.pop(name, None)
+        gone = frozenset(forget.names)
+        self._changes = [row for row in self._changes if row.name not in gone]
+        self._once = set(map(_once, self._changes))
 
     def _cut(self, checkpoint: Checkpoint) -> None:
         for profile_id in checkpoint.removed:
@@ -392,3 +441,7 @@ class MemoryStore:
         for product in checkpoint.products:
             self._products[product.name] = product
         self._offset = checkpoint.offset
+
+
+def _once(row: ChangeRow) -> tuple[ProfileId, Instant, str]:
+    return row.name, row.at, row.cause

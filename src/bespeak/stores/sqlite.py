@@ -13,13 +13,22 @@ from pathlib import Path
 from bespeak.clock import Instant
 from bespeak.errors import CorruptLog, StoreError
 from bespeak.ids import ProfileId
-from bespeak.stores import sqlite_kept, sqlite_keys, sqlite_log, sqlite_many, sqlite_parts, sqlite_seen
+from bespeak.stores import (
+    sqlite_changes,
+    sqlite_kept,
+    sqlite_keys,
+    sqlite_log,
+    sqlite_many,
+    sqlite_parts,
+    sqlite_seen,
+)
 from bespeak.stores.fair import FairLock
 from bespeak.stores.settings import SqliteSettings
 from bespeak.stores.sqlite_file import TROUBLE, connect, connect_reader, open_writer
 from bespeak.stores.sqlite_upkeep import Upkeep
 from bespeak.stores.sqlite_write import drop_rejected, put_checkpoint, put_documents, put_rejected
 from bespeak.stores.store import (
+    ChangeRow,
     Commit,
     Document,
     Forget,
@@ -106,6 +115,7 @@ class SqliteStore:
                 put_documents(writer, commit.documents, versions_max=self._settings.versions_max)
                 put_rejected(writer, commit.rejected, rejected_max=self._settings.rejected_max)
                 sqlite_keys.put(writer, commit.keys)
+                sqlite_changes.put(writer, commit.changes)
                 if commit.part is not None:
                     sqlite_parts.put(writer, commit.part.profiles)
                 if commit.checkpoint is not None:
@@ -113,6 +123,7 @@ class SqliteStore:
                 if commit.forget is not None:
                     _forget(writer, commit.forget)
                     sqlite_kept.forget(writer, commit.forget.names)
+                    sqlite_changes.forget(writer, commit.forget.names)
             self._last, self._crc, self._parts = last, crc, parts_held(commit, self._parts)
             if commit.checkpoint is not None:
                 self._offset = commit.checkpoint.offset
@@ -159,6 +170,13 @@ class SqliteStore:
                 more = sqlite_kept.drop(writer, before, rows)
             self._snapshot = newest
             return more
+
+    def drop_changes(self, upto: int, before: Instant, *, rows: int) -> bool:
+        """Drop the oldest changes: at most `rows`, none of a number over `upto`, none written at `before` or later."""
+        with self._write_lock:
+            self._check_open()
+            with self._transaction() as writer:
+                return sqlite_changes.drop(writer, upto, before, rows)
 
     def wipe(self) -> bool:
         """Copy the write-ahead log into the file and cut it, so that no older page is left in it.
@@ -330,6 +348,21 @@ class SqliteStore:
         """Return how many rejected things are kept (the store keeps a bounded number, dropping the oldest)."""
         with self._shared_reader() as reader:
             return int(reader.execute("SELECT count(*) FROM rejected").fetchone()[0])
+
+    def changes(self, after: int, *, limit: int, names: Sequence[ProfileId] | None = None) -> tuple[ChangeRow, ...]:
+        """Return the first rows of changes behind a number, at most `limit`, of these names (None: of all)."""
+        with self._shared_reader() as reader:
+            return sqlite_changes.read(reader, after, limit, names)
+
+    def newest_change(self) -> ChangeRow | None:
+        """Return the newest row of changes; None when there is none."""
+        with self._shared_reader() as reader:
+            return sqlite_changes.newest(reader)
+
+    def dropped_changes(self) -> int:
+        """Return the highest number of changes that was dropped for its age; 0 when none was."""
+        with self._shared_reader() as reader:
+            return sqlite_changes.dropped(reader)
 
     def key(self, number: int) -> WrappedKey | None:
         """Return a key by its number, also a destroyed one (nothing wrapped); None when there never was one."""

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from bespeak.errors import StoreError
-from bespeak.stores import sqlite_format, sqlite_kept, sqlite_keys, sqlite_parts
+from bespeak.stores import sqlite_changes, sqlite_format, sqlite_kept, sqlite_keys, sqlite_parts
 from bespeak.stores.settings import SqliteSettings
 
 APPLICATION_ID = 0x62737065
@@ -15,12 +15,15 @@ APPLICATION_ID = 0x62737065
 
 PAGE_SIZE = 8192
 
+_ADDED = (sqlite_keys, sqlite_kept, sqlite_parts, sqlite_changes)
+"""Modules with tables of their own, in the order in which formats brought them."""
+
 TROUBLE = (sqlite3.Error, UnicodeError, OverflowError)
 """What a statement may raise: a full disk, a number over 64 bits, text that is none (SQLite's, in a damaged file)."""
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
-INSERT INTO meta VALUES ('format', 4), ('checkpoint', 0);
+INSERT INTO meta VALUES ('format', 5), ('checkpoint', 0);
 
 CREATE TABLE log (
     first INTEGER PRIMARY KEY, count INTEGER NOT NULL, received INTEGER NOT NULL, crc INTEGER NOT NULL,
@@ -46,7 +49,7 @@ CREATE TABLE rejected (
     data BLOB NOT NULL);
 CREATE INDEX rejected_by_source ON rejected (source)
 """
-"""The tables of a new file, but for those of the keys, of snapshots and of checkpoints in parts."""
+"""The tables of a new file, but for those of the keys, of snapshots, of checkpoints in parts and of changes."""
 
 
 def connect(path: Path, settings: SqliteSettings, *, cache_kib: int) -> sqlite3.Connection:
@@ -143,7 +146,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def _create(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in f"{SCHEMA};{sqlite_keys.SCHEMA};{sqlite_kept.SCHEMA};{sqlite_parts.SCHEMA}".split(";"):
+        for statement in ";".join((SCHEMA, *(one.SCHEMA for one in _ADDED))).split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute("COMMIT")

@@ -6,6 +6,7 @@
 | 2 | the table `keys`: what is personal is sealed |
 | 3 | snapshots, and a log that may begin later; it says how far timers were; profiles hold flips in a list |
 | 4 | the table `undone`: checkpoints are written in parts |
+| 5 | the table `changes`: who entered and left segments |
 
 To bring a new one: change the schema and `FORMAT`, add the step from the one before to `STEPS`, and leave in `READABLE`
 the older ones whose tables a reader still understands.
@@ -20,12 +21,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bespeak.errors import StoreError
-from bespeak.stores import sqlite_kept, sqlite_keys, sqlite_parts
+from bespeak.stores import sqlite_changes, sqlite_kept, sqlite_keys, sqlite_parts
 
-FORMAT = 4
+FORMAT = 5
 """The version that is written; another one is migrated or refused, never guessed at."""
 
-READABLE = frozenset({1, 2, 3, 4})
+READABLE = frozenset({1, 2, 3, 4, 5})
 """Versions whose tables a reader understands as they are: they can be verified and backed up before a migration."""
 
 Step: TypeAlias = Callable[[sqlite3.Connection], None]
@@ -34,7 +35,12 @@ Step: TypeAlias = Callable[[sqlite3.Connection], None]
 _log = logging.getLogger(__name__)
 
 
-STEPS: Mapping[int, Step] = {1: sqlite_keys.make, 2: sqlite_kept.make, 3: sqlite_parts.make}
+STEPS: Mapping[int, Step] = {
+    1: sqlite_keys.make,
+    2: sqlite_kept.make,
+    3: sqlite_parts.make,
+    4: sqlite_changes.make,
+}
 """From each version to the next."""
 
 

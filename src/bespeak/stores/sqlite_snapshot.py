@@ -10,7 +10,7 @@ from sqlite3 import Connection
 
 from bespeak.clock import Instant
 from bespeak.errors import StoreError
-from bespeak.stores import sqlite_kept, sqlite_keys, sqlite_seen
+from bespeak.stores import sqlite_changes, sqlite_kept, sqlite_keys, sqlite_seen
 from bespeak.stores.settings import SqliteSettings
 from bespeak.stores.sqlite import SqliteStore, ends
 from bespeak.stores.sqlite_file import TROUBLE, connect_reader, recognise
@@ -45,6 +45,7 @@ class SqliteSnapshot(SqliteStore):
                 recognise(self._reader, self.path)
                 sqlite_keys.stand_in(self._reader)
                 sqlite_kept.stand_in(self._reader)
+                sqlite_changes.stand_in(self._reader)
                 self._reader.execute("BEGIN")
                 self._last, self._crc, self._offset = ends(self._reader, self.path)
             except TROUBLE as error:
@@ -68,6 +69,10 @@ class SqliteSnapshot(SqliteStore):
         raise StoreError(f"{self.path} is open to be read only")
 
     def drop_snapshots(self, before: int, *, rows: int) -> bool:
+        """Refuse: it is as it was. Raises `StoreError`."""
+        raise StoreError(f"{self.path} is open to be read only")
+
+    def drop_changes(self, upto: int, before: Instant, *, rows: int) -> bool:
         """Refuse: it is as it was. Raises `StoreError`."""
         raise StoreError(f"{self.path} is open to be read only")
 

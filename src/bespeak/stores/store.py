@@ -115,6 +115,29 @@ class Rejected(msgspec.Struct, frozen=True):
     data: bytes
 
 
+class ChangeRow(msgspec.Struct, frozen=True):
+    """What one thing changed for one person at one instant; a store keeps one row for each name, instant and cause.
+
+    Parameters
+    ----------
+    name
+        Whose it is: a pseudonym, as that of a profile.
+    cause
+        Tells what happened to the same person at the same instant apart.
+    written
+        When it was given to the store.
+    number
+        Its place among all; 0 before the store has it, which numbers rows from 1 on and gives no number twice.
+    """
+
+    name: ProfileId
+    at: Instant
+    cause: str
+    written: Instant
+    data: bytes
+    number: int = 0
+
+
 class WrappedKey(msgspec.Struct, frozen=True):
     """A data key as it is kept.
 
@@ -154,7 +177,7 @@ class Forget(msgspec.Struct, frozen=True, kw_only=True):
     rejected
         Says which rejected things go; called from the writer's thread. None: no one does.
     names
-        Ids whose profiles and aliases no snapshot has any more, nor keeps in this commit.
+        Ids whose profiles and aliases no snapshot has any more, nor keeps in this commit; their changes go, too.
     """
 
     keys: tuple[int, ...] = ()
@@ -178,6 +201,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
         What is erased.
     part
         Rows of a later checkpoint, or of the one of this commit.
+    changes
+        Who moved where; rows that are there already (of the same name, instant and cause) stay as they are.
     """
 
     rows: tuple[LogRow, ...] = ()
@@ -188,6 +213,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[WrappedKey, ...] = ()
     forget: Forget | None = None
     part: Part | None = None
+    changes: tuple[ChangeRow, ...] = ()
 
 
 class Store(Protocol):
@@ -338,6 +364,27 @@ class Store(Protocol):
 
     def rejected_count(self) -> int:
         """Return how many rejected things are kept (the store keeps a bounded number, dropping the oldest)."""
+        ...
+
+    def changes(self, after: int, *, limit: int, names: Sequence[ProfileId] | None = None) -> tuple[ChangeRow, ...]:
+        """Return the first rows of changes behind a number, at most `limit`, of these names (None: of all)."""
+        ...
+
+    def newest_change(self) -> ChangeRow | None:
+        """Return the newest row of changes; None when there is none."""
+        ...
+
+    def dropped_changes(self) -> int:
+        """Return the highest number of changes that was dropped for its age; 0 when none was."""
+        ...
+
+    def drop_changes(self, upto: int, before: Instant, *, rows: int) -> bool:
+        """Drop the oldest changes: at most `rows`, none of a number over `upto`, none written at `before` or later.
+
+        Returns
+        -------
+        Whether more may be dropped. What is dropped in one call is one transaction.
+        """
         ...
 
     def key(self, number: int) -> WrappedKey | None:

@@ -119,10 +119,11 @@ class MortalEngine(Engine):
             await asyncio.to_thread(self.store.forget_seen, self._hour - SEEN_HOURS)
 
     async def settle(self) -> None:
-        """Wait until everything taken so far is on disk, and every part of a checkpoint with it.
+        """Wait until everything taken so far is on disk, who moved where, and every part of a checkpoint with it.
 
         What happens to the next commit happens to what is taken next, then, and to no part.
         """
+        self._write_changes()
         while self._pending:
             await asyncio.wait(self._pending)
         await self._on_disk()

@@ -34,6 +34,7 @@ from bespeak.privacy.masters import KEY_FILE
 from bespeak.stores import LogRow, SqliteSettings, copy_file, put_in_place
 from bespeak.testing.world import OPENED
 from bespeak.testing.world_book import Book
+from bespeak.testing.world_changes import changes_are_live
 from bespeak.testing.world_faults import Delivery, Faults, deliver
 from bespeak.testing.world_fragile import FragileSqlite, Trouble
 from bespeak.testing.world_mischief import Mischief
@@ -404,6 +405,8 @@ class Months(Run):
         same("rejected messages kept", self._store.rejected_count(), self._rejected)
         truth_is_live(engine, truth, self.settings, self._high)
         log_is_live(engine, self.settings, self.clock, self._high)
+        await engine.settle()
+        changes_are_live(engine)
         self.counts.checks += 1
         self.counts.records, self.counts.profiles = truth.last, len(truth.beings)
 

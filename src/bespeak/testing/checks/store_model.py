@@ -9,7 +9,18 @@ from random import Random
 import msgspec
 
 from bespeak.ids import ProfileId
-from bespeak.stores import Checkpoint, Commit, Document, LogRow, Part, Product, ProfileRow, Rejected, Store
+from bespeak.stores import (
+    ChangeRow,
+    Checkpoint,
+    Commit,
+    Document,
+    LogRow,
+    Part,
+    Product,
+    ProfileRow,
+    Rejected,
+    Store,
+)
 
 _IDS = tuple(f"{prefix}:{number}" for prefix in "ua" for number in range(6))
 _PAGES_MAX = 10_000
@@ -31,6 +42,7 @@ class Everything(msgspec.Struct, frozen=True, kw_only=True):
     rejected: tuple[Rejected, ...] = ()
     seen: frozenset[bytes] = frozenset()
     packed: frozenset[bytes] = frozenset()
+    changes: tuple[ChangeRow, ...] = ()
 
 
 def everything(store: Store, digests: Iterable[bytes]) -> Everything:
@@ -47,6 +59,7 @@ def everything(store: Store, digests: Iterable[bytes]) -> Everything:
         rejected=store.rejected(limit=1_000),
         seen=store.seen(digests),
         packed=unpacked(store, 0),
+        changes=tuple(msgspec.structs.replace(row, number=0) for row in store.changes(0, limit=1_000)),
     )
 
 
@@ -108,6 +121,7 @@ class Model:
         self.documents: dict[tuple[str, str], list[Document]] = {}
         self.rejected: list[Rejected] = []
         self.seen: dict[int, set[bytes]] = {}
+        self.changes: dict[tuple[ProfileId, int, str], ChangeRow] = {}
 
     def next_commit(self, rng: Random) -> Commit:
         """Make up a commit that the present state allows."""
@@ -124,6 +138,10 @@ class Model:
             ),
             checkpoint=self._next_checkpoint(rng, last, part) if rng.random() < 0.5 else None,
             part=part,
+            changes=tuple(
+                ChangeRow(rng.choice(_IDS), rng.randint(0, 9), rng.choice(("time", "event 1")), last, rng.randbytes(3))
+                for _ in range(rng.randint(0, 3))
+            ),
         )
 
     def apply(self, commit: Commit) -> None:
@@ -135,6 +153,8 @@ class Model:
         for document in commit.documents:
             self.documents.setdefault((document.kind, document.id), []).append(document)
         self.rejected.extend(commit.rejected)
+        for change in commit.changes:
+            self.changes.setdefault((change.name, change.at, change.cause), change)
         if commit.part is not None:
             if commit.part.number == 1:
                 self.drop_parts()
@@ -166,6 +186,7 @@ class Model:
             rejected=tuple(reversed(self.rejected)),
             seen=frozenset(each for digests in self.seen.values() for each in digests),
             packed=frozenset(digest for hour, digests in self.seen.items() if hour >= 0 for digest in digests),
+            changes=tuple(self.changes.values()),
         )
 
     def _flips(self) -> list[tuple[int, ProfileId]]:

@@ -22,6 +22,13 @@ from bespeak.stores import (
     Rejected,
 )
 from bespeak.testing.checks.expect import equal, true
+from bespeak.testing.checks.store_changes import (
+    check_changes_are_dropped_from_the_oldest_on,
+    check_changes_are_kept_once_and_in_order,
+    check_changes_are_of_their_commit,
+    check_changes_of_who_is_forgotten_are_gone,
+    check_changes_outlive_closing,
+)
 from bespeak.testing.checks.store_keys import (
     check_a_destroyed_key_is_gone_after_reopening_too,
     check_a_destroyed_key_stays_destroyed,
@@ -460,6 +467,10 @@ def for_stores() -> tuple[StoreCheck, ...]:
         check_what_is_forgotten_is_gone,
         check_a_snapshot_needs_a_checkpoint,
         check_a_snapshot_stays_as_it_was,
+        check_changes_are_kept_once_and_in_order,
+        check_changes_are_dropped_from_the_oldest_on,
+        check_changes_of_who_is_forgotten_are_gone,
+        check_changes_are_of_their_commit,
         check_the_log_begins_behind_what_was_dropped,
         check_what_is_forgotten_is_in_no_snapshot,
         check_an_iterator_sees_its_moment,
@@ -477,5 +488,6 @@ def for_durable_stores() -> tuple[DurableStoreCheck, ...]:
         check_reopening_drops_parts,
         check_a_refused_commit_is_gone_after_reopening_too,
         check_a_destroyed_key_is_gone_after_reopening_too,
+        check_changes_outlive_closing,
         check_snapshots_and_the_edge_outlive_closing,
     )

@@ -1,0 +1,193 @@
+"""Who entered and left segments, on the way to the store: gathered as it happens, and written with what caused it.
+
+What one cause moves of one person at one instant is one row, sealed under that person's key. The store keeps a row once
+for each person, instant and cause, and all three follow from the log and from time: so what is worked out anew after a
+kill is known there, and is not written twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
+
+import msgspec
+
+from bespeak.clock import Instant
+from bespeak.engine.packing import pack, unpack
+from bespeak.engine.vault import CHANGE, Vault
+from bespeak.events import Event
+from bespeak.ids import ProfileId, digest
+from bespeak.segments import By, Change
+from bespeak.stores import ChangeRow
+
+PACKED_BYTES = 600
+"""Rows with more than this are packed: somebody new enters many segments at once."""
+
+TIME = "time"
+"""The cause of what time alone has moved; every other one says which record of the log it was."""
+
+
+class Move(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One segment that somebody entered or left, under which version, and why."""
+
+    segment: str
+    version: int
+    entered: bool
+    why: str
+
+
+class Moved(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What stands in the envelope of a row: whose it is, the event that did it (empty: none), and the moves."""
+
+    profile: ProfileId
+    event: str
+    message_id: str
+    moves: tuple[Move, ...]
+
+
+class Cause(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What moved somebody.
+
+    Parameters
+    ----------
+    kind
+        An event of theirs; time alone; somebody who they turned out to be; a definition that came into force; another
+        time zone for people who name none.
+    offset
+        The record of the log that says so; 0 where it was time.
+    event, message_id
+        The event's name and message id, for `event` and `join`.
+    """
+
+    kind: By
+    offset: int = 0
+    event: str = ""
+    message_id: str = ""
+
+
+class MoveTold(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a membership, as the store keeps it.
+
+    Parameters
+    ----------
+    number, place
+        The row of the store, and which of its moves this is, counted from 0; `last` says that it is the last of them.
+    id
+        Names the change for good: the same one always has the same id, 32 hexadecimal digits.
+    """
+
+    number: int
+    place: int
+    last: bool
+    id: str
+    at: Instant
+    profile: ProfileId
+    segment: str
+    version: int
+    entered: bool
+    why: str
+    cause: Cause
+
+
+class _Noted(msgspec.Struct, frozen=True):
+    changes: Sequence[Change]
+    offset: int
+    event: str
+    message_id: str
+
+
+class Moves:
+    """Gathers changes while somebody takes them to the store, and nothing before: a replay has written them already."""
+
+    def __init__(self) -> None:
+        self._noted: list[_Noted] = []
+        self._is_on = False
+
+    def __bool__(self) -> bool:
+        return bool(self._noted)
+
+    def begin(self) -> None:
+        """Gather from now on."""
+        self._is_on = True
+
+    def stop(self) -> None:
+        """Gather no more, and forget what was gathered."""
+        self._is_on = False
+        self._noted = []
+
+    def note(self, changes: Sequence[Change], offset: int, event: Event | None = None) -> None:
+        """Gather changes in the order in which they came; `offset` is the record's that caused those not of time."""
+        if self._is_on and changes:
+            name, message_id = ("", "") if event is None else (event.name, event.message_id)
+            self._noted.append(_Noted(changes, offset, name, message_id))
+
+    def rows(self, vault: Vault, written: Instant) -> tuple[ChangeRow, ...]:
+        """Return what was gathered since the last call, sealed; whoever asks writes it.
+
+        Raises
+        ------
+        StoreError
+            A key could not be read; what was gathered is lost, and must be undone with what caused it.
+        """
+        noted, self._noted = self._noted, []
+        return tuple(
+            ChangeRow(vault.name(moved.profile), at, cause, written, _sealed(vault, moved))
+            for at, cause, moved in _grouped(noted)
+        )
+
+
+def _grouped(noted: Iterable[_Noted]) -> Iterator[tuple[Instant, str, Moved]]:
+    """Put together what one cause has moved of one person at one instant."""
+    groups: dict[tuple[ProfileId, Instant, str], tuple[_Noted, list[Move]]] = {}
+    for one in noted:
+        for change in one.changes:
+            cause = TIME if change.by == "time" else f"{change.by} {one.offset}"
+            key = (change.profile, change.at, cause)
+            group = groups.get(key)
+            if group is None:
+                group = groups[key] = (one, [])
+            group[1].append(Move(change.segment, change.version, change.entered, change.why))
+    for (profile, at, cause), (one, moves) in groups.items():
+        event, message_id = ("", "") if cause == TIME else (one.event, one.message_id)
+        yield at, cause, Moved(profile, event, message_id, tuple(moves))
+
+
+def _sealed(vault: Vault, moved: Moved) -> bytes:
+    data = _encoder.encode(moved)
+    return vault.seal(moved.profile, CHANGE, pack(data) if len(data) > PACKED_BYTES else data)
+
+
+def told(vault: Vault, row: ChangeRow) -> Iterator[MoveTold]:
+    """Yield the changes of a row; none where its person was erased.
+
+    Raises
+    ------
+    StoreError
+        A key could not be read, or the row is not as it was written.
+    """
+    data = vault.open(row.data, CHANGE)
+    if data is None:
+        return
+    moved = _decoder.decode(unpack(data))
+    kind, _, offset = row.cause.partition(" ")
+    cause = Cause(cast("By", kind), int(offset or 0), moved.event, moved.message_id)
+    for place, move in enumerate(moved.moves):
+        way = "entered" if move.entered else "left"
+        named = digest(row.name, str(row.at), row.cause, move.segment, str(move.version), way)
+        yield MoveTold(
+            number=row.number,
+            place=place,
+            last=place == len(moved.moves) - 1,
+            id=named.hex(),
+            at=row.at,
+            profile=moved.profile,
+            segment=move.segment,
+            version=move.version,
+            entered=move.entered,
+            why=move.why,
+            cause=cause,
+        )
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Moved)
