@@ -6,6 +6,7 @@ from bespeak.engine.archive_reading import ask_archive, cut_of, export_archive, 
 from bespeak.engine.archiving import Archived
 from bespeak.engine.custody import ErasureReceipt, Rotation
 from bespeak.engine.definitions import KINDS, Applied, Definition, DefinitionKind, definitions_in
+from bespeak.engine.drawing import BordersStatus, DrawingNow
 from bespeak.engine.engine import Engine
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.lists import ListChanged, ListMember, ListShown, Unlisted, change_list, list_sizes, show_list
@@ -24,9 +25,11 @@ __all__ = [
     "Applied",
     "ArchiveFile",
     "Archived",
+    "BordersStatus",
     "Definition",
     "DefinitionKind",
     "Difference",
+    "DrawingNow",
     "Engine",
     "ErasureReceipt",
     "EventResult",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from operator import itemgetter
 from types import MappingProxyType
 
 import msgspec
@@ -20,7 +22,7 @@ ASKED_BYTES = 16_000_000
 """Rows of people who were asked where they rest, and are in no checkpoint yet; beyond it the next one is due."""
 
 READ_AT_ONCE = 500
-"""Rows read from the store at once, to ask who they are about: some milliseconds."""
+"""Rows read from the store at once, to ask or to read everybody: some milliseconds."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Profile)
@@ -343,6 +345,32 @@ class LiveTable:
             resting = None if row.id in awake else self._opened(newest)
             if resting is not None:
                 yield resting
+
+    def in_order(self) -> Iterator[Profile]:
+        """Yield everybody by the name of their row, wherever they are; no read of the store stays open between two.
+
+        The order is the same whoever is in RAM. Others may change meanwhile; who comes meanwhile may be left out.
+        """
+        awake = {self._vault.name(profile_id): profile_id for profile_id in (*self._profiles, *self.removed)}
+        here: list[tuple[str, ProfileRow | None]] = [(name, None) for name in sorted(awake)]
+        resting = ((row.id, row) for row in self._rows_in_order() if row.id not in awake)
+        for name, row in heapq.merge(here, resting, key=itemgetter(0)):
+            profile = self.find(awake[name]) if row is None else self._resting(row)
+            if profile is not None:
+                yield profile
+
+    def _rows_in_order(self) -> Iterator[ProfileRow]:
+        after = ""
+        while rows := list(itertools.islice(self._store.profiles(after), READ_AT_ONCE)):
+            yield from rows
+            after = rows[-1].id
+
+    def _resting(self, row: ProfileRow) -> Profile | None:
+        """Return whom a row is about, as they are now; None when they are no more."""
+        profile = self._opened(self._asked.get(row.id) or self._leaving.get(row.id) or row)
+        if profile is None or profile.id in self.removed:
+            return None
+        return self._profiles.get(profile.id, profile)
 
     def _sealed(self, profile: Profile) -> ProfileRow:
         flip = profile.next_flip_at
