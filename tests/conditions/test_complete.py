@@ -20,6 +20,7 @@ KNOWN = Vocabulary(
 
 
 ITEMS = [f"item.{name}" for name in ITEM]
+LOCAL = ["local.hour", "local.weekday", "local.date"]
 
 
 def offered(text):
@@ -68,7 +69,7 @@ def offered(text):
         ('performed("product v', ['"Product Viewed"']),
         ('count("Product Viewed"', [")", ",", "where"]),
         ('count("Product Viewed" ', [")", ",", "where"]),
-        ('count("Product Viewed" where ', ["properties.category", "properties.price", "type", "context.", *ITEMS, "any of", "not", "true", "false"]),
+        ('count("Product Viewed" where ', ["properties.category", "properties.price", "type", "context.", *ITEMS, *LOCAL, "any of", "not", "true", "false"]),
         ('count("Order Completed" where prop', ['properties."Sales Tax"', "properties.total"]),
         ('count("Order Completed" where properties.total > 5 a', ["and"]),
         ('count("Order Completed", th', ["this week", "this month", "this quarter", "this year", "this session"]),

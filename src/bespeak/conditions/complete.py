@@ -83,7 +83,7 @@ _PATHS = {
         *(f"local.{name}" for name in get_args(Part)), *(f"place.{name}" for name in PLACE),
         *(f"device.{name}" for name in DEVICE),
     ),
-    "event": ("type", "context.", *(f"item.{name}" for name in ITEM)),
+    "event": ("type", "context.", *(f"item.{name}" for name in ITEM), *(f"local.{name}" for name in get_args(Part))),
     "element": ("it.",),
 }  # fmt: skip
 

@@ -104,7 +104,7 @@ def truth_is_live(engine: Engine, truth: Truth, settings: Settings, at: Instant)
         now = max(at, profile.as_of)
         known = facts(being, settings, now)
         same(name, _plain(profile, settings, now), known)
-        expected = set(profile.segments) if engine.store.dropped() else members(being, known, segments, now)
+        expected = set(profile.segments) if engine.store.dropped() else members(being, known, segments, now, settings)
         same(f"{name}: segments", sorted(profile.segments), sorted(expected))
         if profile.next_flip_at <= now:
             raise BrokenPromise(f"{name}: a flip was due at {profile.next_flip_at}, it is {now}")

@@ -41,7 +41,7 @@ from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy import consent_choices
 from bespeak.settings import Settings
 from bespeak.stores import LogRow, Store
-from bespeak.testing.naive import holds
+from bespeak.testing.naive import SITE, holds
 from bespeak.testing.naive_counts import zone_of
 from bespeak.testing.naive_places import Whereabouts
 
@@ -230,7 +230,9 @@ def facts(being: Being, settings: Settings, at: Instant) -> dict[str, Any]:
     }
 
 
-def members(being: Being, known: Mapping[str, Any], segments: Mapping[str, Condition], at: Instant) -> set[str]:
+def members(
+    being: Being, known: Mapping[str, Any], segments: Mapping[str, Condition], at: Instant, settings: Settings
+) -> set[str]:
     """Return the segments that somebody is in at `at`; `known` is what `facts` said."""
     paths: dict[str, object] = {
         "known": known["user_id"] is not None,
@@ -238,6 +240,7 @@ def members(being: Being, known: Mapping[str, Any], segments: Mapping[str, Condi
         "sessions.count": known["sessions"],
         **_visit(known),
         "zone": known["zone"],
+        SITE: settings.profiles.time_zone,
         **{f"consent.{name}": granted for name, granted in known["consent"].items()},
     }
     events = [heard.event for heard in being.heard]
