@@ -52,4 +52,5 @@ def test_the_examples_use_the_width_of_the_language():
     words += ["traits.", "sessions.", "between", " in [", "not in [", "contains", "contains any", "starts with"]
     words += ["ends with", "matches", "exactly", "is missing", " or ", "not ("]
     words += ["sequence(", "without", "half-life", "bucket(", "computed.", ".cell", "scores.", ".band"]
+    words += ["then", " for ", "has been", "local.hour"]
     assert [word for word in words if not any(word in one for one in conditions)] == []
