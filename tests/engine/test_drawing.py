@@ -15,7 +15,7 @@ import pytest
 from bespeak.clock import DAY, HOUR, MINUTE, NEVER, SECOND, Instant, ManualClock, format_time
 from bespeak.engine import BordersStatus, Definition, Engine, drawing, replay
 from bespeak.engine.bordering import GATHERED_AT_ONCE, Gathered
-from bespeak.errors import NotFound, StoreError
+from bespeak.errors import Conflict, NotFound, StoreError
 from bespeak.profiles import Profile, ProfileSettings
 from bespeak.settings import EngineSettings, Settings
 from bespeak.stores import MemorySettings, MemoryStore
@@ -279,7 +279,11 @@ async def test_while_history_is_imported_nothing_is_drawn() -> None:
         await engine.tick(START + MINUTE)
         assert status(engine).version == 0
         engine._importing = 0
+        clock.advance(MINUTE // 2)
+        await engine.import_events([])
         await engine.tick(START + 2 * MINUTE)
+        assert status(engine).version == 0, "more of it may come in a moment"
+        await engine.tick(START + 3 * MINUTE)
         assert status(engine).version == 1
 
 
@@ -337,3 +341,26 @@ async def test_everybody_is_read_once_and_in_one_order_wherever_they_are() -> No
 
 def ids(profiles: Iterator[Profile]) -> list[str]:
     return [profile.id for profile in profiles]
+
+
+async def test_borders_go_with_what_they_grade_and_what_is_graded_no_more_needs_none() -> None:
+    store, clock = Kept(), ManualClock(START)
+    async with running(store, clock) as engine:
+        await engine.apply([IDLE, rfm(), BEST])
+        await views(engine, *some())
+        await engine.tick(START + MINUTE)
+        with pytest.raises(Conflict, match="traits/rfm is asked for by segments/best: change or delete these first"):
+            await engine.delete("traits", "rfm")
+        assert engine.segment_sizes()["best"] == 2
+        await engine.delete("segments", "best")
+        await engine.delete("traits", "rfm")
+        assert (engine.definitions("borders"), engine.borders_status("rfm")) == ((), None)
+        await engine.apply([rfm(), BEST])
+        await engine.tick(START + 2 * MINUTE)
+        assert (status(engine).version, engine.segment_sizes()["best"]) == (3, 2)
+        await engine.delete("segments", "best")
+        plain = {"id": "rfm", "value": VIEWS}
+        await engine.apply([Definition(kind="traits", id="rfm", body=plain)])
+        await engine.tick(START + 3 * DAY)
+        assert engine.borders_status("rfm") is None
+    assert replay(SETTINGS, store, clock=clock).difference is None

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from bespeak.clock import MINUTE, SECOND, Clock, Instant, format_time
+from bespeak.clock import MINUTE, NEVER, SECOND, Clock, Instant, format_time
 from bespeak.computed import FIGURES, Borders, RfmPlan, Trait, drawn_body, every, is_due
 from bespeak.engine.bordering import borders_of, graded
 from bespeak.engine.defining import Defining
@@ -89,6 +89,7 @@ class Drawing(Defining):
         self._now_drawn: tuple[str, DrawingNow] | None = None
         self._undrawn: dict[str, tuple[Instant, str]] = {}
         self._looked_for_due: Instant = 0
+        self._imported_at: Instant = -NEVER
 
     async def start(self) -> None:
         """Begin to write and to keep time; borders that are due are drawn from a minute later on."""
@@ -170,8 +171,9 @@ class Drawing(Defining):
     def _draw_if_due(self, now: Instant) -> None:
         """Begin to draw what is due, unless that is under way, or everything else is of more weight just now."""
         idle = self._drawing is None or self._drawing.done()
+        importing = self._importing or abs(now - self._imported_at) < LOOKED_EVERY  # it comes in many calls
         self._undrawn = {one.id: self._undrawn[one.id] for one in self._graded_traits() if one.id in self._undrawn}
-        if not idle or self._undoing or self._asks_nobody or self._importing or not self.is_writable:
+        if not idle or importing or self._undoing or self._asks_nobody or not self.is_writable:
             return
         due = self.due_borders(now)
         if due:
@@ -207,6 +209,7 @@ class Drawing(Defining):
         try:
             everybody, settings = self.sequencer.live.in_order(), self.settings.profiles
             found = await borders_of(trait_id, operands, everybody, now, settings, share=share, looked_at=looked_at)
+            graded(trait_id, self.registry.site)  # it may have been taken away meanwhile
             body = drawn_body(trait, found.lines, at=now, people=found.people, rank_error=found.rank_error)
             (applied,) = await self.apply([Definition(kind="borders", id=trait_id, body=body, source="borders")])
         finally:

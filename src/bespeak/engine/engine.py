@@ -119,6 +119,7 @@ class Engine(Drawing):
                 await asyncio.shield(commit)
         finally:
             self._importing -= 1
+            self._imported_at = self.clock.now()
         statuses = [result.status for result in results]
         return statuses.count("ok"), statuses.count("duplicate"), statuses.count("refused") + statuses.count("rejected")
 
