@@ -297,7 +297,8 @@ def scored(project: Any, place: Path) -> None:
 def traits_list(project: Any, place: Path) -> None:
     graded(project, place)
     assert [one["id"] for one in project.json("traits", "list")] == ["idle", "rfm"]
-    assert "days_since: Product Viewed" in project.run("traits", "list").stdout
+    listed = project.run("traits", "list").stdout
+    assert "days_since: Product Viewed" in listed
 
 
 def traits_borders(project: Any, place: Path) -> None:
@@ -306,13 +307,16 @@ def traits_borders(project: Any, place: Path) -> None:
     found = project.json("traits", "borders", "rfm")
     assert found["people"] >= 1
     assert found["borders"]["frequency"][0] == 1.0
-    assert "20 %" in project.run("traits", "borders", "rfm").stdout
+    shown = project.run("traits", "borders", "rfm").stdout
+    assert "20 %" in shown
+    assert f"of {found['people']} people, exact, version " in shown
+    assert f", of {found['people']}" in project.run("traits", "list").stdout
     assert "there is no computed trait 'idle' with rfm" in project.run("traits", "borders", "idle", code=1).stderr
 
 
 def graded(project: Any, place: Path) -> None:
     (place / "traits").mkdir()
-    figures = {"recency": "computed.idle", "frequency": VIEWS, "monetary": VIEWS}
+    figures = {"recency": "computed.idle", "frequency": VIEWS, "monetary": VIEWS, "every": "never"}
     written = [{"id": "idle", "days_since": {"last": "Product Viewed"}}, {"id": "rfm", "rfm": figures}]
     (place / "traits" / "rfm.yaml").write_text(json.dumps(written))
     assert {one["kind"] for one in project.json("apply", str(place))} == {"traits"}

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bespeak.clock import DAY, NEVER, parse_time
-from bespeak.computed import load_borders, load_score, load_trait, quintiles
+from bespeak.clock import DAY, HOUR, NEVER, format_time, parse_time
+from bespeak.computed import Borders, Spread, is_due, load_borders, load_score, load_trait, quintiles
 from bespeak.conditions import Feeds, Path
 from bespeak.conditions.answers import reader
 from bespeak.conditions.derived import Grade
@@ -38,6 +38,7 @@ TRAITS: list[dict[str, Any]] = [
     },
 ]
 BORDERS = {"id": "rfm", "recency": [10, 20, 30, 40], "frequency": [1, 1, 2, 5], "monetary": [10, 20, 50, 100]}
+FIFTHS = (0.2, 0.4, 0.6, 0.8)
 
 
 def site(
@@ -136,6 +137,9 @@ def test_borders_are_those_of_another_library_where_they_meet():
         ({"monetary": [4, 3, 2, 1]}, "monetary: expected 4 numbers in ascending order"),
         ({"frequency": [1, 2, 3, float("inf")]}, "frequency: expected 4 numbers in ascending order"),
         ({"frequencies": []}, "frequencies: unknown field; did you mean 'frequency'?"),
+        ({"drawn": "yesterday"}, "drawn: expected an ISO 8601 time such as 2026-01-31T12:00:00Z, found 'yesterday'"),
+        ({"rank_error": 2}, "rank_error: expected a part of all, from 0 to 1, found 2"),
+        ({"people": -1}, "people: expected a number of people, found -1"),
     ],
 )
 def test_borders_that_cannot_be_say_where_what_and_what_would_do(change, said):
@@ -159,6 +163,56 @@ def test_a_grade_may_stand_in_a_score():
     view = View(bought((0, 30), segments=scored), START + 10 * DAY, SETTINGS)
     assert reader(scored.operands["scores.s"])(view, START + 10 * DAY) == 3.0
     assert reader(scored.operands["scores.s"])(view, START + 10 * DAY + 1) == 0.0
+
+
+@pytest.mark.parametrize("text", ["59 minutes", "0 days", "367 days", "daily", "", "1"])
+def test_how_often_borders_are_drawn_is_a_length_of_time_or_never(text):
+    with pytest.raises(DefinitionError) as refused:
+        load_trait({**TRAITS[1], "rfm": {**TRAITS[1]["rfm"], "every": text}}, source="rfm.yaml")
+    assert "rfm.yaml: rfm.every: expected a length of time from 1 hour to 366 days, or never" in refused.value.message
+
+
+@pytest.mark.parametrize("text, every", [(None, DAY), ("1 hour", HOUR), ("2 weeks", 14 * DAY), ("never", None)])
+def test_borders_are_drawn_once_a_day_unless_the_file_says_otherwise(text, every):
+    more = {} if text is None else {"every": text}
+    assert load_trait({**TRAITS[1], "rfm": {**TRAITS[1]["rfm"], **more}}, source="test").value.every == every
+
+
+def drawn(ago: int | None, version: int = 1) -> Borders:
+    told = {} if ago is None else {"drawn": format_time(START - ago), "people": 10, "trait_version": version}
+    return load_borders({**BORDERS, **told}, source="test")
+
+
+@pytest.mark.parametrize(
+    "every, held, due",
+    [
+        ("1 day", None, True),
+        ("1 day", drawn(0), False),
+        ("1 day", drawn(DAY - 1), False),
+        ("1 day", drawn(DAY), True),
+        ("1 day", drawn(400 * DAY), True),
+        ("1 day", drawn(-DAY + 1), False),
+        ("1 day", drawn(-DAY), True),
+        ("1 hour", drawn(HOUR), True),
+        ("1 day", drawn(HOUR, version=2), True),
+        ("1 day", drawn(None), False),
+        ("never", None, False),
+        ("never", drawn(400 * DAY), False),
+    ],
+)
+def test_when_borders_are_due_follows_from_those_in_force(every, held, due):
+    trait = load_trait({**TRAITS[1], "rfm": {**TRAITS[1]["rfm"], "every": every}}, source="test")
+    assert is_due(trait, held, START) is due
+
+
+def test_borders_that_lie_where_they_lay_are_the_same_whoever_drew_them():
+    def with_borders(*changed: Borders) -> Segments:
+        segments = site({"keen": "computed.rfm.recency >= 4"})
+        return Segments(segments.all(), segments.traits, (), changed)
+
+    assert with_borders(drawn(0)).same_as(with_borders(drawn(DAY)))
+    moved = load_borders({**BORDERS, "monetary": [1, 2, 3, 4]}, source="test")
+    assert not with_borders(drawn(0)).same_as(with_borders(moved))
 
 
 @pytest.mark.data
@@ -206,10 +260,19 @@ def test_everybody_of_cdnow_is_graded_as_pandas_grades_them():
     for column in columns.values():
         assert ours[column].to_numpy() == pytest.approx(theirs[column].to_numpy(), abs=1e-6)
         values = theirs[column].round(6)
-        borders = quintiles(ours[column].round(6))
+        spread = Spread()
+        for figure in ours[column].round(6):
+            spread.add(figure)
+        borders, error = spread.quintiles(), spread.rank_error
+        assert 0.0005 < error < 0.001
         for part, border in enumerate(borders, start=1):
-            assert (values <= border).mean() >= part / 5
-            assert (values < border).mean() < part / 5
-        expected = 1 + np.searchsorted(borders, values)
+            assert (values <= border).mean() >= part / 5 - error
+            assert (values < border).mean() < part / 5 + error
         grade = Grade(Path("traits.any"), borders)
-        assert [grade_of(grade, value) for value in ours[column].round(6)] == expected.tolist()
+        graded_by_us = np.array([grade_of(grade, value) for value in ours[column].round(6)])
+        assert graded_by_us.tolist() == (1 + np.searchsorted(borders, values)).tolist()
+        graded_by_them = 1 + np.searchsorted(np.quantile(values, FIFTHS, method="inverted_cdf"), values)
+        below = (values.rank(method="min") - 1) / len(values)
+        near = np.any([(part - error <= below) & (below < part + error) for part in FIFTHS], axis=0)
+        assert not (graded_by_us != graded_by_them)[~near].any()
+        assert near.mean() < 0.35, "most people lie nowhere near a border"

@@ -20,6 +20,7 @@ KNOWN = Vocabulary(
 
 
 ITEMS = [f"item.{name}" for name in ITEM]
+LOCAL = ["local.hour", "local.weekday", "local.date"]
 
 
 def offered(text):
@@ -68,7 +69,7 @@ def offered(text):
         ('performed("product v', ['"Product Viewed"']),
         ('count("Product Viewed"', [")", ",", "where"]),
         ('count("Product Viewed" ', [")", ",", "where"]),
-        ('count("Product Viewed" where ', ["properties.category", "properties.price", "type", "context.", *ITEMS, "any of", "not", "true", "false"]),
+        ('count("Product Viewed" where ', ["properties.category", "properties.price", "type", "context.", *ITEMS, *LOCAL, "any of", "not", "true", "false"]),
         ('count("Order Completed" where prop', ['properties."Sales Tax"', "properties.total"]),
         ('count("Order Completed" where properties.total > 5 a', ["and"]),
         ('count("Order Completed", th', ["this week", "this month", "this quarter", "this year", "this session"]),
@@ -133,3 +134,54 @@ def test_an_unknown_name_is_pointed_at():
         f"  {text}\n"
         "                                  ^^^^^^^^^^^^^^^"
     )
+
+
+DEFINED = Vocabulary(
+    {"Order Completed": ("total",)},
+    computed=("computed.revenue", "computed.rfm", "computed.rfm.cell", "computed.rfm.recency"),
+    scores=("scores.lead", "scores.lead.band"),
+    lists=("vip", "staff"),
+    values={"scores.lead.band": ("cold", "high intent"), "computed.rfm.cell": ("champions", "loyal")},
+)
+
+
+@pytest.mark.parametrize(
+    "text, options",
+    [
+        ("computed.re", ["computed.revenue"]),
+        ("not computed.rfm", ["computed.rfm.cell", "computed.rfm.recency"]),
+        ("scor", ["scores.lead", "scores.lead.band"]),
+        ("known = true and scores.lead.b", ["scores.lead.band"]),
+        ('computed.revenue > 5 and computed.rfm.cell = "', ['"champions"', '"loyal"']),
+        ('computed.rfm.cell in ["champions", "l', ['"loyal"']),
+        ('scores.lead.band != "h', ['"high intent"']),
+        ('scores.lead.band = "cold" or traits.city = "h', []),
+        ("traits.limit >= computed.rev", ["computed.revenue"]),
+        ("in_list(", ['"staff"', '"vip"']),
+        ('in_list("v', ['"vip"']),
+        ('count("Order Completed" where comp', []),
+    ],
+)
+def test_what_is_defined_is_offered_with_the_values_that_it_takes(text, options):
+    found = complete(text, len(text), DEFINED)
+    assert sorted(option.text for option in found.options) == sorted(options)
+
+
+def test_an_option_says_what_it_is():
+    kinds = {option.text: option.kind for option in complete("", 0, DEFINED).options}
+    assert (kinds["computed.revenue"], kinds["scores.lead"], kinds["known"]) == ("computed", "score", "path")
+    assert [option.kind for option in complete('in_list("', 9, DEFINED).options] == ["list", "list"]
+    assert {option.kind for option in complete('scores.lead.band = "', 20, DEFINED).options} == {"value"}
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("computed.revenu > 5", ["unknown computed trait 'computed.revenu': did you mean 'computed.revenue'?"]),
+        ("computed.rfm.sell exists", ["unknown computed trait 'computed.rfm.sell': did you mean 'computed.rfm.cell'?"]),
+        ('scores.led = 1 and scores.lead.band = "x"', ["unknown score 'scores.led': did you mean 'scores.lead'?"]),
+        ('computed.rfm.cell = "champions"', []),
+    ],
+)
+def test_what_is_not_defined_is_named_with_the_nearest(text, said):
+    assert sorted(one.message() for one in unknown(parse(text), DEFINED)) == said

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bespeak.clock import DAY, HOUR, MINUTE, NEVER, parse_time
-from bespeak.conditions import compile_condition, parse
+from bespeak.conditions import Feeds, compile_condition, parse
 from bespeak.conditions.local import next_tick, shown
-from bespeak.testing.naive import holds
+from bespeak.errors import ConditionError
+from bespeak.events import Event
+from bespeak.testing.naive import SITE, holds
 from bespeak.testing.naive_places import clock_shows
 
 START = parse_time("2026-01-01T00:00:00Z")
@@ -84,3 +87,38 @@ def test_an_answer_stands_until_its_flip_and_turns_at_it(one, other, both, at, z
         assert all(holds(condition, person, (), then) is found for then in near if at < then < until)
         if until != NEVER and text == one:
             assert holds(condition, person, (), until) is not found
+
+
+class Happened(Person):
+    """Somebody with one event, on a site in a zone."""
+
+    def __init__(self, site, states):
+        super().__init__("Asia/Tokyo")
+        self.site = site
+        self.states = states
+
+    def get(self, path):
+        return self.site if path == SITE else super().get(path)
+
+    def state(self, key):
+        return self.states.get(key)
+
+
+@given(conditions(), instants, zones, st.sampled_from(ZONES[:8]))
+def test_a_filter_asks_the_clock_where_the_event_happened(text, at, named, site):
+    condition = parse(f'count("E" where {text}) = 1 and not performed("E" where not {text})')
+    compiled = compile_condition(condition)
+    event = Event(type="track", name="E", message_id="m", time=at, received=at, context={"timezone": named})
+    person = Happened(site, {})
+    Feeds(compiled.depends.aggregates, zone=site).update(person.states, event, newest=at, delay=0)
+    part, _, asked = text.removeprefix("local.").partition(" ")
+    zone = named if named in ZONES[:8] else site
+    met = holds(parse(f"local.{part} {asked}"), Person(zone), (), at)
+    assert compiled.holds(person, at) is holds(condition, person, [event], at) is met
+
+
+def test_what_is_no_part_of_the_clock_is_refused_in_a_filter_too():
+    with pytest.raises(ConditionError, match=r"expected local.hour, local.weekday, local.date, found `local.houer`"):
+        parse('count("E" where local.houer > 5) > 1')
+    with pytest.raises(ConditionError, match="expected an hour from 0 to 23, found 24"):
+        parse('count("E" where local.hour >= 24) > 1')

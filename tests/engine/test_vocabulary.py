@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from bespeak.clock import SECOND, ManualClock
-from bespeak.engine import Definition, Engine, unseen_in
+from bespeak.conditions import Vocabulary
+from bespeak.engine import Definition, Engine, change_list, unseen_in
 from bespeak.engine import vocabulary as vocabulary_module
 from bespeak.engine.vocabulary import Seen
 from bespeak.events import Event
@@ -117,3 +118,33 @@ def test_properties_within_properties_are_named_to_a_depth() -> None:
     seen = Seen()
     seen.note_properties("E", {"a": {"b": {"c": {"d": 1}}}})
     assert list(seen.events["E"]) == ["a", "a.b", "a.b.c"]
+
+
+async def test_what_is_defined_and_the_lists_that_people_are_on_are_known() -> None:
+    bodies: dict[tuple[str, str], dict[str, object]] = {
+        ("traits", "orders"): {"value": 'count("Order Completed")'},
+        ("traits", "idle"): {"days_since": {"last": "Order Completed"}},
+        ("traits", "rfm"): {
+            "rfm": {"recency": "computed.idle", "frequency": "computed.orders", "monetary": "computed.orders"}
+        },
+        ("scores", "lead"): {"elements": [{"event": "Order Completed", "points": 1}], "bands": {"warm": 1, "hot": 5}},
+        ("scores", "plain"): {"elements": [{"event": "Order Completed", "points": 1}]},
+    }
+    definitions = [Definition(kind=kind, id=name, body={"id": name, **body}) for (kind, name), body in bodies.items()]  # type: ignore[arg-type]
+    async with running() as engine:
+        await engine.apply(definitions)
+        await engine.import_events([identified(0, city="Wien")])
+        await change_list(engine, "vip", ["u:ada"], joined=True)
+        known = await engine.vocabulary()
+        grades = [f"computed.rfm.{one}" for one in ("cell", "frequency", "monetary", "recency")]
+        assert sorted(known.computed) == ["computed.idle", "computed.orders", "computed.rfm", *grades]
+        assert sorted(known.scores) == ["scores.lead", "scores.lead.band", "scores.plain"]
+        assert known.lists == ("vip",)
+        assert known.values["scores.lead.band"] == ("warm", "hot")
+        assert len(known.values["computed.rfm.cell"]) == 11
+        assert known.values.keys() == {"scores.lead.band", "computed.rfm.cell"}
+
+
+def test_a_computed_trait_that_is_not_there_yet_is_not_called_unseen() -> None:
+    known = Vocabulary({"Product Viewed": ()})
+    assert unseen_in(segment("computed.later > 5 and scores.later > 5"), known) == ()

@@ -150,3 +150,29 @@ async def test_a_zone_that_is_set_back_and_forth_is_lived_in_as_the_log_says() -
     await engine.close()
     assert replay(TOKYO, engine.store, clock=clock).difference is None
     assert replay(UTC, engine.store, clock=clock).difference is None, "whatever the settings say since"
+
+
+async def test_a_filter_goes_by_the_clock_of_the_zone_that_is_set_when_the_event_comes() -> None:
+    clock = ManualClock(START)  # 14:30 in Vienna
+    texts = {"night": 'performed("Viewed" where local.hour >= 22)', "noon": 'performed("Viewed" where local.hour < 15)'}
+    engine, key = await begun(VIENNA, clock, **texts)
+    await send(engine, key, "ada")
+    await send(engine, key, "bob", timezone="Asia/Tokyo")
+    assert (inside(engine, "ada"), inside(engine, "bob")) == ({"noon"}, {"night"})
+    await engine.close()
+    clock.advance(MINUTE)
+    engine = await opened(TOKYO, clock, engine.store)
+    assert (inside(engine, "ada"), inside(engine, "bob")) == ({"noon"}, {"night"}), "what was counted stays"
+    await send(engine, key, "ada")
+    await send(engine, key, "bob", timezone="Europe/Vienna")
+    assert inside(engine, "ada") == inside(engine, "bob") == {"noon", "night"}
+    await engine.die()
+    engine = await opened(TOKYO, clock, engine.store)
+    assert inside(engine, "ada") == inside(engine, "bob") == {"noon", "night"}
+    clock.advance(MINUTE)
+    await send(engine, key, "cleo")
+    assert inside(engine, "cleo") == {"night"}
+    await engine.apply([Definition(kind="segments", id="late", body={"id": "late", "condition": texts["night"]})])
+    assert inside(engine, "cleo") == {"night", "late"}
+    await engine.close()
+    assert replay(TOKYO, engine.store, clock=clock).difference is None

@@ -59,6 +59,11 @@ def expected(folder: Path, moment: str) -> dict[str, set[str]]:
     visit = away.groupby(who).cumsum()
     present = visit == visit.groupby(who).transform("max")
     came_back = some(away)
+    best = item.isin(BESTSELLERS)
+    since_best = clicks["time"].where(best).groupby(who).ffill()
+    following = local.groupby(who).shift(-1).fillna(now + pd.Timedelta(days=1))
+    half_an_hour = pd.Timedelta(minutes=30)
+    over = (following - local > half_an_hour) & (local + half_an_hour <= now)
     length = clicks["time"][present].groupby(who).agg(lambda times: times.max() - times.min())
     return {
         "on-the-site-now": some(lately(minutes=30)),
@@ -77,6 +82,9 @@ def expected(folder: Path, moment: str) -> dict[str, set[str]]:
         "back-for-more": came_back & those(item[present].groupby(who).nunique() >= 3),
         "long-look": those(length >= pd.Timedelta(minutes=40)),
         "fading": often(lately(days=3), 5) - often(lately(days=2), 5),
+        "away-from-a-bestseller": some(~best & (clicks["time"] - since_best <= pd.Timedelta(minutes=1))),
+        "just-gone": some(over & lately(days=1)),
+        "in-the-evening": often(local.dt.hour >= 18, 3),
     }
 
 

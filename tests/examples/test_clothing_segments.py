@@ -60,6 +60,8 @@ def expected(folder: Path, moment: str) -> dict[str, set[str]]:
     this_month = (local.dt.year == now.year) & (local.dt.month == now.month)
     june = clicks[(clicks["month"] == 6) & (clicks["year"] == 2008)].groupby("who").size()
     blue = clicks["colour"].isin([BLUE, NAVY])
+    trousers = clicks["time"].where(category == TROUSERS).groupby(who).ffill()
+    left = 0.5 ** ((now - local) / pd.Timedelta(days=7))
     return {
         "sale-lovers": sale,
         "trousers-only": some(category == TROUSERS) - some(category != TROUSERS),
@@ -77,6 +79,8 @@ def expected(folder: Path, moment: str) -> dict[str, set[str]]:
         "from-a-to-another": those(first.str.startswith("A") & ~last.str.startswith("A")),
         "from-somewhere": those(country.isin(DOMAINS)),
         "sale-and-more": sale & some(price > 70) & some(clicks["time"] > now - pd.Timedelta(days=60)),
+        "trousers-then-sale": some((category == SALE) & (clicks["time"] - trousers <= pd.Timedelta(minutes=1))),
+        "warm": those(left.groupby(who).sum().round(9) >= 5),
     }
 
 

@@ -17,6 +17,8 @@ HALFWAY = "2017-10-01T03:59:59Z"
 """The last second of the third quarter."""
 WHOLE = ("products.csv.gz", "campaign_descriptions.csv.gz")
 OF_HOUSEHOLDS = ("demographics.csv.gz", "transactions_sample.csv.gz", "campaigns.csv.gz", "coupon_redemptions.csv.gz")
+ASKED = pd.Timestamp("2016-11-01T00:00:00Z")
+"""When the households answered the questionnaire, as the map has it."""
 NO_KIDS = "No Kids"
 RICH = ["100-124K", "125-149K", "150-174K", "175-199K", "200-249K", "250K+"]
 
@@ -54,11 +56,13 @@ def those(people: pd.Series) -> set[str]:
 def expected(folder: Path, moment: str) -> dict[str, set[str]]:
     homes = table(folder, "demographics").set_index("who")
     baskets = of_baskets(bought_in(folder), homes, moment)
-    return {**of_answers(homes), **baskets, **of_mailings(folder, baskets, moment)}
+    return {**of_answers(homes, moment), **baskets, **of_mailings(folder, baskets, moment)}
 
 
-def of_answers(homes: pd.DataFrame) -> dict[str, set[str]]:
+def of_answers(homes: pd.DataFrame, moment: str) -> dict[str, set[str]]:
+    is_long = pd.Timestamp(moment) - ASKED >= pd.Timedelta(days=400)
     return {
+        "settled": those(homes["home_ownership"] == "Homeowner") if is_long else set(),
         "families": those(homes["kids_count"].isin(["1", "2", "3+"])),
         "well-off-owners": those(
             homes["home_ownership"].isin(["Homeowner", "Probable Homeowner"]) & homes["income"].isin(RICH)

@@ -60,6 +60,7 @@ def expected(folder: Path, _moment: str) -> dict[str, set[str]]:
         "support-of-a-product": some(url.str.fullmatch("/[a-z]+support")),
         "searched-in-vain": (some(search) & some(base)) - needing,
         "players": some(lower.str.contains("games")) - makers - clerks,
+        "searched-then-found": some(support & (search.groupby(who).cumsum() > 0)),
     }
 
 

@@ -134,16 +134,24 @@ def test_borders_are_drawn_read_and_deleted(site: Any, name: str) -> None:
     event, path = f"Event {name}", f"/v1/traits/{name}"
     site.secret.put(f"{path}d", json={"days_since": {"last": event}}).raise_for_status()
     figures = {"recency": f"computed.{name}d", "frequency": f'count("{event}")', "monetary": f'count("{event}")'}
+    figures["every"] = "never"  # by hand, in this test
     site.secret.put(path, json={"rfm": figures}).raise_for_status()
     assert site.secret.post(f"{path}/borders").status_code == 400, "nobody has figures"
     site.write.post("/v1/batch", json={"batch": [{"type": "track", "anonymousId": name, "event": event}] * 2})
     drawn = site.secret.post(f"{path}/borders").json()
     assert (drawn["people"], drawn["borders"]["frequency"]) == (1, [2.0] * 4)
-    assert site.secret.get(f"/v1/borders/{name}").json()["body"] == {"id": name, **drawn["borders"]}
+    told = {**drawn["borders"], **{field: drawn[field] for field in ("drawn", "people", "rank_error")}}
+    held = site.secret.get(f"/v1/borders/{name}").json()["body"]
+    assert held == {"id": name, "trait_version": 1, **told}
+    status = site.secret.get(path).json()["borders"]
+    assert (status["people"], status["drawn"], status["next"]) == (1, drawn["drawn"], None)
+    assert (status["version"], status["drawing"], status["failed"]) == (1, None, "")
+    assert "borders" not in site.secret.get(f"{path}d").json()
     assert site.secret.get(f"/v1/profiles/{name}").json()["computed"][name]["frequency"] == 1
-    assert site.secret.delete(path).status_code == 409
-    for one in (f"/v1/borders/{name}", path, f"{path}d"):
+    assert site.secret.delete(f"{path}d").status_code == 409
+    for one in (path, f"{path}d"):
         assert site.secret.delete(one).status_code == 200
+    assert site.secret.get(f"/v1/borders/{name}").status_code == 404, "they went with it"
     assert site.secret.post(f"{path}/borders").status_code == 404
 
 

@@ -246,6 +246,9 @@ def _read(bound: Bound) -> Callable[[Asked], str]:
         root, *parts = cast("Path", operand).path.split(".")
         if root == "item":
             raise NotInSql(cast("Path", operand).path, "what the catalog had of its items")
+        if root == "local":
+            zone = "coalesce(e.time_zone, (SELECT zone FROM setting))"
+            return f"CAST(clock_of({bound(parts[0])}, e.happened, {zone}) AS JSON)"
         return "to_json(e.type)" if root == "type" else f"json_extract(e.{root}, {bound.path(parts)})"
 
     return read

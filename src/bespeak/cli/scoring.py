@@ -12,11 +12,11 @@ from bespeak.errors import NotFound
 
 
 def traits(arguments: Namespace) -> int:
-    """List the computed traits."""
+    """List the computed traits, with the borders of those that are graded."""
     with connected(arguments) as client:
         found = ask(client, "GET", "/v1/traits")
-    rows = [(one["id"], one["version"], _told(one["body"])) for one in found]
-    return show(arguments, found, table(("id", "version", "what"), rows))
+    rows = [(one["id"], one["version"], _drawn(one.get("borders")), _told(one["body"])) for one in found]
+    return show(arguments, found, table(("id", "version", "borders", "what"), rows))
 
 
 def borders(arguments: Namespace) -> int:
@@ -24,8 +24,22 @@ def borders(arguments: Namespace) -> int:
     with connected(arguments) as client:
         found = ask(client, "POST", f"/v1/traits/{path_part(arguments.trait)}/borders")
     rows = [(figure, *(f"{border:g}" for border in lines)) for figure, lines in found["borders"].items()]
-    told = f"{arguments.trait}: of {found['people']:,} people, version {found['version']} ({found['change']})"
+    off = f"within {found['rank_error']:.2%} of them" if found["rank_error"] else "exact"
+    told = f"{arguments.trait}: of {found['people']:,} people, {off}, version {found['version']} ({found['change']})"
     return show(arguments, found, f"{told}\n{table(('figure', '20 %', '40 %', '60 %', '80 %'), rows)}")
+
+
+def _drawn(status: Mapping[str, Any] | None) -> str:
+    """Say how borders stand in a few words; nothing where there can be none."""
+    if status is None:
+        return ""
+    if status["drawing"]:
+        return f"drawing: {status['drawing']['done']:,} of {status['drawing']['total']:,}"
+    if status["failed"]:
+        return f"not drawn: {status['failed']}"
+    if not status["version"]:
+        return "none yet"
+    return f"{status['drawn']}, of {status['people']:,}" if status["drawn"] else "written by hand"
 
 
 def _told(body: Mapping[str, Any]) -> str:

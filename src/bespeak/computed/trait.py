@@ -7,21 +7,34 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from bespeak.clock import DAY, HOUR, Duration, parse_duration
 from bespeak.computed.written import Text, check_name, checked, condition_in, operand_in, refusal, window_in
 from bespeak.conditions import Aggregate, Operand, Path
 from bespeak.conditions.derived import Difference, Elapsed, Orders, Pairs, Ratio
 from bespeak.conditions.tree import MAX_WITHIN, Calendar, Kind
 from bespeak.conditions.windows import frame
 from bespeak.definitions import read
-from bespeak.errors import DefinitionError
+from bespeak.errors import DefinitionError, InvalidInput
+
+EVERY: Duration = DAY
+EVERY_MIN: Duration = HOUR
+EVERY_MAX: Duration = 366 * DAY
+"""How often the borders of quintiles are drawn, unless it is said; and between what that may be."""
 
 
 class RfmPlan(msgspec.Struct, frozen=True, tag="rfm"):
-    """Recency (days: the less the better), frequency and monetary value, which are graded by their quintiles."""
+    """Recency (days: the less the better), frequency and monetary value, which are graded by their quintiles.
+
+    Parameters
+    ----------
+    every
+        How often the borders of the quintiles are drawn; None: only by hand.
+    """
 
     recency: Operand
     frequency: Operand
     monetary: Operand
+    every: Duration | None = EVERY
 
 
 Value: TypeAlias = Path | Aggregate | Ratio | Difference | Elapsed | Orders | RfmPlan
@@ -86,6 +99,7 @@ class _Rfm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recency: Text
     frequency: Text
     monetary: Text
+    every: str = "1 day"
 
 
 class _Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,7 +151,8 @@ def _value(written: _Written, source: str) -> Value:
         of, less = written.difference.of, written.difference.less
         return Difference(_read(of, "difference.of", source), _read(less, "difference.less", source))
     if written.rfm is not None:
-        return RfmPlan(*(_read(getattr(written.rfm, one), f"rfm.{one}", source) for one in FIGURES))
+        recency, frequency, monetary = (_read(getattr(written.rfm, one), f"rfm.{one}", source) for one in FIGURES)
+        return RfmPlan(recency, frequency, monetary, every=_every(written.rfm.every, source))
     if written.orders is not None:
         return _orders(written.orders, source)
     if written.days_since is not None:
@@ -150,6 +165,20 @@ def _read(text: Text, field: str, source: str) -> Operand:
     if isinstance(operand, Path) and operand.path.partition(".")[0] not in HEADS:
         raise refusal(source, field, "an aggregate, or a path of the person", operand.path, f"such as {_HEADS}")
     return operand
+
+
+def _every(text: str, source: str) -> Duration | None:
+    """Read how often borders are drawn; None where that is `never`."""
+    if text == "never":
+        return None
+    expected = "a length of time from 1 hour to 366 days, or never"
+    try:
+        found = parse_duration(text)
+    except InvalidInput:
+        raise refusal(source, "rfm.every", expected, text, "write 1 day") from None
+    if not EVERY_MIN <= found <= EVERY_MAX:
+        raise refusal(source, "rfm.every", expected, text)
+    return found
 
 
 def _elapsed(since: _Since, source: str) -> Elapsed:

@@ -128,6 +128,8 @@ class Feeds:
         Events that one state of windows may keep for one person; 1 or more.
     items
         Reads what filters ask of the items of an event.
+    zone
+        The time zone of events that name none, for filters that ask for the local time.
 
     Raises
     ------
@@ -141,9 +143,12 @@ class Feeds:
     ('count("Product Viewed")',)
     """
 
-    def __init__(self, aggregates: Iterable[Declared], *, keep: int = KEEP, items: ReadItems = no_items) -> None:
+    def __init__(
+        self, aggregates: Iterable[Declared], *, keep: int = KEEP, items: ReadItems = no_items, zone: str = "UTC"
+    ) -> None:
         self._keep = keep
         self._items = items
+        self._zone = zone
         self._kept: dict[str, Declared] = {}
         for aggregate in map(check_aggregate, aggregates):
             name = key(aggregate)
@@ -175,11 +180,16 @@ class Feeds:
             known = held._kept.get(name)
             if known is None or _span(aggregate) > _span(known):
                 missing.append(aggregate)
-        return Feeds(missing, keep=self._keep, items=self._items)
+        return Feeds(missing, keep=self._keep, items=self._items, zone=self._zone)
 
     def reading(self, items: ReadItems) -> Feeds:
         """Return the same feeds, for which items are looked up elsewhere."""
-        return Feeds(self._kept.values(), keep=self._keep, items=items)
+        return Feeds(self._kept.values(), keep=self._keep, items=items, zone=self._zone)
+
+    def in_zone(self, zone: str) -> Feeds:
+        """Return the same feeds, for events that name no time zone and come from now on in another one."""
+        same = zone == self._zone
+        return self if same else Feeds(self._kept.values(), keep=self._keep, items=self._items, zone=zone)
 
     def covers(self, other: Feeds) -> bool:
         """Say whether all states that `other` maintains are maintained here, too, just as far back."""
@@ -219,8 +229,11 @@ class Feeds:
         """Return the function for the events of a name; names that are meant by the same aggregates share one."""
         meant = tuple(event for event in self._meant if is_meant(event, name))
         if meant not in self._of_several:
-            self._of_several[meant] = _feeder(self._kept, frozenset(meant), self._keep, self._items) if meant else None
+            self._of_several[meant] = self._written(frozenset(meant)) if meant else None
         return self._of_several[meant]
+
+    def _written(self, meant: frozenset[str]) -> _Feed:
+        return _feeder(self._kept, meant, self._keep, EventSource(self._items, self._zone))
 
 
 def key(aggregate: Declared) -> str:
@@ -275,7 +288,7 @@ def merge(into: dict[str, State], other: dict[str, State], *, keep: int = KEEP) 
         into[name] = deepcopy(state) if held is None else merge_states(held, state, keep)
 
 
-def _feeder(kept: Mapping[str, Declared], meant: frozenset[str], keep: int, items: ReadItems) -> _Feed:
+def _feeder(kept: Mapping[str, Declared], meant: frozenset[str], keep: int, source: EventSource) -> _Feed:
     """Write the function that feeds what counts the events meant: each filter is asked once and feeds what passes."""
     groups: dict[str, list[tuple[str, Declared]]] = {}
     for name, aggregate in kept.items():
@@ -283,7 +296,6 @@ def _feeder(kept: Mapping[str, Declared], meant: frozenset[str], keep: int, item
             where = _where(aggregate)
             filtered = format_condition(where) if where is not None else ""
             groups.setdefault(filtered, []).append((name, aggregate))
-    source = EventSource(items)
     source.namespace.update(
         Times=Times,
         add_event=add_event,

@@ -98,7 +98,7 @@ Where: TypeAlias = Literal["person", "event", "element"]
 D = TypeVar("D", bound=Declared)
 
 _ROOT = re.compile(r"[^\W\d][\w$-]*")
-_EVENT_ROOTS = ("properties.", "context.", "item.")
+_EVENT_ROOTS = ("properties.", "context.", "item.", "local.")
 _OF_EVENT = "properties.NAME, context.NAME, item.NAME or type"
 _OF_ELEMENT = "it.NAME"
 _MAX_INTEGER = 2**63
@@ -225,7 +225,7 @@ def _normal(condition: Condition, where: Where) -> Condition:
 
 
 def _normal_test(test: Plain, where: Where) -> Condition:
-    if where == "person":
+    if where != "element":
         check_test(test)
     match test:
         case Compare():
@@ -316,7 +316,7 @@ def _normal_event(event: str, where: Condition | None, within: Window | None) ->
 
 def _check_path(path: str, where: Where) -> None:
     """Refuse a path that has no text form, or, where only an event or an element is known, reads something else."""
-    if where == "person":
+    if where == "person" or (where == "event" and path.startswith("local.")):
         check_path(path)
     root, *parts = path.split(".")
     if not _ROOT.fullmatch(root) or root in KEYWORDS or not all(parts) or len(path) > MAX_NAME:

@@ -18,6 +18,7 @@ from bespeak.conditions.heads import DEVICE, ITEM, PLACE, Part
 from bespeak.conditions.names import prefix_of
 from bespeak.conditions.parser import (
     A_CONDITION,
+    A_LIST,
     A_PERIOD,
     A_PROPERTY,
     A_SEGMENT,
@@ -49,7 +50,10 @@ from bespeak.conditions.tree import (
     Sequence,
 )
 
-OptionKind: TypeAlias = Literal["word", "trait", "property", "event", "segment", "path"]
+OptionKind: TypeAlias = Literal[
+    "word", "trait", "property", "event", "segment", "path", "computed", "score", "list", "value"
+]
+NameKind: TypeAlias = Literal["event", "property", "trait", "segment", "computed trait", "score"]
 
 OPTIONS_MAX = 100
 """Options that are offered at once."""
@@ -79,17 +83,29 @@ _PATHS = {
         *(f"local.{name}" for name in get_args(Part)), *(f"place.{name}" for name in PLACE),
         *(f"device.{name}" for name in DEVICE),
     ),
-    "event": ("type", "context.", *(f"item.{name}" for name in ITEM)),
+    "event": ("type", "context.", *(f"item.{name}" for name in ITEM), *(f"local.{name}" for name in get_args(Part))),
     "element": ("it.",),
 }  # fmt: skip
 
 
 class Vocabulary(msgspec.Struct, frozen=True):
-    """The names that are known: properties by the event that has them, traits, segments."""
+    """The names that are known: properties by the event that has them, traits, segments, lists.
+
+    Parameters
+    ----------
+    computed, scores
+        The paths of computed traits and scores: `computed.rfm.cell`, `scores.lead.band`.
+    values
+        By path, the texts that stand there: the bands of a score, the cells of what is graded.
+    """
 
     events: Mapping[str, tuple[str, ...]]
     traits: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
+    computed: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
+    values: Mapping[str, tuple[str, ...]] = {}
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -118,7 +134,7 @@ class Completion(msgspec.Struct, frozen=True):
 class Unknown(msgspec.Struct, frozen=True):
     """A name that the vocabulary does not have, and the nearest one that it has."""
 
-    kind: Literal["event", "property", "trait", "segment"]
+    kind: NameKind
     name: str
     near: str | None
 
@@ -191,11 +207,15 @@ def _options(expected: Expected, known: Vocabulary) -> Iterator[Option]:
         yield from _named(known.events, "event")
     elif kind == A_SEGMENT:
         yield from _named(known.segments, "segment")
+    elif kind == A_LIST:
+        yield from _named(known.lists, "list")
     elif kind == A_PROPERTY:
         yield from _properties(known, None)
     elif kind in {A_CONDITION, A_VALUE}:
+        if kind == A_VALUE and expected.operand is not None:
+            yield from (Option(format_value(one), "value") for one in known.values.get(expected.operand, ()))
         if where == "person":
-            yield from (Option(format_operand(Path(f"traits.{name}")), "trait") for name in sorted(known.traits))
+            yield from _names_of_person(known)
         elif where == "event":
             yield from _properties(known, expected.event)
         yield from (Option(path, "path") for path in _PATHS[where])
@@ -207,6 +227,12 @@ def _options(expected: Expected, known: Vocabulary) -> Iterator[Option]:
 
 def _named(names: Iterable[str], kind: OptionKind) -> Iterator[Option]:
     return (Option(format_value(name), kind) for name in sorted(names))
+
+
+def _names_of_person(known: Vocabulary) -> Iterator[Option]:
+    yield from (Option(format_operand(Path(f"traits.{name}")), "trait") for name in sorted(known.traits))
+    yield from (Option(path, "computed") for path in sorted(known.computed))
+    yield from (Option(path, "score") for path in sorted(known.scores))
 
 
 def _properties(known: Vocabulary, event: str | None) -> Iterator[Option]:
@@ -250,6 +276,10 @@ def _of_operand(operand: Asked, known: Vocabulary) -> Iterator[Unknown]:
     if head == "traits" and rest not in known.traits:
         for found in _missing("trait", rest.partition(".")[0], known.traits):
             yield Unknown(found.kind, f"traits.{found.name}", found.near and f"traits.{found.near}")
+    if head == "computed":
+        yield from _missing("computed trait", operand.path, known.computed)
+    if head == "scores":
+        yield from _missing("score", operand.path, known.scores)
 
 
 def _of_event(event: str, where: Condition | None, of: str | None, known: Vocabulary) -> Iterator[Unknown]:
@@ -270,9 +300,7 @@ def _of_event(event: str, where: Condition | None, of: str | None, known: Vocabu
                 yield Unknown(found.kind, f"properties.{found.name}", found.near and f"properties.{found.near}")
 
 
-def _missing(
-    kind: Literal["event", "property", "trait", "segment"], name: str, names: Iterable[str]
-) -> Iterator[Unknown]:
+def _missing(kind: NameKind, name: str, names: Iterable[str]) -> Iterator[Unknown]:
     held = list(names)
     if name not in held:
         near = difflib.get_close_matches(name, held, n=1, cutoff=0.6)

@@ -139,12 +139,15 @@ class Expected(NamedTuple):
         What the condition is about at that place.
     event
         The name of the event whose filter it is in, or whose property is named.
+    operand
+        The path that stands on the left of the test that it is in; None where no path does.
     """
 
     words: tuple[str, ...]
     kind: str
     where: Where
     event: str | None
+    operand: str | None = None
 
 
 def expected_after(text: str) -> Expected | None:
@@ -168,6 +171,7 @@ class _Parser:
         self._leaves = 0
         self._where: Where = "person"
         self._event_name: str | None = None
+        self._left: str | None = None
         self._parts = Parts(self._at, self._deed, self._filter, self._duration, self._windowed, self._value)
 
     def whole(self) -> Condition:
@@ -185,7 +189,7 @@ class _Parser:
             kind = error.problems[0].expected
             if self._at.next.kind != "end":
                 return None
-        return Expected(tuple(reversed(self._at.wanted)), kind, self._where, self._event_name)
+        return Expected(tuple(reversed(self._at.wanted)), kind, self._where, self._event_name, self._left)
 
     def _condition(self) -> Condition:
         parts = self._list(self._conjunction, "or")
@@ -250,8 +254,9 @@ class _Parser:
             return False, at.bracketed(lambda: read_sequence(self._parts))
         if at.next.text == "last" and at.after(1).text == "(" and at.after(2).kind == "string":
             return False, read_last_performed(self._parts)
-        first = at.next
+        first, self._left = at.next, None
         operand = self._operand(A_CONDITION)
+        self._left = operand.path if isinstance(operand, Path) else None
         if not at.takes("not"):
             return self._test(operand, first)
         test = self._word_test(operand)

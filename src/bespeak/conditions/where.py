@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Protocol, TypeAlias, cast
 
-from bespeak.clock import Instant
+from bespeak.clock import Instant, zone_named
+from bespeak.conditions.heads import Part
+from bespeak.conditions.local import shown
 from bespeak.conditions.source import Source, read_on_the_right
 from bespeak.conditions.tree import Condition, InList, InSegment, Leaf, Path, Performed
 
@@ -58,19 +60,37 @@ def no_items(_event: Happening, _parts: tuple[str, ...], /) -> object:
     return None
 
 
+def clock_in(zone: str) -> Callable[[Happening, Part], int | str]:
+    """Return what reads the clock where an event happened: in the zone that it names itself, else in this one.
+
+    Parameters
+    ----------
+    zone
+        Where events happen whose `context.timezone` names no zone; a name of the tz database.
+    """
+
+    def read(event: Happening, part: Part) -> int | str:
+        named = event.context.get("timezone")
+        known = isinstance(named, str) and zone_named(named) is not None
+        return shown(part, event.time, named if known else zone)
+
+    return read
+
+
 class EventSource(Source):
     """Source of a function of one `event`, in which each property is read once, whoever asks for it.
 
     In a filter `now` is the time of the event, and dates without a zone are in UTC: the event alone decides, and what
-    the catalog knows of its items.
+    the catalog knows of its items. Its `local` time is that of its own time zone, else of `of_zone`.
     """
 
     now: ClassVar[str] = "event.time"
     zone: ClassVar[str] = "None"
 
-    def __init__(self, items: ReadItems = no_items) -> None:
+    def __init__(self, items: ReadItems = no_items, of_zone: str = "UTC") -> None:
         super().__init__()
         self.namespace["item_of"] = items
+        self.namespace["clock_of"] = clock_in(of_zone)
         self._reads: dict[str, str] = {}
 
     @property
@@ -100,6 +120,8 @@ class EventSource(Source):
             return "event.type"
         if root == "item":
             return f"item_of(event, {self.shared(tuple(parts))})"
+        if root == "local":
+            return f"clock_of(event, {self.shared(parts[0])})"
         mapping = "event.properties" if root == "properties" else "event.context"
         if len(parts) == 1:
             return f"{mapping}.get({self.shared(parts[0])})"

@@ -7,6 +7,7 @@ from bespeak.engine.archiving import Archived
 from bespeak.engine.changes import ChangesPage, read_changes
 from bespeak.engine.custody import ErasureReceipt, Rotation
 from bespeak.engine.definitions import KINDS, Applied, Definition, DefinitionKind, definitions_in
+from bespeak.engine.drawing import BordersStatus, DrawingNow
 from bespeak.engine.engine import Engine
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.lists import ListChanged, ListMember, ListShown, Unlisted, change_list, list_sizes, show_list
@@ -26,11 +27,13 @@ __all__ = [
     "Applied",
     "ArchiveFile",
     "Archived",
+    "BordersStatus",
     "Cause",
     "ChangesPage",
     "Definition",
     "DefinitionKind",
     "Difference",
+    "DrawingNow",
     "Engine",
     "ErasureReceipt",
     "EventResult",

@@ -116,6 +116,8 @@ class Defining(Preparing):
     async def delete(self, kind: DefinitionKind, definition_id: str) -> Applied:
         """Take a definition out of force, and give up one that is not in force yet; its versions stay readable.
 
+        The borders of a computed trait go with it.
+
         Raises
         ------
         NotFound
@@ -131,7 +133,9 @@ class Defining(Preparing):
             if held is None and wish is None:
                 raise NotFound(f"there is no {kind} {definition_id!r}")
             wishes = tuple(one.definition for one in self._wishes.all())
-            others = await asyncio.to_thread(self.registry.dependents, kind, definition_id, wishes)
+            gone = self._gone_with(name)
+            named = await asyncio.to_thread(self.registry.dependents, kind, definition_id, wishes)
+            others = [one for one in named if (one.kind, one.id) not in gone]
             if others:
                 raise Conflict(_asked_for(kind, definition_id, others))
             version = self.registry.next_version(*name)
@@ -140,10 +144,17 @@ class Defining(Preparing):
                 self._wish_for((), (name,))
                 await self._on_disk()
             else:
-                site = await asyncio.to_thread(self.registry.with_changes, (), (name,))
+                site = await asyncio.to_thread(self.registry.with_changes, (), gone)
                 await self._all_asked()
-                await self._define([(kind, definition_id, version, None)], site, reading, ())
+                changes = [(what, which, self.registry.next_version(what, which), None) for what, which in gone]
+                await self._define(changes, site, reading, ())
         return Applied(kind, definition_id, version, "deleted")
+
+    def _gone_with(self, name: Name) -> tuple[Name, ...]:
+        """Return what goes with a definition, itself the last: the borders of a computed trait that is graded."""
+        borders: Name = ("borders", name[1])
+        held = name[0] == "traits" and self.registry.get(*borders) is not None
+        return (borders, name) if held else (name,)
 
     async def _define(self, changes: Sequence[Versioned], site: Site, reading: int, withdrawn: Sequence[Name]) -> None:
         """Put changes in force that need no history, and wait until everybody was asked; `reading` as there."""

@@ -16,11 +16,9 @@ from bespeak.decide import DecideRequest, Decision
 from bespeak.engine import keyring
 from bespeak.engine.answers import EventResult, Receipt, profile_answer, scores_explained
 from bespeak.engine.asking import ASKED_AT_ONCE
-from bespeak.engine.bordering import borders_of
 from bespeak.engine.custody import LATE
 from bespeak.engine.dedupe import digests_of
-from bespeak.engine.defining import Defining
-from bespeak.engine.definitions import Definition
+from bespeak.engine.drawing import Drawing
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.ledger import FLIPS_AT_ONCE
 from bespeak.engine.pages import OWN
@@ -46,7 +44,7 @@ TAKEN_AT_ONCE = 250
 JOINS_PEOPLE = "two known people are joined only with the secret key: a userSignature proves userId, not previousId"
 
 
-class Engine(Defining):
+class Engine(Drawing):
     """A running bespeak.
 
     Make one with `Engine.open`, then `await start()`; `await close()` drains it.
@@ -121,6 +119,7 @@ class Engine(Defining):
                 await asyncio.shield(commit)
         finally:
             self._importing -= 1
+            self._imported_at = self.clock.now()
         statuses = [result.status for result in results]
         return statuses.count("ok"), statuses.count("duplicate"), statuses.count("refused") + statuses.count("rejected")
 
@@ -317,24 +316,6 @@ class Engine(Defining):
             return None
         at = self.clock.now() if at is None else at
         return scores_explained(View(profile, at, self.settings.profiles), at, self.registry.site)
-
-    async def draw_borders(self, trait_id: str) -> dict[str, Any]:
-        """Work out the quintiles of a computed trait that is graded, of everybody as of now, and put them in force.
-
-        Events and pages have their turn between; borders that are as before change nothing.
-
-        Raises
-        ------
-        NotFound
-            There is no such computed trait, or it is not graded.
-        InvalidInput
-            Nobody has figures yet.
-        """
-        site, now = self.registry.site, self.clock.now()
-        borders, people = await borders_of(trait_id, site, self.profiles(), now, self.settings.profiles)
-        body = {"id": trait_id, **borders}
-        (applied,) = await self.apply([Definition(kind="borders", id=trait_id, body=body, source="borders")])
-        return {"people": people, "borders": borders, "version": applied.version, "change": applied.change}
 
     async def segment_count(self, segment_id: str, *, at: Instant) -> int:
         """Count who would be in a segment as of `at`, from every profile; events and pages have their turn between."""

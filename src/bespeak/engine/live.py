@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -26,7 +28,7 @@ NAMES_A_PROFILE = 2
 """Names of rows remembered for each profile in RAM; beyond it those of who was let go are forgotten."""
 
 READ_AT_ONCE = 500
-"""Rows read from the store at once, to ask who they are about: some milliseconds."""
+"""Rows read from the store at once, to ask or to read everybody: some milliseconds."""
 
 ENCODED_MAX = 8_000
 """People of a checkpoint who are encoded and not packed yet, of some 8 KB each; who comes then is packed at once."""
@@ -474,6 +476,32 @@ class LiveTable:
             resting = None if row.id in awake else self._opened(newest)
             if resting is not None:
                 yield resting
+
+    def in_order(self) -> Iterator[Profile]:
+        """Yield everybody by the name of their row, wherever they are; no read of the store stays open between two.
+
+        The order is the same whoever is in RAM. Others may change meanwhile; who comes meanwhile may be left out.
+        """
+        awake = {self._vault.name(profile_id): profile_id for profile_id in (*self._profiles, *self.removed)}
+        here: list[tuple[str, ProfileRow | None]] = [(name, None) for name in sorted(awake)]
+        resting = ((row.id, row) for row in self._rows_in_order() if row.id not in awake)
+        for name, row in heapq.merge(here, resting, key=itemgetter(0)):
+            profile = self.find(awake[name]) if row is None else self._resting(row)
+            if profile is not None:
+                yield profile
+
+    def _rows_in_order(self) -> Iterator[ProfileRow]:
+        after = ""
+        while rows := list(itertools.islice(self._store.profiles(after), READ_AT_ONCE)):
+            yield from rows
+            after = rows[-1].id
+
+    def _resting(self, row: ProfileRow) -> Profile | None:
+        """Return whom a row is about, as they are now; None when they are no more."""
+        profile = self._opened(self._asked.get(row.id) or self._leaving.get(row.id) or row)
+        if profile is None or profile.id in self.removed:
+            return None
+        return self._profiles.get(profile.id, profile)
 
     def _row_of(self, packed: Encoded) -> ProfileRow:
         return self._row_under(self._vault.sealer(packed.id), packed)

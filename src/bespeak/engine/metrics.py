@@ -21,6 +21,8 @@ COUNTERS: dict[str, str] = {
     "bespeak_checkpoints_total": "Checkpoints written.",
     "bespeak_archive_failures_total": "Times that the archive could not be written; it is tried again.",
     "bespeak_retention_failures_total": "Times that old rows of the log could not be dropped; it is tried again.",
+    "bespeak_borders_drawn_total": "Times that borders of quintiles were drawn, by themselves or by hand.",
+    "bespeak_borders_failures_total": "Times that borders could not be drawn by themselves; it is tried again.",
 }
 GAUGES: dict[str, str] = {
     "bespeak_profiles": "Profiles held.",
@@ -32,6 +34,8 @@ GAUGES: dict[str, str] = {
     "bespeak_archive_offset": "Offset up to which the log is in files of the archive.",
     "bespeak_log_dropped_offset": "Offset up to which rows of the log were dropped for their age.",
     "bespeak_segment_members": "Members by segment.",
+    "bespeak_borders_drawn_timestamp_seconds": "As of when the borders in force were drawn, by computed trait.",
+    "bespeak_borders_people_left": "People who are left to look at for the borders that are being drawn.",
     "bespeak_definitions_preparing": "Definitions that are not in force yet, since history is counted for them.",
     "bespeak_definitions_preparing_records": "Records of the log that are left to count for them.",
 }

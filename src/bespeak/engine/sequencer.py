@@ -301,7 +301,7 @@ class Sequencer:
 
     def lacks(self, aggregates: Iterable[Declared]) -> Feeds:
         """Return the feeds of what is not maintained yet, or not as far back."""
-        return Feeds(aggregates).beyond(self._feeds)
+        return Feeds(aggregates, zone=self.profile_settings.time_zone).beyond(self._feeds)
 
     def backfill(self, feeds: Feeds, wanted: Callable[[ProfileId], bool] | None = None) -> Backfill:
         """Return what counts history for these feeds, of whom is wanted (None: everybody)."""
@@ -358,6 +358,8 @@ class Sequencer:
         zone = zone or self._settings.profiles.time_zone
         self.zone = zone
         self.profile_settings = self._settings_in(zone)
+        self._feeds = self._feeds.in_zone(self.profile_settings.time_zone)
+        self._folding = Folding(self._feeds, self.catalog.item, self.profile_settings)
 
     def _settings_in(self, zone: str) -> ProfileSettings:
         settings = self._settings.profiles
@@ -376,7 +378,7 @@ class Sequencer:
         Who is left is who they were: whoever joined somebody since has been asked before.
         """
         new = frozenset(owed.counted)
-        feeds = Feeds(one for one in aggregates if key(one) in new)
+        feeds = Feeds((one for one in aggregates if key(one) in new), zone=self.profile_settings.time_zone)
         backfill = self.backfill(feeds, self.live.owes)
         self._question = question = Question(
             owed.segments(),
@@ -438,7 +440,8 @@ class Sequencer:
         self.profiles = profiles
 
     def _set_feeds(self, aggregates: tuple[Declared, ...]) -> None:
-        self._feeds = Feeds(aggregates, items=ItemValues(self.catalog.item))
+        zone = self.profile_settings.time_zone
+        self._feeds = Feeds(aggregates, items=ItemValues(self.catalog.item), zone=zone)
         self._folding = Folding(self._feeds, self.catalog.item, self.profile_settings)
 
     def _create(self, profile_id: ProfileId) -> Profile:

@@ -140,8 +140,8 @@ def build(definitions: Iterable[Definition]) -> Site:
         if len(found) > DEFINITIONS_MAX:
             raise DefinitionError(f"{kind}: at most {DEFINITIONS_MAX:,} definitions, got {len(found):,}")
     compiled = {kind: tuple(load(one) for one in found) for kind, found in by_kind.items()}
-    live = segments.Segments(compiled["segments"], compiled["traits"], compiled["scores"], compiled["borders"])
-    _check_borders(compiled["borders"], compiled["traits"])
+    borders = tuple(_borders_of(compiled["traits"], compiled["borders"]))
+    live = segments.Segments(compiled["segments"], compiled["traits"], compiled["scores"], borders)
     for kind in _READING:
         for found in compiled[kind]:
             _check_named(kind, found, by_kind)
@@ -188,11 +188,13 @@ def _named(found: object) -> set[tuple[segments.NamedKind, str]]:
     return named
 
 
-def _check_borders(borders: Iterable[computed.Borders], traits: Iterable[computed.Trait]) -> None:
-    """Refuse borders of what is not graded."""
+def _borders_of(traits: Iterable[computed.Trait], borders: Iterable[computed.Borders]) -> Iterator[computed.Borders]:
+    """Yield the borders of what is graded; of others those that were drawn are of before, and others are refused."""
     graded = [trait.id for trait in traits if isinstance(trait.value, computed.RfmPlan)]
     for one in borders:
-        if one.id not in graded:
+        if one.id in graded:
+            yield one
+        elif one.drawn is None:
             there = ", ".join(graded) or "none"
             raise DefinitionError(
                 f"borders/{one.id}: there is no computed trait {one.id!r} with rfm; there are: {there}"

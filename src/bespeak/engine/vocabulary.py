@@ -1,4 +1,4 @@
-"""The names that an editor of conditions offers: of events, properties and traits seen lately, and of segments.
+"""The names that an editor offers: of events, properties, traits and lists seen lately, and of what is defined.
 
 Nothing is noted while events are folded: the newest part of the log is read when names are asked for. So a name is
 known while it is among the newest events, or was when they were asked for before, since the start.
@@ -11,12 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, cast
 
+from bespeak.computed import RfmPlan
 from bespeak.conditions import Unknown, Vocabulary, unknown
+from bespeak.conditions.grades import CELLS
 from bespeak.engine.definitions import Definition
 from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
 from bespeak.engine.site import Registry, conditions_in, load
 from bespeak.engine.vault import Vault
 from bespeak.events import Event
+from bespeak.events.vocabulary import LIST_JOINED, OUR_SOURCE
 from bespeak.profiles import Profile
 from bespeak.stores import Store
 
@@ -36,9 +39,11 @@ NAMES_MAX = 300
 DEPTH = 3
 """How deep into properties that hold others; deeper ones are named by nobody."""
 
+_CELLS = tuple(dict.fromkeys(name for row in reversed(CELLS) for name in reversed(row)))
+
 
 class Seen:
-    """Names seen in events, by event; those of traits. The first ones stay where there are too many.
+    """Names seen in events, by event; those of traits and lists. The first ones stay where there are too many.
 
     Examples
     --------
@@ -51,6 +56,7 @@ class Seen:
     def __init__(self) -> None:
         self.events: dict[str, dict[str, None]] = {}
         self.traits: dict[str, None] = {}
+        self.lists: dict[str, None] = {}
         self._upto = 0
 
     async def read(self, store: Store, vault: Vault, upto: int) -> None:
@@ -81,6 +87,8 @@ class Seen:
         traits: object = event.context.get("traits")
         if isinstance(traits, Mapping):
             _note(self.traits, cast("Mapping[str, Any]", traits))
+        if event.name == LIST_JOINED and event.source == OUR_SOURCE:
+            _note(self.lists, {str(event.properties.get("list")): None})
         self.note_properties(event.name, event.properties)
 
     def note_properties(self, name: str, properties: Mapping[str, Any]) -> None:
@@ -93,18 +101,28 @@ class Seen:
         _note(held, properties)
 
     def note_people(self, profiles: Iterable[Profile]) -> None:
-        """Take in the names of traits of some people."""
+        """Take in the names of traits of some people, and of the lists that they are on."""
         for profile in islice(profiles, PEOPLE):
             for name in profile.traits:
                 if len(self.traits) < NAMES_MAX:
                     self.traits[name] = None
+            _note(self.lists, profile.lists)
 
     def vocabulary(self, registry: Registry) -> Vocabulary:
-        """Return what was seen, and the segments there are."""
+        """Return what was seen, and the segments, computed traits and scores there are."""
+        defined = registry.site.segments
+        graded = [one.id for one in defined.traits if isinstance(one.value, RfmPlan)]
         return Vocabulary(
             {name: tuple(held) for name, held in self.events.items()},
             tuple(self.traits),
-            tuple(one.id for one in registry.site.segments.all()),
+            tuple(one.id for one in defined.all()),
+            tuple(path for path in defined.operands if path.startswith("computed.")),
+            tuple(path for path in defined.operands if path.startswith("scores.")),
+            tuple(self.lists),
+            {
+                **{f"computed.{name}.cell": _CELLS for name in graded},
+                **{f"scores.{one.id}.band": tuple(name for _, name in one.bands) for one in defined.scores if one.bands},
+            },
         )
 
 
@@ -116,7 +134,8 @@ def unseen_in(definition: Definition, known: Vocabulary) -> tuple[Unknown, ...]:
     if not known.events:
         return ()
     found = dict.fromkeys(one for each in conditions_in(load(definition)) for one in unknown(each, known))
-    return tuple(one for one in found if one.kind != "segment" and (one.kind != "trait" or known.traits))
+    sent = {"event", "property", "trait"} if known.traits else {"event", "property"}
+    return tuple(one for one in found if one.kind in sent)
 
 
 def _note(held: dict[str, None], properties: Mapping[str, Any]) -> None:

@@ -158,8 +158,10 @@ class Segments:
         return tuple(entry.segment for entry in self._all.values())
 
     def same_as(self, other: Segments) -> bool:
-        """Say whether the others are the very same, down to what they name."""
-        ours, theirs = ((one.all(), one.traits, one.scores, one.borders) for one in (self, other))
+        """Say whether the others are the very same, down to what they name; of borders, where they lie."""
+        ours, theirs = (
+            (one.all(), one.traits, one.scores, [drawn.lines for drawn in one.borders]) for one in (self, other)
+        )
         return ours == theirs
 
     def aggregates(self) -> tuple[Declared, ...]:

@@ -186,7 +186,11 @@ def _definitions(router: APIRouter, engine: Engine, bodies: BodyLimits) -> None:
 
     @router.post("/v1/traits/{trait_id}/borders", tags=["definitions"], summary="Draw the borders of the quintiles")
     async def draw_borders(trait_id: Id) -> Response:
-        """Worked out of everybody as of now; answered when they are in force, and everybody was asked."""
+        """Worked out of everybody as of now; answered when they are in force, and everybody was asked.
+
+        `rank_error` is how far off a border may be, as a part of `people`; 0 where it is exact. Of a trait with `every`
+        this happens by itself; `GET /v1/traits/{trait_id}` says when next, and how far a drawing is.
+        """
         return _json(await engine.draw_borders(trait_id))
 
     for kind in KINDS:
@@ -314,6 +318,9 @@ def _shown(engine: Engine, definition: Definition) -> dict[str, Any]:
     shown: dict[str, Any] = {"id": definition.id, "version": definition.version, "body": definition.body}
     if definition.kind == "segments":
         shown["size"] = engine.segment_sizes().get(definition.id, 0)
+    graded = engine.borders_status(definition.id) if definition.kind == "traits" else None
+    if graded is not None:
+        shown["borders"] = graded
     for one in engine.preparing():
         if (one.kind, one.id) == (definition.kind, definition.id):
             shown["preparing"] = {"version": one.version, "done": one.done, "total": one.total}

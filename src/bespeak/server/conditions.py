@@ -59,7 +59,10 @@ def condition_routes(router: APIRouter, engine: Engine, bodies: BodyLimits) -> N
 
     @router.get("/v1/conditions/complete", tags=["definitions"], summary="What may stand at the cursor")
     async def completed(text: Text, cursor: Cursor = None) -> Response:
-        """Words of the language, and names: of events, properties and traits among the newest events, of segments."""
+        """Words of the language, and names: of events, properties, traits and lists among the newest events.
+
+        Also of segments, computed traits and scores, and the bands and cells that these are compared with.
+        """
         known = await engine.vocabulary()
         return _json(complete(text, len(text) if cursor is None else cursor, known))
 

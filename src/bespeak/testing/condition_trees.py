@@ -132,8 +132,8 @@ def nearby(operands: Made[Operand]) -> Made[Test]:
     return st.builds(Near, operands, degrees, degrees, st.sampled_from([0.25, 20, 800.5]), st.sampled_from(REACHES))
 
 
-def clocks() -> Made[Test]:
-    """Return tests of the local time."""
+def clocks(where: Where = "person") -> Made[Test]:
+    """Return tests of the local time: of a person, or of an event in a filter."""
     hours, days = st.integers(0, 23), st.integers(1, 7)
     dates = st.sampled_from(["2025-12-31", "2026-01-01", "2026-01-31", "2027-01-01"])
     return st.one_of(
@@ -145,8 +145,8 @@ def clocks() -> Made[Test]:
             )
             for path, asked in (("local.hour", hours), ("local.weekday", days), ("local.date", dates))
         ),
-        st.builds(Compare, st.just(Path("local.date")), st.sampled_from(["<", ">=", "on"]), paths("person")),
-        st.builds(Compare, paths("person"), st.sampled_from(["<", "=", "!="]), st.just(Path("local.hour"))),
+        st.builds(Compare, st.just(Path("local.date")), st.sampled_from(["<", ">=", "on"]), paths(where)),
+        st.builds(Compare, paths(where), st.sampled_from(["<", "=", "!="]), st.just(Path("local.hour"))),
         st.builds(Text, st.just(Path("local.date")), st.just("ends"), st.just(("-01-01",))),
     )
 
@@ -178,10 +178,8 @@ def value_leaves(where: Where, lists: tuple[str, ...]) -> Made[Leaf]:
     plain = tests_of(paths(where), paths(where), where)
     inner = trees(tests_of(paths("element"), paths("element"), "element"), most=3)
     listed = st.builds(AnyOf, st.sampled_from(lists), inner)
-    if where != "person":
-        return st.one_of(plain, plain, plain, listed)
     often = [_short(plain) for _ in range(4)]  # the same one twice would count once
-    return st.one_of(*often, listed, _short(clocks()))
+    return st.one_of(*often, listed, _short(clocks(where)))
 
 
 filters: Made[Condition] = trees(value_leaves("event", ("properties.products",)), most=3)

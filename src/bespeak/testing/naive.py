@@ -34,10 +34,13 @@ from bespeak.conditions import (
 from bespeak.conditions.tree import Asked, FromTo, HalfLife, Since, Window
 from bespeak.conditions.tree import Sequence as Steps
 from bespeak.events import Event
-from bespeak.testing.naive_counts import figure, halved, is_inside, is_meant
+from bespeak.testing.naive_counts import figure, halved, is_inside, is_meant, is_zone
 from bespeak.testing.naive_orders import has_been, is_complete
 from bespeak.testing.naive_places import clock_shows
 from bespeak.testing.naive_values import passes
+
+SITE = "zone of the site"
+"""The path of the time zone of events that name none; UTC where nothing is known there."""
 
 
 class Known(Protocol):
@@ -60,12 +63,17 @@ class _Read:
 
 
 class _Fields:
-    """One event, as a filter sees it."""
+    """One event, as a filter sees it: dates in it are meant in UTC, but its clock goes by the zone that it names."""
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, site: object) -> None:
         self._event = event
+        self._site = site
 
     def get(self, path: str, /) -> object:
+        if path.startswith("local."):
+            named = self._event.context.get("timezone")
+            zone = named if is_zone(named) else self._site
+            return clock_shows(path.removeprefix("local."), self._event.time, zone)
         return None if path == "zone" else of_event(self._event, path)
 
 
@@ -124,7 +132,7 @@ def worth(
     timely: Sequence[Event] | None = None,
 ) -> object:
     """Return what an operand is at an instant; arguments as `holds`."""
-    if isinstance(operand, Path) and operand.path.startswith("local."):
+    if isinstance(operand, Path) and operand.path.startswith("local.") and not isinstance(person, _Fields):
         return clock_shows(operand.path.removeprefix("local."), at, person.get("zone"))
     if isinstance(operand, Path):
         return person.get(operand.path)
@@ -134,14 +142,14 @@ def worth(
         return has_been(operand, said, at, lambda value: holds(asked, {operand.path: value}, (), at))
     if isinstance(operand, Steps):
         seen = _seen(operand.within, events, timely)
-        return is_complete(operand, seen, at, person.get, lambda one, event: holds(one, _Fields(event), (), event.time))
+        return is_complete(operand, seen, at, person.get, lambda one, event: _filtered(one, event, person))
     within = operand.within
     found = _chosen(operand.event, operand.where, within, _seen(within, events, timely), at, person)
     if isinstance(operand, LastPerformed):
         newest = max(found, key=lambda event: (event.time, event.message_id), default=None)
-        return None if newest is None else holds(operand.has, _Fields(newest), (), newest.time)
+        return None if newest is None else _filtered(operand.has, newest, person)
     read = operand.of or "type"
-    valued = [(event.time, event.message_id, of_event(event, read)) for event in found]
+    valued = [(event.time, event.message_id, _Fields(event, person.get(SITE)).get(read)) for event in found]
     return halved(operand.kind, valued, within, at) if isinstance(within, HalfLife) else figure(operand.kind, valued)
 
 
@@ -152,6 +160,11 @@ def of_event(event: Event, path: str) -> object:
     for part in parts:
         value = cast("dict[str, object]", value).get(part) if isinstance(value, dict) else None
     return value
+
+
+def _filtered(condition: Condition, event: Event, person: Known) -> bool:
+    """Say whether an event of somebody passes a filter."""
+    return holds(condition, _Fields(event, person.get(SITE)), (), event.time)
 
 
 def _seen(within: Window | None, events: Sequence[Event], timely: Sequence[Event] | None) -> Sequence[Event]:
@@ -166,5 +179,5 @@ def _chosen(
         for event in events
         if is_meant(name, event.name)
         and is_inside(within, event.time, at, person.get)
-        and (where is None or holds(where, _Fields(event), (), event.time))
+        and (where is None or _filtered(where, event, person))
     ]

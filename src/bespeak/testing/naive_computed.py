@@ -24,14 +24,14 @@ import msgspec
 from bespeak.clock import DAY, Instant, parse_duration
 from bespeak.conditions import Condition, Exists, Operand, Path, load
 from bespeak.events import Event
-from bespeak.testing.naive import holds, of_event, worth
+from bespeak.testing.naive import Known, holds, of_event, worth
 
 
 class Named(msgspec.Struct, frozen=True):
     """Definitions as they are written, by kind and id (`segments`, `traits`, `scores`), and what else is known."""
 
     definitions: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    facts: Mapping[str, object]
+    facts: Known
 
 
 class Somebody:
@@ -100,17 +100,17 @@ class Somebody:
     def _graded(self, figures: Mapping[str, str], borders: Mapping[str, Sequence[float]] | None, part: str) -> object:
         """Grade by counting who is worse: a border below is one step up, or down where less is better."""
         grades: dict[str, int] = {}
-        for figure, text in figures.items():
-            value = self.worth(_operand(text))
+        for figure in _FIGURES:
+            value = self.worth(_operand(figures[figure]))
             if borders is None or _no_number(value):
                 continue
             below = sum(1 for border in borders[figure] if border < cast("float", value))
             grades[figure] = 5 - below if figure == "recency" else 1 + below
-        if part in figures:
+        if part in _FIGURES:
             return grades.get(part)
-        if len(grades) < len(figures):
+        if len(grades) < len(_FIGURES):
             return None
-        code = "".join(str(grades[figure]) for figure in ("recency", "frequency", "monetary"))
+        code = "".join(str(grades[figure]) for figure in _FIGURES)
         if part != "cell":
             return code
         mean = str((Decimal(int(code[1]) + int(code[2])) / 2).quantize(Decimal(1), ROUND_HALF_UP))
@@ -176,6 +176,7 @@ class Somebody:
         return max(reached)[1] if reached else None
 
 
+_FIGURES = ("recency", "frequency", "monetary")
 _CELLS = {
     "champions": "54 55",
     "loyal": "44 45 34 35",

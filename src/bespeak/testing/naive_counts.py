@@ -85,11 +85,11 @@ def halved(kind: Kind, found: Sequence[tuple[Instant, str, object]], by: HalfLif
 
 def zone_of(events: Iterable[Event], trait: object, default: str) -> str:
     """Return the time zone of somebody: the newest that a device named, else that of their trait, else the default."""
-    named = [event for event in events if _is_zone(event.context.get("timezone"))]
+    named = [event for event in events if is_zone(event.context.get("timezone"))]
     if named:
         newest = max(named, key=lambda event: (event.time, event.message_id))
         return str(newest.context["timezone"])
-    return str(trait) if _is_zone(trait) else default
+    return str(trait) if is_zone(trait) else default
 
 
 def session_started(times: Iterable[Instant], gap: Duration) -> str | None:
@@ -103,7 +103,8 @@ def session_started(times: Iterable[Instant], gap: Duration) -> str | None:
     return None if started is None else _moment(started).isoformat()
 
 
-def _is_zone(name: object) -> bool:
+def is_zone(name: object) -> bool:
+    """Say whether something is the name of a time zone."""
     try:
         return isinstance(name, str) and bool(ZoneInfo(name))
     except (OSError, ValueError, KeyError):

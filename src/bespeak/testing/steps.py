@@ -27,7 +27,8 @@ import yaml
 
 from bespeak.clock import Instant, format_time, parse_duration, parse_time
 from bespeak.ids import ProfileId, anonymous_profile, user_profile
-from bespeak.testing.three_way import Memberships, ThreeWays
+from bespeak.profiles import ProfileSettings
+from bespeak.testing.three_way import SETTINGS, Memberships, ThreeWays
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"said": "with"}):
@@ -93,10 +94,13 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Conditions of the segments in force, by id.
     not_in_sql
         Those of them that SQL does not answer: just these.
+    zone
+        The time zone of people and of events that name none.
     """
 
     about: str
     begins: str
+    zone: str = "UTC"
     segments: dict[str, str]
     not_in_sql: frozenset[str] = frozenset()
     steps: tuple[Step, ...]
@@ -127,7 +131,8 @@ async def live_through(table: Table) -> None:
     Disagreement
         The witnesses do not say the same.
     """
-    ways = await ThreeWays.begun(table.segments, parse_time(table.begins))
+    settings = msgspec.structs.replace(SETTINGS, profiles=ProfileSettings(time_zone=table.zone))
+    ways = await ThreeWays.begun(table.segments, parse_time(table.begins), settings)
     if ways.unanswered != table.not_in_sql:
         raise Missed(f"not_in_sql: expected {sorted(table.not_in_sql)}, found {sorted(ways.unanswered)}")
     expected: dict[str, set[str]] = {}

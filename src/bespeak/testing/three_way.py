@@ -27,7 +27,7 @@ from bespeak.segments.references import inlined
 from bespeak.settings import EngineSettings, Settings
 from bespeak.stores import MemorySettings
 from bespeak.testing.world_fragile import FragileMemory, MortalEngine
-from bespeak.testing.world_truth import Truth, facts, members
+from bespeak.testing.world_truth import Being, Truth, facts, members
 
 SETTINGS = Settings(store=MemorySettings(), engine=EngineSettings(checkpoint_seconds=3_600, models_seconds=3_600))
 """A store in RAM, which nothing is written of."""
@@ -123,10 +123,7 @@ class ThreeWays:
         twice = sorted(name for name, times in truth.stored.items() if times > 1)
         if twice:
             raise Disagreement(f"the log has messages twice: {twice}")
-        naive = {
-            name: frozenset(members(being, facts(being, self._settings, now[name]), self._conditions(), now[name]))
-            for name, being in truth.beings.items()
-        }
+        naive = {name: self._counted(being, now[name]) for name, being in truth.beings.items()}
         asked = {instant: self.sql(instant) for instant in {at, *now.values()}}
         # Whoever did something a minute ahead of the clock is asked as of then, as live memberships are.
         sql = {name: asked[now.get(name, at)][name] for name in asked[at]}
@@ -134,6 +131,11 @@ class ThreeWays:
             sql[name] |= live[name] & self.unanswered
         _compare(at, live=live, naive=naive, sql=sql)
         return live
+
+    def _counted(self, being: Being, at: Instant) -> frozenset[str]:
+        """Return what somebody is in by plain counting."""
+        known = facts(being, self._settings, at)
+        return frozenset(members(being, known, self._conditions(), at, self._settings))
 
     def live(self, at: Instant) -> tuple[Memberships, dict[ProfileId, Instant]]:
         """Return who is in what as the engine has it, and as of when."""

@@ -110,6 +110,9 @@ class MortalEngine(Engine):
     async def _retain_at_times(self) -> None:
         """Drop nothing by itself: `retain` is called instead."""
 
+    def _draw_if_due(self, now: Instant) -> None:
+        """Draw nothing by itself: `draw_borders` is called instead."""
+
     async def tick(self) -> None:
         """Do what the real one does ten times a second, and once an hour."""
         now = self.clock.now()

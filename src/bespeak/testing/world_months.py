@@ -27,7 +27,7 @@ import msgspec
 from bespeak.clock import DAY, HOUR, MINUTE
 from bespeak.decide import DecideRequest, SlotRequest
 from bespeak.engine.pages import OWN
-from bespeak.errors import NotFound, StoreError
+from bespeak.errors import InvalidInput, NotFound, StoreError
 from bespeak.events import Event
 from bespeak.ids import ProfileId
 from bespeak.privacy.masters import KEY_FILE
@@ -49,7 +49,7 @@ from bespeak.testing.world_promises import (
 )
 from bespeak.testing.world_run import Counts, Run, forgets, key_of, settings_of
 from bespeak.testing.world_truth import Truth
-from bespeak.testing.world_wishes import definition, goods, history
+from bespeak.testing.world_wishes import definition, first_definitions, goods, history
 
 FAULTS = Faults(dropped=0.03, doubled=0.1, late=0.15, malformed=0.03, delay=40 * HOUR)
 MONTH = 30 * DAY
@@ -97,6 +97,7 @@ class Months(Run):
     async def _live(self) -> None:
         self._open()
         await self._begin()
+        await self._engine.apply(first_definitions())
         for _ in range(STARTS_WITH):
             await self._define()
         month = 0
@@ -159,13 +160,22 @@ class Months(Run):
 
     async def _define(self) -> None:
         self.doing = "changing definitions"
-        held = self._engine.definitions("segments")
+        held = [one for one in self._engine.definitions("segments") if one.id.startswith("s")]
         if held and self.rng.random() < 0.2:
             await self._engine.delete("segments", self.rng.choice(held).id)
         else:
             made = [definition(self.rng) for _ in range(self.rng.choice((1, 1, 3)))]
             await self._engine.apply(list({one.id: one for one in made}.values()))
         self.counts.definitions += 1
+        if self.counts.definitions % 2:
+            await self._draw()
+
+    async def _draw(self) -> None:
+        """Draw the borders of what is graded, as a server does by itself."""
+        self.doing = "drawing borders"
+        with contextlib.suppress(InvalidInput):  # nobody has figures yet
+            await self._engine.draw_borders("rfm")
+            self.counts.drawings += 1
 
     async def _stock(self) -> None:
         self.doing = "changing the catalog"

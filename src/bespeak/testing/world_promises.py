@@ -11,7 +11,7 @@ import msgspec
 
 from bespeak.clock import Instant, ManualClock
 from bespeak.decide import DecideRequest, SlotRequest
-from bespeak.engine import Engine, rebuild, replay
+from bespeak.engine import KINDS, Engine, rebuild, replay
 from bespeak.engine.ledger import Ledger
 from bespeak.engine.quarantine import subject_in
 from bespeak.engine.vault import STORE
@@ -59,7 +59,7 @@ def everything(ledger: Ledger, at: Instant) -> dict[str, Any]:
         "items": {item.id: msgspec.to_builtins(item) for item in ledger.catalog.items()},
         "definitions": {
             f"{kind}/{one.id}": msgspec.to_builtins(one)
-            for kind in ("segments", "rules", "experiments", "content")
+            for kind in KINDS
             for one in ledger.registry.all(kind)
         },
         "models": {}
@@ -104,7 +104,9 @@ def truth_is_live(engine: Engine, truth: Truth, settings: Settings, at: Instant)
         now = max(at, profile.as_of)
         known = facts(being, settings, now)
         same(name, _plain(profile, settings, now), known)
-        expected = set(profile.segments) if engine.store.dropped() else members(being, known, segments, now)
+        expected = set(profile.segments)
+        if not engine.store.dropped():
+            expected = members(being, known, segments, now, settings, truth.definitions)
         same(f"{name}: segments", sorted(profile.segments), sorted(expected))
         if profile.next_flip_at <= now:
             raise BrokenPromise(f"{name}: a flip was due at {profile.next_flip_at}, it is {now}")
@@ -118,7 +120,7 @@ def truth_is_live(engine: Engine, truth: Truth, settings: Settings, at: Instant)
 
 
 def _definitions(engine: Engine) -> Iterable[Any]:
-    return (one for kind in ("segments", "rules", "experiments", "content") for one in engine.definitions(kind))
+    return (one for kind in KINDS for one in engine.definitions(kind))
 
 
 def _plain(profile: Profile, settings: Settings, at: Instant) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class Counts(msgspec.Struct):
     imported: int = 0
     decisions: int = 0
     definitions: int = 0
+    drawings: int = 0
     catalogs: int = 0
     jumps: int = 0
     crashes: int = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from bespeak.catalog import Item
 from bespeak.clock import MINUTE, Instant, format_time
 from bespeak.conditions import Condition, load
+from bespeak.engine.definitions import KINDS
 from bespeak.engine.records import (
     DefinitionRecord,
     EventRecord,
@@ -41,7 +43,8 @@ from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.privacy import consent_choices
 from bespeak.settings import Settings
 from bespeak.stores import LogRow, Store
-from bespeak.testing.naive import holds
+from bespeak.testing.naive import SITE
+from bespeak.testing.naive_computed import Named, Somebody
 from bespeak.testing.naive_counts import zone_of
 from bespeak.testing.naive_places import Whereabouts
 
@@ -230,21 +233,41 @@ def facts(being: Being, settings: Settings, at: Instant) -> dict[str, Any]:
     }
 
 
-def members(being: Being, known: Mapping[str, Any], segments: Mapping[str, Condition], at: Instant) -> set[str]:
-    """Return the segments that somebody is in at `at`; `known` is what `facts` said."""
+def members(
+    being: Being,
+    known: Mapping[str, Any],
+    segments: Mapping[str, Condition],
+    at: Instant,
+    settings: Settings,
+    definitions: Mapping[tuple[str, str], Mapping[str, Any]] = MappingProxyType({}),
+) -> set[str]:
+    """Return the segments that somebody is in at `at`.
+
+    Parameters
+    ----------
+    known
+        What `facts` said.
+    definitions
+        What conditions may name, by kind and id, as it was written.
+    """
     paths: dict[str, object] = {
         "known": known["user_id"] is not None,
         "user_id": known["user_id"],
         "sessions.count": known["sessions"],
         **_visit(known),
         "zone": known["zone"],
+        SITE: settings.profiles.time_zone,
         **{f"consent.{name}": granted for name, granted in known["consent"].items()},
     }
     events = [heard.event for heard in being.heard]
     timely = [heard.event for heard in being.heard if not heard.late]
     did = [heard.event for heard in being.heard if heard.did]
     person = _Person(paths, known["traits"], Whereabouts(being.id, did, events))
-    return {name for name, condition in segments.items() if holds(condition, person, events, at, timely=timely)}
+    named: dict[str, dict[str, Mapping[str, Any]]] = {kind: {} for kind in KINDS}
+    for (kind, name), body in definitions.items():
+        named[kind][name] = body
+    somebody = Somebody(Named(named, person), events, at, timely=timely)
+    return {name for name, condition in segments.items() if somebody.holds(condition)}
 
 
 class _Person:

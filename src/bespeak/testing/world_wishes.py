@@ -9,7 +9,7 @@ import msgspec
 
 from bespeak.catalog import Item
 from bespeak.clock import DAY, Instant, parse_time
-from bespeak.engine import Definition
+from bespeak.engine import Definition, DefinitionKind
 from bespeak.events import NAMES, Event
 from bespeak.testing.world import World
 
@@ -57,6 +57,56 @@ OTHERS: Final[tuple[tuple[Any, dict[str, Any]], ...]] = (
         },
     ),
 )
+
+
+FIRST: Final[tuple[tuple[DefinitionKind, dict[str, Any]], ...]] = (
+    ("traits", {"id": "views", "value": 'count("Product Viewed", last 8 days)'}),
+    ("traits", {"id": "idle", "days_since": {"last": "Product Viewed"}}),
+    ("traits", {"id": "rate", "ratio": {"of": 'count("Product Added")', "to": 'count("Product Viewed")'}}),
+    (
+        "traits",
+        {
+            "id": "rfm",
+            "rfm": {
+                "recency": "computed.idle",
+                "frequency": "computed.views",
+                "monetary": 'sum(properties.price of "Product Viewed")',
+            },
+        },
+    ),
+    (
+        "scores",
+        {
+            "id": "keen",
+            "halflife": "3 days",
+            "elements": [
+                {"event": "Product Viewed", "points": 1, "most": 6},
+                {"event": "Product Added", "where": "properties.price > 40", "points": 3},
+                {"condition": 'computed.views >= 3 and not performed("Order Completed", last 5 days)', "points": -1},
+            ],
+            "floor": 0,
+            "bands": {"cool": 0, "warm": 2, "hot": 5},
+        },
+    ),
+    ("segments", {"id": "keen", "condition": 'scores.keen.band = "hot" or scores.keen between 1 and 2'}),
+    (
+        "segments",
+        {
+            "id": "graded",
+            "condition": 'computed.rfm.cell in ["champions", "loyal", "at risk"] or computed.rfm.recency = 3',
+        },
+    ),
+    (
+        "segments",
+        {"id": "rating", "condition": 'computed.rate >= 0.25 and computed.idle < 6.5 and not in_segment("keen")'},
+    ),
+)
+"""What is in force from the first day to the last: computed traits, a score, and segments that read them."""
+
+
+def first_definitions() -> tuple[Definition, ...]:
+    """Return what is in force from the first day on."""
+    return tuple(Definition(kind=kind, id=str(body["id"]), body=body) for kind, body in FIRST)
 
 
 def definition(rng: Random) -> Definition:
