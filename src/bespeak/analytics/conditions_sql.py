@@ -7,8 +7,8 @@ definitions that nobody has counted yet.
 What it counts, it counts exactly, however much there is; live, beyond 1,000 events in one window, a figure says that it
 is approximate. (Of orders less their refunds it takes the newest 1,000 of either, too.)
 
-What events do not say themselves is handed in beside them: what the catalog had of items when they came (`Goods`), and, in
-the tree, the borders by which figures are graded.
+What events do not say themselves is handed in beside them: what the catalog had of items when they came (`Goods`), and,
+in the tree, the borders by which figures are graded.
 
 Examples
 --------
@@ -184,7 +184,7 @@ def refuse_doubtful(connection: DuckDBPyConnection, query: Query) -> None:
         item, offset = found
         raise NotInSql(
             f"`item.*` of {item!r} at offset {offset}",
-            "a place of the log from which nothing is left that tells what the catalog had then; ask for later events",
+            "a place of the log of which nothing tells any more what the catalog had then; ask for later events",
         )
 
 

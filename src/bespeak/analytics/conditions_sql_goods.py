@@ -124,7 +124,9 @@ def interest(kind: str, name: str, bound: Bound) -> str:
     kind
         `category` or `tag`.
     """
-    weights = " ".join(f"WHEN {bound(event)} THEN CAST({bound(weight)} AS DOUBLE)" for event, weight in ITEM_WEIGHTS.items())
+    weights = " ".join(
+        f"WHEN {bound(event)} THEN CAST({bound(weight)} AS DOUBLE)" for event, weight in ITEM_WEIGHTS.items()
+    )
     named, field = bound(name), {"category": "$.categories", "tag": "$.tags"}[kind]
     known = f"len(list_filter(from_json(json_extract(m.said, '{field}'), '[\"VARCHAR\"]'), lambda one: one = {named}))"
     said = f"m.several = 1 AND left(text_of(json_extract(d.properties, '$.category')), 100) = {named}"

@@ -76,7 +76,8 @@ def worked(derived: Derived, said: Statement, at: str) -> str:
             return f"to_json(rounded({left}, {_MILLIONTH_DIGITS}))"
         case Elapsed():
             name = said.part(key, lambda: _moment(derived, bound, at))
-            return f"to_json(CASE WHEN {name}.v IS NOT NULL THEN greatest({at} - {name}.v, 0) / CAST({DAY} AS DOUBLE) END)"
+            passed = f"greatest({at} - {name}.v, 0) / CAST({DAY} AS DOUBLE)"
+            return f"to_json(CASE WHEN {name}.v IS NOT NULL THEN {passed} END)"
         case Orders():
             name = said.part(key, lambda: _orders(derived, bound, at))
             return f"to_json({name}.v)" if derived.read == "avg" else f"to_json(coalesce({name}.v, 0))"

@@ -13,8 +13,8 @@ three witnesses of `three_way` are asked, and must all say what is expected: wha
       - {again: 2}
       - {who: ann, device: phone, traits: {plan: pro}, leaves: {ann: [twice]}}
 
-Segments may name `traits`, `scores` and `borders` of the table, written as in their files without ids. A step may change the
-catalog: `items` are put into it, ids in `removed` are taken out, before anybody does anything.
+Segments may name `traits`, `scores` and `borders` of the table, written as in their files without ids. A step may
+change the catalog: `items` are put into it, ids in `removed` are taken out, before anybody does anything.
 
 People are called by their user id, devices by their anonymous id; a name is either, never both.
 """

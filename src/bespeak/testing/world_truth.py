@@ -57,8 +57,8 @@ NOTHING_DEFINED: Definitions = {"segments": {}, "traits": {}, "scores": {}, "bor
 class Heard(msgspec.Struct):
     """One event of somebody, as the log has it.
 
-    The event carries its items. `late`: it came later than the allowed delay. `keys`: the interests that it speaks of, by
-    the catalog of that time.
+    The event carries its items. `late`: it came later than the allowed delay. `keys`: the interests that it speaks of,
+    by the catalog of that time.
     """
 
     event: Event
