@@ -6,8 +6,8 @@ the catalog had then, and since when at most; what was there before nothing tell
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -20,7 +20,8 @@ from bespeak.stores import Store, is_gap
 _ITEMS: Final = encode([ItemsRecord((), (), 0)])[1:4]
 """How a record of items begins: rows without these bytes have none, and need not be decoded."""
 
-_Change = tuple[str, int, str | None]
+_Change: TypeAlias = tuple[str, int, str | None]
+"""An item, the offset from which on it is so, and what can be read of it; None where it was taken out."""
 
 
 def goods_of(store: Store) -> Goods:
@@ -66,11 +67,10 @@ def _known(store: Store, dropped: int) -> tuple[int, dict[str, tuple[int, str]]]
     for snapshot in store.snapshots():
         if snapshot.offset >= dropped:
             documents = store.kept_documents(snapshot.offset, "item")
-            held: Iterable[tuple[str, int, bytes | None]] = ((one.id, one.version, one.data) for one in documents)
             return snapshot.offset, {
-                item_id: (since, _said(msgspec.msgpack.decode(data, type=Item)))
-                for item_id, since, data in held
-                if data is not None
+                one.id: (one.version, _said(msgspec.msgpack.decode(one.data, type=Item)))
+                for one in documents
+                if one.data is not None
             }
     return dropped, {}
 
