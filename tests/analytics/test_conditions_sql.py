@@ -10,17 +10,24 @@ from hypothesis import strategies as st
 
 from bespeak.analytics import ArchiveSettings, row_of
 from bespeak.analytics.conditions_sql import Events, Members, Rules, members, sql_of, sql_of_all
+from bespeak.analytics.conditions_sql_goods import ALL_OTHERS, Goods
 from bespeak.analytics.conditions_sql_people import ways_of
 from bespeak.analytics.conditions_sql_values import NotInSql
 from bespeak.analytics.conditions_sql_words import version_order
 from bespeak.clock import DAY, NEVER, SECOND
-from bespeak.conditions import Compare, Path, parse
+from bespeak.conditions import Aggregate, Compare, Path, parse
+from bespeak.conditions.derived import Band, Grade, Rfm, Score, Term, Worked
 from bespeak.conditions.versions import version_key
 from bespeak.errors import ConditionError
 from bespeak.events import Event
 
 START = 1_780_000_000 * SECOND
 ODD = "o'clock\"; DROP VIEW events; -- $p0 \\ {} ? :x"
+
+BANDED = Band(
+    Score((Term("shroud", 6543.5, counted=Aggregate("count", "cloak")),), floor=-7654.5, cap=8765.5),
+    ((0.0, "mask"), (7654.25, "veil")),
+)
 
 
 def told(*said: dict[str, Any], at: int = START) -> Events:
@@ -58,10 +65,13 @@ def test_no_value_is_ever_the_text_of_the_question() -> None:
         parse('count("secret*" where properties.hidden contains "hush", last 9 days) >= 765.4'),
         parse('traits.b in ["whisper", 4321] or any of traits.c where (it.quiet matches "x+y")'),
         parse('sum(properties.mute of "silence", since date "1999-12-31") > 2 and traits.d < date "now-77d"'),
+        Compare(Worked("scores.hidden", BANDED), "=", "veil"),
+        parse('count("murmur" where item.brand = "mum", half-life 55 days) > 1 and interests.tag.shade > 2'),
+        parse("consent.private = true"),
     ]
     text = sql_of_all({str(place): one for place, one in enumerate(conditions)}, START).text
-    words = ("DROP", "8765", "secret", "hush", "765.4", "whisper", "4321", "quiet", "x+y", "mute", "silence", "77d")
-    for word in words:
+    for word in ("DROP", "8765", "secret", "hush", "765.4", "whisper", "4321", "quiet", "x+y", "mute", "silence", "77d",
+                 "shroud", "veil", "6543", "cloak", "murmur", "mum", "4752000000000", "shade", "private"):  # fmt: skip
         assert word not in text
     assert str(START) not in text
 
@@ -172,3 +182,61 @@ def test_an_id_means_whom_it_meant_at_each_place_of_the_log() -> None:
         ("u:y", "u:x", 8, NEVER),
         ("u:y", "u:y", 0, 8),
     ]
+
+
+def views(*items: str) -> list[Any]:
+    """Return the rows of one view of each item, one after the other, by as many people; the last is sold."""
+    return [
+        row_of(
+            Event(
+                type="track",
+                name="Sold" if place == len(items) else "Seen",
+                message_id=f"m{place}",
+                time=START,
+                received=START,
+                user_id=f"u{place}",
+                properties={"product_id": item},
+            ),
+            offset=place,
+            data_key=1,
+            imported=False,
+            person=f"u:u{place}",
+            joined=None,
+        )
+        for place, item in enumerate(items, 1)
+    ]
+
+
+def seen_brands(brand: str, goods: Goods, *items: str) -> tuple[str, ...]:
+    events, asked = Events((), views(*items), {}, goods), parse(f'performed("Seen" where item.brand = "{brand}")')
+    return members(asked, START, events, ArchiveSettings(query_mib=256), Rules(), threads=1).sample
+
+
+BRANDS = Goods((("a", 0, '{"brand":"x"}'), ("a", 3, '{"brand":"y"}'), ("b", 2, '{"brand":"x"}'), ("b", 4, None)))
+
+
+def test_an_event_speaks_of_items_as_they_were_at_its_place_of_the_log() -> None:
+    assert seen_brands("x", BRANDS, "a", "b", "a", "b", "c") == ("u:u1", "u:u2")
+    assert seen_brands("y", BRANDS, "a", "b", "a", "b", "c") == ("u:u3",)
+
+
+def test_what_nothing_tells_of_an_item_is_refused_and_no_more() -> None:
+    doubtful = Goods(BRANDS.versions, (("a", 0), ("b", 1), (ALL_OTHERS, 2)))
+    assert seen_brands("y", doubtful, "a", "b", "a", "c", "c") == ("u:u3",)
+    with pytest.raises(NotInSql, match="of 'b' at offset 1"):
+        seen_brands("y", doubtful, "b", "a", "a", "c")
+    with pytest.raises(NotInSql, match="of 'c' at offset 2"):
+        seen_brands("y", doubtful, "a", "c", "a", "c")
+    assert seen_brands("y", doubtful, "a", "c") == (), "of what was sold nobody asks"
+    with pytest.raises(NotInSql, match="of 'a' at offset 2"):
+        seen_brands("y", Events((), (), {}).goods, "a", "a", "a")
+
+
+def test_a_grade_is_missing_where_there_are_no_borders_or_no_figure() -> None:
+    said = ({"n": 3, "m": 9}, {"n": 3}, {"n": "3", "m": 9})
+    grades = [Grade(Path(f"traits.{name}"), (1.0, 2.0, 3.0, 4.0), falling=name == "n") for name in ("n", "m", "m")]
+    worked = Worked("computed.x", Rfm(*grades, read="code"))
+    assert found(Compare(worked, "=", "355"), *said).sample == ("u:u0",)
+    cell = Worked("computed.x.cell", Rfm(*grades, read="cell"))
+    assert found(Compare(cell, "=", "loyal"), *said).sample == ("u:u0",)
+    assert found(Compare(Worked("computed.x", Grade(Path("traits.n"), ())), "!=", 1), *said).size == 3

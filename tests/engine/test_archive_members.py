@@ -110,8 +110,8 @@ async def test_what_the_events_do_not_say_is_refused_by_name(tmp_path: Path) -> 
     settings = on_disk(tmp_path)
     async with running(settings, ManualClock(START)):
         for text, named in (
-            ("consent.marketing = true", "consent.marketing"),
-            ('traits.a = 1 and not (performed("X") or interests.tag.shoes > 2)', "interests.tag.shoes"),
+            ("first_seen exists", "first_seen"),
+            ('traits.a = 1 and not (performed("X") or scores.lead > 2)', "scores.lead"),
             ('in_segment("gone")', 'in_segment\\("gone"\\)'),
             ('context.device = "phone"', "context.device"),
         ):

@@ -14,7 +14,7 @@ from bespeak.testing.steps import Missed, Step, Table, live_through, read_table
 from bespeak.testing.three_way import Disagreement, ThreeWays, check_three_ways
 
 NOW = parse_time("2026-03-10T12:00:00Z")
-SEGMENTS = {"keen": 'count("View", last 10 minutes) >= 2', "agreed": "consent.marketing = true", "all": "true"}
+SEGMENTS = {"keen": 'count("View", last 10 minutes) >= 2', "starry": 'traits."*" = 1', "all": "true"}
 VIEWS = [
     {"type": "track", "event": "View", "userId": who, "messageId": f"m{n}", "timestamp": format_time(NOW - n * MINUTE)}
     for n, who in enumerate(("ann", "ann", "bob"))
@@ -56,10 +56,9 @@ def test_somebody_whom_not_all_know_is_named(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_sql_does_not_answer_is_asked_of_the_others_only() -> None:
     async def lived() -> None:
         ways = await ThreeWays.begun(SEGMENTS, NOW)
-        consent = {"context": {"consent": {"categoryPreferences": {"marketing": True}}}}
-        await ways.send([{**VIEWS[0], **consent}])
-        assert ways.unanswered == {"agreed"}
-        assert ways.agreed() == {"u:ann": frozenset({"all", "agreed"})}
+        await ways.send([{**VIEWS[0], "context": {"traits": {"*": 1}}}])
+        assert ways.unanswered == {"starry"}
+        assert ways.agreed() == {"u:ann": frozenset({"all", "starry"})}
         await ways.close()
 
     asyncio.run(lived())
@@ -80,7 +79,7 @@ VIEW = Step(who="ann", does="View")
         (table(VIEW, msgspec.structs.replace(VIEW, enters={"ann": ["keen"]}), Step(wait="11 minutes")), "step 3"),
         (table(msgspec.structs.replace(VIEW, leaves={"ann": ["keen"]})), "step 1 of the table: ann is not in all of"),
         (table(msgspec.structs.replace(VIEW, enters={"ann": ["new"]})), "step 1 of the table: .* no such segment"),
-        (table(VIEW, not_in_sql=frozenset({"agreed", "keen"})), r"not_in_sql: expected .*, found \['agreed'\]"),
+        (table(VIEW, not_in_sql=frozenset({"starry", "keen"})), r"not_in_sql: expected .*, found \['starry'\]"),
         (table(Step(device="d", does="")), "step 1: expected the message to be ok"),
     ],
 )

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bespeak.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, format_time, parse_time
-from bespeak.conditions import Compare, InSegment, Path
+from bespeak.conditions import Compare, HalfLife, InSegment, Path
 from bespeak.conditions import format_condition as to_text
 from bespeak.profiles import IdentitySettings
 from bespeak.testing.condition_trees import (
     TEXTS,
+    aggregates,
     counted,
     is_meant,
     marked,
@@ -41,7 +42,9 @@ asked_of_people = st.one_of(
 )
 is_known = value_leaves("person", ("traits.addresses",)).filter(lambda one: "context.device" not in to_text(one))
 counts = counted.filter(lambda one: "context.device" not in to_text(one))
-leaves = st.one_of(counts, counts, counts, marked, is_known, is_known, asked_of_people)
+halved = aggregates(("count", "sum"), within=st.builds(HalfLife, st.sampled_from([MILLISECOND, HOUR, DAY])))
+fading = st.builds(Compare, halved, st.sampled_from(["=", "<", ">=", "!="]), numbers)
+leaves = st.one_of(counts, counts, counts, fading, marked, is_known, is_known, asked_of_people)
 definitions = st.tuples(
     st.lists(trees(leaves, most=2), min_size=3, max_size=8),
     trees(st.one_of(leaves, st.builds(InSegment, st.sampled_from(["s0", "s1"]))), most=4),
@@ -176,6 +179,10 @@ POOL = (
     'traits.group_id = "g1"',
     'traits.plan matches "[a-z]+" and user_id exists',
     'traits.address.city = "\u00e9t\u00e9"',
+    'count("Product*", half-life 6 hours) >= 1',
+    'sum(properties.price of "*", half-life 1 day) > 3',
+    'count("*" where item.id is missing, last 2 days) >= 2',
+    'interests.category.shoes > 1.3 or consent.analytics exists',
 )
 BRANDS = ("a", "A", "\u00c9t\u00e9", "b", 2, 2.0, True, None, ["a", "b"])
 SAID = (

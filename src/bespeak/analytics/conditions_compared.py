@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bespeak.analytics.conditions_sql import NOTHING, Events, Members, Query, Rules, open_to_conditions, sql_of_all
+from bespeak.analytics.conditions_sql import (
+    NOTHING,
+    Events,
+    Members,
+    Query,
+    Rules,
+    open_to_conditions,
+    refuse_doubtful,
+    sql_of_all,
+)
+from bespeak.analytics.conditions_sql_goods import Goods
 from bespeak.analytics.parquet import connect
 from bespeak.analytics.query import limited, view
 from bespeak.analytics.settings import ArchiveSettings
@@ -90,7 +100,7 @@ def beside(
     with closing(connect(threads=THREADS, mib=limits.query_mib)) as connection:
         view(connection, events.files, events.tail, events.aliases)
         with limited(connection, limits):
-            _ask(connection, rules, query)
+            _ask(connection, rules, query, events.goods)
             people, counts = _number(connection, "true"), _counts(connection, "true")
             both = _counts(connection, _HOLDS.format(0))
             found = _members(connection, _HOLDS.format(0), most)
@@ -114,7 +124,7 @@ def difference(
     with closing(connect(threads=THREADS, mib=limits.query_mib)) as connection:
         view(connection, events.files, events.tail, events.aliases)
         with limited(connection, limits):
-            _ask(connection, rules, query)
+            _ask(connection, rules, query, events.goods)
             people, counts = _number(connection, "true"), _counts(connection, "true")
             stay = _number(connection, f"{_HOLDS.format(0)} AND {_HOLDS.format(1)}")
             enter = _members(connection, f"{_HOLDS.format(1)} AND NOT {_HOLDS.format(0)}", most)
@@ -125,8 +135,9 @@ def difference(
 _HOLDS = "list_contains(held, {})"
 
 
-def _ask(connection: DuckDBPyConnection, rules: Rules, query: Query) -> None:
-    open_to_conditions(connection, rules)
+def _ask(connection: DuckDBPyConnection, rules: Rules, query: Query, goods: Goods) -> None:
+    open_to_conditions(connection, rules, goods)
+    refuse_doubtful(connection, query)
     connection.execute(f"CREATE TEMP TABLE asked AS {query.text}", query.parameters)
 
 

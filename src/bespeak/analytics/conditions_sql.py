@@ -5,7 +5,10 @@ state and no order of arrival. It reads the archive and the log behind it as `qu
 definitions that nobody has counted yet.
 
 What it counts, it counts exactly, however much there is; live, beyond 1,000 events in one window, a figure says that it
-is approximate.
+is approximate. (Of orders less their refunds it takes the newest 1,000 of either, too.)
+
+What events do not say themselves is handed in beside them: what the catalog had of items when they came (`Goods`), and,
+in the tree, the borders by which figures are graded.
 
 Examples
 --------
@@ -26,16 +29,19 @@ from typing import TYPE_CHECKING, Final, assert_never, cast
 import msgspec
 
 from bespeak.analytics.conditions_sql_counts import counted, has_been, last_performed, sequence
+from bespeak.analytics.conditions_sql_goods import GOODS, UNKNOWN, Goods, doubts, interest, stock
 from bespeak.analytics.conditions_sql_people import PEOPLE, prepare, trait_of
-from bespeak.analytics.conditions_sql_places import listed, read_head
+from bespeak.analytics.conditions_sql_places import agreed, listed, read_head
 from bespeak.analytics.conditions_sql_values import Bound, NotInSql, Scope, holds, passes
 from bespeak.analytics.conditions_sql_words import teach
+from bespeak.analytics.conditions_sql_worked import worked
 from bespeak.analytics.parquet import connect
 from bespeak.analytics.query import limited, view
 from bespeak.analytics.rows import Row
 from bespeak.analytics.settings import ArchiveSettings
 from bespeak.clock import Instant
 from bespeak.conditions import check
+from bespeak.conditions.derived import Worked
 from bespeak.conditions.printer import format_condition, format_operand
 from bespeak.conditions.reads import FIGURES, NEVER_MISSING
 from bespeak.conditions.source import as_test
@@ -72,18 +78,37 @@ NOTHING: Final[Mapping[str, Condition]] = {}
 
 
 class Query(msgspec.Struct, frozen=True):
-    """One statement over the views of `prepare`, and the values that it stands on, by name."""
+    """One statement over the views of `prepare`, and the values that it stands on, by name.
+
+    Parameters
+    ----------
+    doubts
+        Where it reads the items of events, what `refuse_doubtful` asks before.
+    """
 
     text: str
     parameters: dict[str, object]
+    doubts: Query | None = None
+
+    
+    def reads_items(self) -> bool:
+        """Whether it reads the items of events, so that it needs to know what the catalog had."""
+        return self.doubts is not None
 
 
 class Events(msgspec.Struct, frozen=True):
-    """What is asked over, as `query.ask` takes it; all of it, since what is left out was never done."""
+    """What is asked over, as `query.ask` takes it; all of it, since what is left out was never done.
+
+    Parameters
+    ----------
+    goods
+        What the catalog had of items; what reads items is refused where nobody knows it.
+    """
 
     files: Several[int]
     tail: Iterable[Row]
     aliases: Mapping[ProfileId, ProfileId]
+    goods: Goods = UNKNOWN
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -139,9 +164,28 @@ def sql_of_all(
         said = ", ".join(f"CASE WHEN {one} THEN {place} END" for place, one in enumerate(written))
         columns += f", known_of(CAST([{said}] AS INTEGER[])) AS held"
     where = " OR ".join(written) or "false" if only else "true"
-    text = asked.statement(columns, where)
-    named = set(_PARAMETER.findall(text))  # what was written and then not needed has no place in the statement
-    return Query(text, {name: value for name, value in asked.bound.values.items() if name in named})
+    text, of_items = asked.statement(columns, where), asked.bound.of_items
+    doubted = asked.query(doubts(of_items)) if of_items else None
+    return msgspec.structs.replace(asked.query(text), doubts=doubted)
+
+
+def refuse_doubtful(connection: DuckDBPyConnection, query: Query) -> None:
+    """Refuse a question that reads items of which nothing tells what the catalog had of them.
+
+    Raises
+    ------
+    NotInSql
+        Names one of them, and the event that speaks of it.
+    """
+    if query.doubts is None or connection.execute("SELECT 1 FROM doubtful LIMIT 1").fetchone() is None:
+        return
+    found = connection.execute(query.doubts.text, query.doubts.parameters).fetchone()
+    if found is not None:
+        item, offset = found
+        raise NotInSql(
+            f"`item.*` of {item!r} at offset {offset}",
+            "a place of the log of which nothing tells any more what the catalog had then; ask for later events",
+        )
 
 
 def members(
@@ -176,15 +220,23 @@ def members(
     with closing(connect(threads=threads, mib=limits.query_mib)) as connection:
         view(connection, events.files, events.tail, events.aliases)
         with limited(connection, limits):
-            open_to_conditions(connection, rules)
+            open_to_conditions(connection, rules, events.goods)
+            refuse_doubtful(connection, query)
             size, sample = connection.execute(sized.text, sized.parameters).fetchone() or (0, ())
     return Members(int(size), tuple(sample or ()))
 
 
-def open_to_conditions(connection: DuckDBPyConnection, rules: Rules) -> None:
-    """Make a connection that has the view `events` ready for the questions of `sql_of`; close it in the end."""
+def open_to_conditions(connection: DuckDBPyConnection, rules: Rules, goods: Goods = UNKNOWN) -> None:
+    """Make a connection that has the view `events` ready for the questions of `sql_of`; close it in the end.
+
+    Parameters
+    ----------
+    goods
+        What the catalog had of items; what reads them is refused by `refuse_doubtful` where nobody knows it.
+    """
     teach(connection)
     prepare(connection, rules.profiles, rules.identity)
+    stock(connection, goods)
 
 
 class _Asked:
@@ -196,7 +248,7 @@ class _Asked:
         self._segments = segments
         self._parts: dict[str, str] = {}
         self._names: dict[str, str] = {}
-        self._scope = Scope(self.bound, self._read, "$at", "places.zone")
+        self._scope = Scope(self.bound, self.read, "$at", "places.zone")
 
     def holds(self, condition: Condition) -> str:
         """Return SQL that is true for whoever holds a condition."""
@@ -204,18 +256,26 @@ class _Asked:
 
     def statement(self, columns: str, where: str) -> str:
         """Return the whole statement; what it does not read is not joined, and what it reads often is read once."""
-        heads = ("places", "visits", "whereabouts", "devices")
-        read = [name for name in (*heads, *self._parts) if f"{name}." in f"{columns} {where}"]
-        joined = "".join(f" LEFT JOIN {name} ON {name}.person = p.person" for name in read)
-        asked = f"SELECT {columns} FROM people p{joined} WHERE {where}"  # noqa: S608 - every value is bound
+        asked = self.over(columns, where)
         written = " ".join([*self._parts.values(), asked])
         shared = [
             f"{name} AS MATERIALIZED (SELECT * FROM {view})"  # noqa: S608 - our own names
-            for name, view in PEOPLE.items()
+            for name, view in (PEOPLE | GOODS).items()
             if f" {name} " in written
         ]
         parts = [f"{name} AS ({text})" for name, text in self._parts.items()]
         return f"WITH {', '.join([*shared, *parts])} {asked}"
+
+    def over(self, columns: str, where: str = "true") -> str:
+        """Return the query of columns of everybody, `p`, and of the parts that are named."""
+        read = [name for name in (*_HEADS, *self._parts) if f"{name}." in f"{columns} {where}"]
+        joined = "".join(f" LEFT JOIN {name} ON {name}.person = p.person" for name in read)
+        return f"SELECT {columns} FROM people p{joined} WHERE {where}"  # noqa: S608 - every value is bound
+
+    def query(self, text: str) -> Query:
+        """Return a statement with its values: what was written and then not needed has no place beside it."""
+        named = set(_PARAMETER.findall(text))
+        return Query(text, {name: value for name, value in self.bound.values.items() if name in named})
 
     def _leaf(self, leaf: Condition) -> str:
         if isinstance(leaf, LastPerformed | Sequence | HasBeen):
@@ -232,28 +292,33 @@ class _Asked:
         """Return the name of the query of what stands on the order of events."""
         match leaf:
             case LastPerformed():
-                return self._part(leaf, lambda: last_performed(leaf, self.bound, "$at"))
+                return self._asked(leaf, lambda: last_performed(leaf, self.bound, "$at"))
             case Sequence():
-                return self._part(leaf, lambda: sequence(leaf, self.bound, "$at"))
+                return self._asked(leaf, lambda: sequence(leaf, self.bound, "$at"))
             case HasBeen():
-                return self._part(leaf, lambda: has_been(leaf, self.bound, "$at"))
+                return self._asked(leaf, lambda: has_been(leaf, self.bound, "$at"))
             case _:
                 assert_never(leaf)
 
-    def _read(self, operand: Asked) -> str:
+    def read(self, operand: Asked) -> str:
         """Return SQL of what an operand is, as JSON."""
+        if isinstance(operand, Worked):
+            return worked(operand.derived, self, "$at")
         if isinstance(operand, Path):
             return self._path(operand)
         if isinstance(operand, LastPerformed | Sequence | HasBeen):
             return f"to_json({self._order(operand)}.v)"
-        name = self._part(operand, lambda: counted(operand, self.bound, "$at"))
+        name = self._asked(operand, lambda: counted(operand, self.bound, "$at"))
         if operand.kind in NEVER_MISSING:
             return f"to_json(coalesce({name}.v, 0))"
         return f"to_json({name}.v)" if operand.kind in FIGURES else f"{name}.v"
 
-    def _part(self, operand: Asked, write: Callable[[], str]) -> str:
+    def _asked(self, operand: Asked, write: Callable[[], str]) -> str:
         """Return the name of the query of an operand."""
-        key = format_operand(operand)  # 1 and true are equal in Python, and another filter
+        return self.part(format_operand(operand), write)  # 1 and true are equal in Python, and another filter
+
+    def part(self, key: str, write: Callable[[], str]) -> str:
+        """Return the name of a query by person; it is written once for each key, behind those that it reads."""
         name = self._names.get(key)
         if name is None:
             name = self._names[key] = f"q{len(self._names)}_"
@@ -265,7 +330,11 @@ class _Asked:
         if head == "traits" and rest:
             return self._trait(rest)
         if head == "lists":
-            return f"to_json(coalesce({self._part(path, lambda: listed(rest, self.bound))}.v, false))"
+            return f"to_json(coalesce({self._asked(path, lambda: listed(rest, self.bound))}.v, false))"
+        if head == "consent":
+            return f"to_json({self._asked(path, lambda: agreed(rest, self.bound))}.v)"
+        if head == "interests":
+            return self._interest(path)
         placed = read_head(path.path, self.bound)
         if placed is not None:
             return placed
@@ -273,6 +342,12 @@ class _Asked:
         if found is None:
             raise NotInSql(f"`{path.path}`", "what is not in the events, or not as it is kept")
         return found
+
+    def _interest(self, path: Path) -> str:
+        _, kind, name = [*path.path.split(".", 2), "", ""][:3]
+        if kind not in {"category", "tag"} or not name:
+            return "CAST(NULL AS JSON)"
+        return f"to_json({self._asked(path, lambda: interest(kind, name, self.bound))}.v)"
 
     def _trait(self, name: str) -> str:
         """Return SQL of a trait: of that very name, dots and all, or else inside the trait of its first part."""
@@ -289,11 +364,13 @@ class _Asked:
             return trait_of(self.bound(name), *paths)
 
         # Under a name of its own: `traits.a.b` may be the trait "a.b", and the part "b" of the trait "a".
-        return self._part(Path(f"traits.{name}"), write)
+        return self._asked(Path(f"traits.{name}"), write)
 
 
 _ANSWERED = (Compare, In, InList, HasAll, Text, Matches, Between, Within, Near, AnyOf, Exists, Performed)
 """The leaves that SQL answers, beside membership in a segment."""
+_HEADS = ("places", "visits", "whereabouts", "devices")
+"""What is known of everybody, beside the parts that a statement writes."""
 _OF_A_PERSON: Final[Mapping[str, str]] = {
     "user_id": "CASE WHEN starts_with(p.person, 'u:') THEN to_json(substr(p.person, 3)) END",
     "known": "to_json(starts_with(p.person, 'u:'))",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Final, assert_never, cast
 
-from bespeak.analytics.conditions_sql_values import Bound, NotInSql, Scope, of_event
+from bespeak.analytics.conditions_sql_goods import items_of, read_items
+from bespeak.analytics.conditions_sql_values import Bound, Scope, of_event
 from bespeak.clock import NEVER
 from bespeak.conditions.names import name_of, prefix_of
-from bespeak.conditions.printer import format_deed, format_window
+from bespeak.conditions.printer import format_deed
 from bespeak.conditions.tree import (
     Aggregate,
     Asked,
@@ -28,6 +29,7 @@ from bespeak.conditions.tree import (
     Window,
 )
 from bespeak.conditions.tree import Sequence as Steps
+from bespeak.conditions.waning import DECIMALS
 from bespeak.conditions.windows import fixed_ends, is_fixed
 
 _FIGURES: Final[dict[Kind, str]] = {
@@ -37,7 +39,8 @@ _FIGURES: Final[dict[Kind, str]] = {
     "max": "CAST(max(amount) AS DOUBLE) / 1e6",
 }
 _PLACE = "happened {0}, message_id {0}, log_offset {0}"
-_ENDS: Final[dict[Kind, str]] = {"first": _PLACE.format("ASC"), "last": _PLACE.format("DESC")}
+ENDS: Final[dict[Kind, str]] = {"first": _PLACE.format("ASC"), "last": _PLACE.format("DESC")}
+"""In which order the first, and the last, of several events comes first."""
 
 
 def counted(aggregate: Aggregate, bound: Bound, at: str) -> str:
@@ -48,11 +51,13 @@ def counted(aggregate: Aggregate, bound: Bound, at: str) -> str:
     at
         SQL of the instant that is asked about.
     """
-    found = _found(aggregate, bound, at)
+    if isinstance(aggregate.within, HalfLife):
+        return f"SELECT person, rounded(v, {DECIMALS}) AS v FROM ({faded(aggregate, bound, at)})"  # noqa: S608 - values are bound
     kind = aggregate.kind
     if kind == "count":
-        return f"SELECT e.person, count(*) AS v {found} GROUP BY e.person"
-    value = _read(bound)(Path(cast("str", aggregate.of)))
+        return f"SELECT e.person, count(*) AS v {found_by(aggregate, bound, at)} GROUP BY e.person"
+    value = reader(bound)(Path(cast("str", aggregate.of)))
+    found = found_by(aggregate, bound, at, value)
     match kind:
         case "sum" | "avg" | "min" | "max":
             amounts = f"SELECT e.person, amount_of({value}) AS amount {found}"
@@ -63,7 +68,7 @@ def counted(aggregate: Aggregate, bound: Bound, at: str) -> str:
         case "first" | "last":
             kept = f"SELECT e.person, e.happened, e.message_id, e.log_offset, kept_of({value}) AS said {found}"
             return (
-                f"SELECT person, first(said ORDER BY {_ENDS[kind]}) AS v FROM ({kept})"  # noqa: S608
+                f"SELECT person, first(said ORDER BY {ENDS[kind]}) AS v FROM ({kept})"  # noqa: S608
                 " WHERE said IS NOT NULL GROUP BY person"
             )
         case "distinct":
@@ -74,6 +79,25 @@ def counted(aggregate: Aggregate, bound: Bound, at: str) -> str:
             return _MOST_FREQUENT.format(ones=ones)
         case _:
             assert_never(kind)
+
+
+def faded(aggregate: Aggregate, bound: Bound, at: str) -> str:
+    """Return the query of a count or a sum that fades, not rounded: of the newest that counts as of now, or of then.
+
+    Parameters as `counted`.
+    """
+    amount, value = "1.0", ""
+    if aggregate.kind != "count":
+        value = reader(bound)(Path(cast("str", aggregate.of)))
+        amount = f"CAST(amount_of({value}) AS DOUBLE) / 1e6"
+    halflife = bound(cast("HalfLife", aggregate.within).halflife)
+    told = f"SELECT e.person, e.happened, {amount} AS amount {found_by(aggregate, bound, at, value)}"
+    aged = (
+        f"SELECT person, amount, happened - greatest({at}, max(happened) OVER (PARTITION BY person)) AS age"  # noqa: S608
+        f" FROM ({told}) WHERE amount IS NOT NULL"
+    )
+    worth = f"amount * pow(2.0, age / CAST({halflife} AS DOUBLE))"
+    return f"SELECT person, fsum({worth}) AS v FROM ({aged}) GROUP BY person"  # noqa: S608
 
 
 # Of a list each different element counts once an event; of equals the latest wins, then the one of the least text.
@@ -88,10 +112,11 @@ _MOST_FREQUENT: Final = (
 
 def last_performed(leaf: LastPerformed, bound: Bound, at: str) -> str:
     """Return the query of what the newest event has: `v` is a flag. Parameters as `counted`."""
-    found = _found(leaf, bound, at)
-    newest = f"SELECT e.person, {_asked(leaf.has, bound)} AS has, e.happened, e.message_id, e.log_offset {found}"
+    has = _asked(leaf.has, bound)
+    found = found_by(leaf, bound, at, has)
+    newest = f"SELECT e.person, {has} AS has, e.happened, e.message_id, e.log_offset {found}"
     return (
-        f"SELECT person, first(has ORDER BY {_ENDS['last']}) AS v FROM ({newest})"  # noqa: S608 - values are bound
+        f"SELECT person, first(has ORDER BY {ENDS['last']}) AS v FROM ({newest})"  # noqa: S608 - values are bound
         " GROUP BY person"
     )
 
@@ -109,7 +134,7 @@ def has_been(leaf: HasBeen, bound: Bound, at: str) -> str:
     )
     behind = (
         f"SELECT told.*, count(CASE WHEN NOT {so} THEN 1 END) OVER"  # noqa: S608
-        f" (PARTITION BY person ORDER BY {_ENDS['last']} ROWS UNBOUNDED PRECEDING) AS others FROM ({told}) told"
+        f" (PARTITION BY person ORDER BY {ENDS['last']} ROWS UNBOUNDED PRECEDING) AS others FROM ({told}) told"
     )
     lasts = f"{at} - min(happened) {'<' if leaf.less else '>='} {bound(leaf.lasting)}"
     return f"SELECT person, {lasts} AS v FROM ({behind}) WHERE others = 0 GROUP BY person"  # noqa: S608
@@ -147,7 +172,7 @@ def sequence(leaf: Steps, bound: Bound, at: str) -> str:
     reached = f"SELECT *, {steps[0]} AS reached FROM line"  # noqa: S608 - our own names
     for step, taken in zip(leaf.steps[1:], steps[1:], strict=True):
         reached = _followed(step, taken, " OR ".join(map(flag, step.without)), reached, bound)
-    joined, passed = _inside(leaf.within, bound, at)
+    joined, passed = inside(leaf.within, bound, at)
     if leaf.after is not None:
         lasting = bound(leaf.after.lasting)
         intruders = " OR ".join(map(flag, leaf.after.without))
@@ -183,38 +208,44 @@ def _line(flags: Collection[tuple[str, Deed]], bound: Bound, *, timely: bool) ->
     said: list[str] = []
     for name, deed in flags:
         where = "" if deed.where is None else f" AND {_asked(deed.where, bound)}"
-        said.append(f"{_meant(deed.event, bound)}{where} AS {name}")
-    heard = f"SELECT e.person, e.happened, e.message_id, e.log_offset, e.late, {', '.join(said)} FROM heard e"  # noqa: S608
+        said.append(f"{meant(deed.event, bound)}{where} AS {name}")
+    columns = ", ".join(said)
+    items = items_of(" OR ".join(meant(deed.event, bound) for _, deed in flags), bound, columns)
+    heard = f"SELECT e.person, e.happened, e.message_id, e.log_offset, e.late, {columns} FROM heard e{items}"  # noqa: S608
     counts = f"({' OR '.join(name for name, _ in flags)}){' AND NOT late' if timely else ''}"
-    order = f"(PARTITION BY person ORDER BY {_ENDS['first']})"
+    order = f"(PARTITION BY person ORDER BY {ENDS['first']})"
     return f"SELECT *, row_number() OVER {order} AS place FROM ({heard}) WHERE {counts}"  # noqa: S608
 
 
 def _asked(condition: Condition, bound: Bound) -> str:
     """Return SQL that is true where the event `e` passes a filter."""
-    return of_event(condition, Scope(bound, _read(bound), "e.happened", "'UTC'"))
+    return of_event(condition, Scope(bound, reader(bound), "e.happened", "'UTC'"))
 
 
-def _meant(event: str, bound: Bound) -> str:
+def meant(event: str, bound: Bound) -> str:
     """Return SQL that is true where the event `e` has a name."""
     prefix = prefix_of(event)
     return f"e.name = {bound(name_of(event))}" if prefix is None else f"starts_with(e.name, {bound(prefix)})"
 
 
-def _found(aggregate: Aggregate | LastPerformed, bound: Bound, at: str) -> str:
-    """Return SQL, from FROM on, of the events that count, as `e`."""
-    passed = [_meant(aggregate.event, bound)]
-    joined, inside = _inside(aggregate.within, bound, at)
-    passed += inside
-    if aggregate.where is not None:
-        passed.append(_asked(aggregate.where, bound))
-    return f"FROM heard e{joined} WHERE {' AND '.join(passed)}"
+def found_by(aggregate: Aggregate | LastPerformed, bound: Bound, at: str, *read: str) -> str:
+    """Return SQL, from FROM on, of the events that count, as `e`.
+
+    Parameters
+    ----------
+    read
+        What else is read of them.
+    """
+    named = meant(aggregate.event, bound)
+    joined, timely = inside(aggregate.within, bound, at)
+    where = " AND ".join([named, *timely, *([] if aggregate.where is None else [_asked(aggregate.where, bound)])])
+    return f"FROM heard e{items_of(named, bound, where, *read)}{joined} WHERE {where}"
 
 
-def _inside(window: Window | None, bound: Bound, at: str) -> tuple[str, list[str]]:
+def inside(window: Window | None, bound: Bound, at: str) -> tuple[str, list[str]]:
     """Return what is joined to know a window, and what has to be so of an event in it."""
     match window:
-        case None:
+        case None | HalfLife():
             return "", []
         case Since() | FromTo():
             start, end = fixed_ends(window)
@@ -231,21 +262,19 @@ def _inside(window: Window | None, bound: Bound, at: str) -> tuple[str, list[str
         case ThisSession():
             joined = " JOIN visits v ON v.person = e.person"
             return joined, ["NOT e.late", "e.happened >= v.started", f"e.happened <= {at}"]
-        case HalfLife():
-            raise NotInSql(f"`{format_window(window)}`", "what fades")
         case int():
             return "", ["NOT e.late", f"e.happened > {at} - {bound(window)}", f"e.happened <= {at}"]
         case _:
             assert_never(window)
 
 
-def _read(bound: Bound) -> Callable[[Asked], str]:
+def reader(bound: Bound) -> Callable[[Asked], str]:
     """Return what writes how a path of the event `e` is read, as JSON."""
 
     def read(operand: Asked) -> str:
         root, *parts = cast("Path", operand).path.split(".")
         if root == "item":
-            raise NotInSql(cast("Path", operand).path, "what the catalog had of its items")
+            return read_items(parts, bound)
         if root == "local":
             zone = "coalesce(e.time_zone, (SELECT zone FROM setting))"
             return f"CAST(clock_of({bound(parts[0])}, e.happened, {zone}) AS JSON)"

@@ -84,8 +84,16 @@ def _settle(connection: DuckDBPyConnection, profiles: ProfileSettings, identity:
     """Put the settings into a table of one row, so that views, which take no parameters, can read them."""
     connection.execute(
         "CREATE TEMP TABLE setting AS SELECT CAST(? AS BIGINT) AS delay, CAST(? AS BIGINT) AS gap,"
-        " CAST(? AS VARCHAR) AS zone, CAST(? AS BOOLEAN) AS trusting, CAST(? AS VARCHAR[]) AS ours",
-        [profiles.delay, profiles.session_gap, profiles.time_zone, identity.unsigned == "merge", sorted(SILENT)],
+        " CAST(? AS VARCHAR) AS zone, CAST(? AS BOOLEAN) AS trusting, CAST(? AS VARCHAR[]) AS ours,"
+        " CAST(? AS BIGINT) AS halflife",
+        [
+            profiles.delay,
+            profiles.session_gap,
+            profiles.time_zone,
+            identity.unsigned == "merge",
+            sorted(SILENT),
+            profiles.interest_halflife,
+        ],
     )
 
 

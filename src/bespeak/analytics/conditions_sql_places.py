@@ -1,4 +1,4 @@
-"""Where people are, on what device, on which lists, and what their clocks show, for conditions in SQL.
+"""Where people are, on what device, on which lists, what they agreed to, and what their clocks show, in SQL.
 
 `whereabouts` and `devices` are views by person: what the newest event says that speaks of it, as JSON.
 """
@@ -15,8 +15,10 @@ from bespeak.conditions.heads import local_part
 from bespeak.conditions.local import shown
 from bespeak.conditions.near import METRES, distance, place_of
 from bespeak.conditions.tree import Near
+from bespeak.events import Event
 from bespeak.events.vocabulary import LIST_JOINED, LIST_LEFT, OUR_SOURCE
 from bespeak.ids import hash_v2
+from bespeak.privacy import consent_choices
 from bespeak.profiles.said import device_in, place_in
 
 if TYPE_CHECKING:
@@ -43,12 +45,20 @@ def _clock(part: str, at: Instant, zone: str) -> str:
     return "null" if found is None else msgspec.json.encode(shown(found, at, zone)).decode()
 
 
+def _choice_in(context: str | None, purpose: str) -> bool | None:
+    said = Event(
+        type="track", name="", message_id="", time=0, received=0, context=msgspec.json.decode(context or "{}")
+    )
+    return next((choice.granted for name, choice in consent_choices(said) if name == purpose), None)
+
+
 FUNCTIONS: Final[tuple[tuple[str, Callable[..., Any], list[str], str], ...]] = (
     ("said_of_place", _said_of_place, ["VARCHAR"], "VARCHAR"),
     ("said_of_device", _said_of_device, ["VARCHAR"], "VARCHAR"),
     ("is_near", _is_near, ["VARCHAR", "DOUBLE", "DOUBLE", "DOUBLE"], "BOOLEAN"),
     ("clock_of", _clock, ["VARCHAR", "BIGINT", "VARCHAR"], "VARCHAR"),
     ("bucket_of", hash_v2, ["VARCHAR", "VARCHAR"], "DOUBLE"),
+    ("choice_in", _choice_in, ["VARCHAR", "VARCHAR"], "BOOLEAN"),
 )
 """What SQL is taught for these."""
 
@@ -78,6 +88,19 @@ def listed(list_id: str, bound: Bound) -> str:
         f"SELECT person, first(name = {joined} ORDER BY happened DESC, message_id DESC, log_offset) AS v"  # noqa: S608 - values are bound
         f" FROM heard WHERE name IN ({joined}, {left}) AND source = {bound(OUR_SOURCE)}"
         f" AND text_of(json_extract(properties, '$.list')) = {bound(list_id)} GROUP BY person"
+    )
+
+
+def agreed(purpose: str, bound: Bound) -> str:
+    """Return a query of what people last said of a purpose: person, and `v`, a flag."""
+    said = f"choice_in(CAST(context AS VARCHAR), {bound(purpose)})"
+    told = (
+        f"SELECT person, happened, message_id, log_offset, {said} AS granted FROM heard"  # noqa: S608 - values are bound
+        " WHERE json_exists(context, '$.consent')"
+    )
+    return (
+        "SELECT person, first(granted ORDER BY happened DESC, message_id DESC, log_offset) AS v"  # noqa: S608
+        f" FROM ({told}) WHERE granted IS NOT NULL GROUP BY person"
     )
 
 

@@ -54,10 +54,17 @@ class NotInSql(InvalidInput):
 
 
 class Bound:
-    """The values that a statement stands on, by the names under which it asks for them; no value is ever its text."""
+    """The values that a statement stands on, by the names under which it asks for them; no value is ever its text.
+
+    Attributes
+    ----------
+    of_items
+        SQL that is true of the events `e` whose items the statement asks for, as often as it asks.
+    """
 
     def __init__(self) -> None:
         self.values: dict[str, object] = {}
+        self.of_items: list[str] = []
         self._names = 0
 
     def __call__(self, value: object) -> str:

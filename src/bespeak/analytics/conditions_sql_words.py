@@ -85,6 +85,10 @@ def _version_order(text: str | None) -> str | None:
     return None if text is None else version_order(text)
 
 
+def _rounded(number: float, digits: int) -> float:
+    return round(number, digits) + 0.0  # never -0
+
+
 _FUNCTIONS: Final[tuple[tuple[str, Callable[..., Any], list[str], str], ...]] = (
     ("fold_text", fold, ["VARCHAR"], "VARCHAR"),
     ("moment_at", _moment_at, ["VARCHAR", "BIGINT", "VARCHAR", "BOOLEAN"], "BIGINT"),
@@ -94,6 +98,7 @@ _FUNCTIONS: Final[tuple[tuple[str, Callable[..., Any], list[str], str], ...]] = 
     ("period_until", _period_until, ["VARCHAR", "VARCHAR", "BIGINT", "BIGINT"], "BIGINT"),
     ("is_zone", _is_zone, ["VARCHAR"], "BOOLEAN"),
     ("iso_time", format_time, ["BIGINT"], "VARCHAR"),
+    ("rounded", _rounded, ["DOUBLE", "INTEGER"], "DOUBLE"),
 )
 """Functions of what is there: nothing is made of nothing."""
 _MAY_FAIL: Final[tuple[tuple[str, Callable[..., Any], list[str], str], ...]] = (
@@ -138,6 +143,17 @@ CREATE TEMP MACRO kept_one(x) AS CASE WHEN json_type(x) IN ('UBIGINT', 'BIGINT',
 CREATE TEMP MACRO kept_of(v) AS CASE WHEN json_type(v) <> 'ARRAY' THEN kept_one(CAST(v AS JSON))
     WHEN json_array_length(v) <= 100 AND len(known_of(list_transform(parts_of(v), lambda x: kept_one(x)))) > 0
     THEN to_json(known_of(list_transform(parts_of(v), lambda x: kept_one(x)))) END;
+
+-- What an order is known by, and a ratio.
+CREATE TEMP MACRO name_of(v) AS CASE WHEN kept_one(v) IS NOT NULL THEN key_of(v) END;
+CREATE TEMP MACRO ratio_of(a, b) AS CASE WHEN number_of(b) <> 0 THEN number_of(a) / number_of(b) END;
+
+-- What the items of an event have at a path: of one what stands there, of several all that do.
+CREATE TEMP MACRO said_by_one(v) AS CASE WHEN v IS NULL OR json_type(v) = 'NULL' THEN CAST([] AS JSON[])
+    ELSE parts_of(v) END;
+CREATE TEMP MACRO said_by_items(goods, way) AS CASE WHEN len(goods) = 1 THEN json_extract(goods[1], way)
+    WHEN len(goods) > 1
+    THEN to_json(flatten(list_transform(goods, lambda good: said_by_one(json_extract(good, way))))) END;
 """
 
 

@@ -18,8 +18,9 @@ from bespeak.conditions import Condition
 from bespeak.conditions import load as load_condition
 from bespeak.engine import Definition, DefinitionKind
 from bespeak.errors import ConditionError, DefinitionError
+from bespeak.segments import Segments
 from bespeak.segments import load as load_segment
-from bespeak.segments.references import inlined
+from bespeak.segments.references import filled, inlined
 
 if TYPE_CHECKING:
     from bespeak.analytics.conditions_compared import Difference
@@ -33,8 +34,9 @@ def preview(arguments: Namespace) -> int:
     """Say how many would be in, who, and beside which segments."""
     from bespeak.engine.previewing import preview as previewed
 
-    segments, at = _segments(arguments), _at(arguments)
-    condition = _condition(arguments.condition, segments)
+    live, at = _live(arguments), _at(arguments)
+    segments = _conditions(live)
+    condition = _condition(arguments.condition, live, segments)
     settings = settings_of(arguments)
     store_of(settings)
     found = previewed(settings, condition, segments, at, most=arguments.n)
@@ -45,8 +47,9 @@ def diff(arguments: Namespace) -> int:
     """Say who would enter and leave."""
     from bespeak.engine.previewing import compare
 
-    segments, at = _segments(arguments), _at(arguments)
-    old, new = (_condition(text, segments) for text in (arguments.old, arguments.new))
+    live, at = _live(arguments), _at(arguments)
+    segments = _conditions(live)
+    old, new = (_condition(text, live, segments) for text in (arguments.old, arguments.new))
     settings = settings_of(arguments)
     store_of(settings)
     offset, found = compare(settings, old, new, segments, at, most=arguments.n)
@@ -57,8 +60,8 @@ def _at(arguments: Namespace) -> Instant:
     return SystemClock().now() if arguments.at is None else parse_time(arguments.at)
 
 
-def _segments(arguments: Namespace) -> dict[str, Condition]:
-    """Return what the segments in force ask for, by id."""
+def _live(arguments: Namespace) -> Segments:
+    """Return the segments in force, with what they may name."""
     from bespeak.engine.site import build
 
     kinds: tuple[DefinitionKind, ...] = ("segments", "traits", "scores", "borders")
@@ -68,14 +71,23 @@ def _segments(arguments: Namespace) -> dict[str, Condition]:
             for kind in kinds
             for one in ask(client, "GET", f"/v1/{kind}")
         ]
-    live = build(definitions).segments
+    return build(definitions).segments
+
+
+def _conditions(live: Segments) -> dict[str, Condition]:
+    """Return what the segments in force ask for, by id."""
     return dict(inlined(live.all(), live.traits, live.scores, live.borders).conditions)
 
 
-def _condition(text: str, segments: Mapping[str, Condition]) -> Condition:
-    """Return the condition of a segment in force, of a file, or that stands there itself."""
+def _condition(text: str, live: Segments, segments: Mapping[str, Condition]) -> Condition:
+    """Return the condition of a segment in force, of a file, or that stands there itself, with all that it names."""
     if text in segments:
         return segments[text]
+    return filled(_written(text, segments), live.all(), live.traits, live.scores, live.borders)
+
+
+def _written(text: str, segments: Mapping[str, Condition]) -> Condition:
+    """Return the condition of a file, or that stands there itself."""
     if text.endswith((".yaml", ".yml")):
         return _in_file(Path(text))
     try:

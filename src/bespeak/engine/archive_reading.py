@@ -10,10 +10,12 @@ from pathlib import Path
 import msgspec
 
 from bespeak.analytics import Answer, Damaged, Row, ask, export
-from bespeak.analytics.conditions_sql import NOTHING, Events, Members, Rules, members
+from bespeak.analytics.conditions_sql import NOTHING, Events, Members, Rules, members, sql_of
+from bespeak.analytics.conditions_sql_goods import UNKNOWN, Goods
 from bespeak.clock import NEVER, Instant, format_time
 from bespeak.conditions import Condition
 from bespeak.engine.archive import ArchiveFile, floor_of, folder_of, gaps_in, listed, opened
+from bespeak.engine.archive_goods import goods_of
 from bespeak.engine.archive_writing import row_in
 from bespeak.engine.records import EventRecord, SealedRecord, decode
 from bespeak.engine.vault import ALIAS, Vault
@@ -40,12 +42,15 @@ class Cut(msgspec.Struct, frozen=True):
         The events that are in none of them; it can be read once, and lets go of the store at its end.
     aliases
         Profile ids that mean another; complete once the tail was read.
+    goods
+        What the catalog had of items, where it was asked for.
     """
 
     offset: int
     files: tuple[int, ...]
     tail: Iterator[Row]
     aliases: dict[ProfileId, ProfileId]
+    goods: Goods = UNKNOWN
 
 
 def ask_archive(
@@ -95,13 +100,15 @@ def members_in_archive(
     Raises
     ------
     NotInSql
-        Events alone do not answer it (consent, interests, the context of a request); the message names the part.
+        The log does not answer it (the context of a request, items of a time that was dropped); the message names the
+        part.
     InvalidInput, StoreError, Damaged
         As `ask_archive`.
     """
     rules = Rules(settings.profiles, settings.identity)
-    with cut_of(settings) as cut:
-        events = Events(cut.files, cut.tail, cut.aliases)
+    query = sql_of(condition, at, segments=segments)
+    with cut_of(settings, goods=query.reads_items) as cut:
+        events = Events(cut.files, cut.tail, cut.aliases, cut.goods)
         found = members(condition, at, events, settings.archive, rules, segments=segments, most=most, threads=threads)
         return cut.offset, found
 
@@ -130,8 +137,16 @@ def export_archive(settings: Settings, path: Path, *, since: Instant = -NEVER, u
 
 
 @contextmanager
-def cut_of(settings: Settings, *, since: Instant = -NEVER, until: Instant = NEVER) -> Generator[Cut]:
-    """Give everything up to the present end of the log; raises as `ask_archive`."""
+def cut_of(
+    settings: Settings, *, since: Instant = -NEVER, until: Instant = NEVER, goods: bool = False
+) -> Generator[Cut]:
+    """Give everything up to the present end of the log; raises as `ask_archive`.
+
+    Parameters
+    ----------
+    goods
+        Whether to look up what the catalog had of items, for which the whole log is read.
+    """
     folder = folder_of(settings)
     if folder is None or not isinstance(settings.store, SqliteSettings):
         raise InvalidInput('store.type is "memory": there is no archive')
@@ -150,8 +165,9 @@ def cut_of(settings: Settings, *, since: Instant = -NEVER, until: Instant = NEVE
                     continue  # a file was written anew meanwhile, without somebody
                 raise
             aliases = _aliases(store, vault)
+            had = goods_of(store) if goods else UNKNOWN
             tail = _tail(settings, store, vault, files, aliases)
-            yield Cut(store.last_offset(), tuple(open_files), tail, aliases)
+            yield Cut(store.last_offset(), tuple(open_files), tail, aliases, had)
             return
 
 

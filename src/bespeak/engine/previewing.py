@@ -51,11 +51,12 @@ def preview(
     Raises
     ------
     NotInSql
-        Events alone do not answer it (consent, interests, the context of a request); the message names the part.
+        The log does not answer it (the context of a request, items of a time that was dropped); the message names the
+        part.
     InvalidInput, StoreError, Damaged
         As `ask_archive`.
     """
-    sql_of(condition, at, segments=segments)  # whether it can be asked, before anything is read
+    query = sql_of(condition, at, segments=segments)  # whether it can be asked, before anything is read
     others: dict[str, Condition] = {}
     left_out: dict[str, str] = {}
     for name, one in segments.items():
@@ -66,7 +67,10 @@ def preview(
             others[name] = one
         else:
             left_out[name] = reason
-    with cut_of(settings) as cut:
+    with cut_of(settings, goods=query.reads_items or any(map(_reads_items, others.values()))) as cut:
+        for name in [name for name, one in others.items() if cut.goods.doubtful and _reads_items(one)]:
+            left_out[name] = "it reads items, and the log of their time was dropped"
+            del others[name]
         limits, rules = settings.archive, _rules(settings)
         found = beside(condition, others, at, _events(cut), limits, rules, segments=segments, most=most)
         return Preview(cut.offset, found, left_out)
@@ -85,12 +89,15 @@ def compare(
 
     Parameters and errors are those of `preview`.
     """
-    for one in (old, new):
-        sql_of(one, at, segments=segments)
-    with cut_of(settings) as cut:
+    queries = [sql_of(one, at, segments=segments) for one in (old, new)]
+    with cut_of(settings, goods=any(query.reads_items for query in queries)) as cut:
         limits, rules = settings.archive, _rules(settings)
         found = difference(old, new, at, _events(cut), limits, rules, segments=segments, most=most)
         return cut.offset, found
+
+
+def _reads_items(condition: Condition) -> bool:
+    return sql_of(condition, 0).reads_items
 
 
 def _reason(condition: Condition, at: Instant) -> str | None:
@@ -107,4 +114,4 @@ def _rules(settings: Settings) -> Rules:
 
 
 def _events(cut: Cut) -> Events:
-    return Events(cut.files, cut.tail, cut.aliases)
+    return Events(cut.files, cut.tail, cut.aliases, cut.goods)

@@ -24,6 +24,18 @@ _FIELDS: dict[str, Callable[[Item], object]] = {
 }
 
 
+def fields_of(item: Item) -> dict[str, object]:
+    """Return all that a filter can read of an item, by name.
+
+    Examples
+    --------
+    >>> found = fields_of(Item(id="p1", brand="Nike", properties={"size": 42}))
+    >>> found["brand"], found["price"], found["properties"]
+    ('Nike', None, {'size': 42})
+    """
+    return {**{name: read(item) for name, read in _FIELDS.items()}, "properties": item.properties}
+
+
 class ItemValues:
     """Reads an attribute of the items of an event, as the catalog has them now.
 

@@ -45,6 +45,8 @@ _HEADS: dict[str, NamedKind] = {"computed": "traits", "scores": "scores"}
 _WORDS: dict[NamedKind, str] = {"segments": "segment", "traits": "computed trait", "scores": "score"}
 _FADING = "interests."
 _RFM_PARTS = (*FIGURES, "cell")
+_TRIED = "what is tried"
+"""Stands for a condition without a name where a message says who names what is not there; no segment has this id."""
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -68,6 +70,23 @@ def inlined(
         One names another that is not there, or itself by way of others; or it is too large with all that it names.
     """
     return _Inliner(segments, traits, scores, borders).everything()
+
+
+def filled(
+    condition: Condition,
+    segments: Iterable[Segment],
+    traits: Iterable[Trait] = (),
+    scores: Iterable[ScorePlan] = (),
+    borders: Iterable[Borders] = (),
+) -> Condition:
+    """Return a condition that nobody has defined yet, with what others are in the place of their names.
+
+    Raises
+    ------
+    DefinitionError
+        It names what is not there.
+    """
+    return _Inliner(segments, traits, scores, borders).tried(condition)
 
 
 def named_in(value: object) -> Iterator[tuple[NamedKind, str]]:
@@ -139,6 +158,9 @@ class _Inliner:
         for segment_id in self._segments:
             self._segment(segment_id, ())
         return Named(self._conditions, self._operands)
+
+    def tried(self, condition: Condition) -> Condition:
+        return self._condition(condition, (_TRIED,))
 
     def _segment(self, segment_id: str, way: tuple[str, ...]) -> Condition:
         if segment_id in self._conditions:

@@ -35,6 +35,7 @@ from bespeak.conditions.tree import Asked, FromTo, HalfLife, Since, Window
 from bespeak.conditions.tree import Sequence as Steps
 from bespeak.events import Event
 from bespeak.testing.naive_counts import figure, halved, is_inside, is_meant, is_zone
+from bespeak.testing.naive_goods import of_items
 from bespeak.testing.naive_orders import has_been, is_complete
 from bespeak.testing.naive_places import clock_shows
 from bespeak.testing.naive_values import passes
@@ -156,6 +157,8 @@ def worth(
 def of_event(event: Event, path: str) -> object:
     """Return what stands at a path of an event, such as `properties.price`."""
     root, *parts = path.split(".")
+    if root == "item":
+        return of_items(event, parts)
     value: object = getattr(event, root)
     for part in parts:
         value = cast("dict[str, object]", value).get(part) if isinstance(value, dict) else None

@@ -25,6 +25,7 @@ from bespeak.clock import DAY, Instant, parse_duration
 from bespeak.conditions import Condition, Exists, Operand, Path, load
 from bespeak.events import Event
 from bespeak.testing.naive import Known, holds, of_event, worth
+from bespeak.testing.naive_counts import is_meant
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -92,7 +93,7 @@ class Somebody:
             return self._orders(written["orders"])
         since = written["days_since"]
         event = since.get("last") or since["first"]
-        times = [one.time for one in self._events if one.name == event and _passes(since.get("where"), one)]
+        times = [one.time for one in self._events if is_meant(event, one.name) and _passes(since.get("where"), one)]
         if not times:
             return None
         return max(0, self._at - (max(times) if "last" in since else min(times))) / DAY
@@ -161,7 +162,9 @@ class Somebody:
         if "condition" in element:
             return points if self.holds(load(element["condition"])) else 0.0
         found = [
-            one.time for one in self._events if one.name == element["event"] and _passes(element.get("where"), one)
+            one.time
+            for one in self._events
+            if is_meant(element["event"], one.name) and _passes(element.get("where"), one)
         ]
         if halflife is not None:
             now = max([self._at, *found])

@@ -46,8 +46,8 @@ SETTINGS = {
 }
 """Caches that hold all who are about, and are full before the warm-up ends; by default they fill for longer than that.
 
-Smaller ones cost twice the CPU: with room for 30,000 people, 15,000 of whom are about at a time and as many are moved by
-the clock alone, all that has changed is written every four seconds, and whoever leaves RAM is soon read again.
+Smaller ones cost twice the CPU: with room for 30,000 people, 15,000 of whom are about at a time and as many are moved
+by the clock alone, all that has changed is written every four seconds, and whoever leaves RAM is soon read again.
 
 What Python asks of the system goes on rising by some percent for ten minutes behind that, since what is let go of
 leaves holes.

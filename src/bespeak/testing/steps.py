@@ -13,6 +13,9 @@ three witnesses of `three_way` are asked, and must all say what is expected: wha
       - {again: 2}
       - {who: ann, device: phone, traits: {plan: pro}, leaves: {ann: [twice]}}
 
+Segments may name `traits`, `scores` and `borders` of the table, written as in their files without ids. A step may
+change the catalog: `items` are put into it, ids in `removed` are taken out, before anybody does anything.
+
 People are called by their user id, devices by their anonymous id; a name is either, never both.
 """
 
@@ -56,6 +59,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         The id of the message; without it, it has one of its own.
     enters, leaves
         The segments that somebody is in, or is in no more, after this step; all else is as it was before it.
+    items, removed
+        What is put into the catalog, and the ids of what is taken out of it, before what is done.
     gone
         Names that mean somebody else from now on.
     why
@@ -78,6 +83,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     enters: dict[str, list[str]] = {}
     leaves: dict[str, list[str]] = {}
     gone: list[str] = []
+    items: list[dict[str, Any]] = []
+    removed: list[str] = []
     why: str = ""
 
 
@@ -92,6 +99,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         When it begins.
     segments
         Conditions of the segments in force, by id.
+    traits, scores, borders
+        What they may name, by id.
     not_in_sql
         Those of them that SQL does not answer: just these.
     zone
@@ -102,6 +111,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     begins: str
     zone: str = "UTC"
     segments: dict[str, str]
+    traits: dict[str, dict[str, Any]] = {}
+    scores: dict[str, dict[str, Any]] = {}
+    borders: dict[str, dict[str, Any]] = {}
     not_in_sql: frozenset[str] = frozenset()
     steps: tuple[Step, ...]
 
@@ -132,7 +144,8 @@ async def live_through(table: Table) -> None:
         The witnesses do not say the same.
     """
     settings = msgspec.structs.replace(SETTINGS, profiles=ProfileSettings(time_zone=table.zone))
-    ways = await ThreeWays.begun(table.segments, parse_time(table.begins), settings)
+    named = {"traits": table.traits, "scores": table.scores, "borders": table.borders}
+    ways = await ThreeWays.begun(table.segments, parse_time(table.begins), settings, named=named)
     if ways.unanswered != table.not_in_sql:
         raise Missed(f"not_in_sql: expected {sorted(table.not_in_sql)}, found {sorted(ways.unanswered)}")
     expected: dict[str, set[str]] = {}
@@ -154,6 +167,8 @@ async def _take(ways: ThreeWays, number: int, step: Step, sent: dict[int, dict[s
     until = parse_time(step.until) if step.until is not None else now + (parse_duration(step.wait) if step.wait else 0)
     if until != now:
         await ways.wait(until)
+    if step.items or step.removed:
+        await ways.stock(step.items, step.removed)
     if step.again is not None:
         await ways.send([sent[step.again]])
     elif step.who is not None or step.device is not None:

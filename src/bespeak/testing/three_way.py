@@ -11,15 +11,19 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from random import Random
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
-from bespeak.analytics.conditions_sql import Rules, open_to_conditions, sql_of, sql_of_all
+import msgspec
+
+from bespeak.analytics.conditions_sql import Rules, open_to_conditions, refuse_doubtful, sql_of, sql_of_all
 from bespeak.analytics.conditions_sql_values import NotInSql
 from bespeak.analytics.parquet import connect
 from bespeak.analytics.query import view
+from bespeak.catalog import Item
 from bespeak.clock import Instant, ManualClock
 from bespeak.conditions import Condition
-from bespeak.engine import Definition
+from bespeak.engine import Definition, DefinitionKind
+from bespeak.engine.archive_goods import goods_of
 from bespeak.engine.archive_reading import rows_in
 from bespeak.ids import ProfileId
 from bespeak.privacy import Key
@@ -27,7 +31,7 @@ from bespeak.segments.references import inlined
 from bespeak.settings import EngineSettings, Settings
 from bespeak.stores import MemorySettings
 from bespeak.testing.world_fragile import FragileMemory, MortalEngine
-from bespeak.testing.world_truth import Being, Truth, facts, members
+from bespeak.testing.world_truth import NOTHING_DEFINED, Being, Definitions, Truth, facts, members
 
 SETTINGS = Settings(store=MemorySettings(), engine=EngineSettings(checkpoint_seconds=3_600, models_seconds=3_600))
 """A store in RAM, which nothing is written of."""
@@ -74,6 +78,7 @@ class ThreeWays:
         at: Instant,
         settings: Settings = SETTINGS,
         kind: Literal["secret", "write"] = "secret",
+        named: Definitions = NOTHING_DEFINED,
     ) -> Self:
         """Open an engine over an empty store at an instant, and put segments in force: their conditions, by id.
 
@@ -81,19 +86,39 @@ class ThreeWays:
         ----------
         kind
             With which key messages are sent: with a secret one, whatever they say of who somebody is, is proven.
+        named
+            As `define` takes it.
         """
         clock = ManualClock(at)
         engine = MortalEngine.open(settings, clock=clock, rng=Random(1), store=FragileMemory())
         await engine.start()
         key, _ = await engine.create_key(kind, "site")
         ways = cls(engine, clock, key, settings)
-        await ways.define(definitions)
+        await ways.define(definitions, named)
         return ways
 
-    async def define(self, definitions: Mapping[str, str]) -> None:
-        """Put more segments in force, or others of the same id."""
-        bodies = [(name, {"id": name, "condition": text}) for name, text in definitions.items()]
-        await self.engine.apply([Definition(kind="segments", id=name, body=body) for name, body in bodies])
+    async def define(self, definitions: Mapping[str, str], named: Definitions = NOTHING_DEFINED) -> None:
+        """Put more segments in force, or others of the same id.
+
+        Parameters
+        ----------
+        named
+            Computed traits, scores and borders that they may name, by kind and id, without their ids.
+        """
+        segments = {name: {"condition": text} for name, text in definitions.items()}
+        bodies: Definitions = {**named, "segments": segments}
+        await self.engine.apply(
+            [
+                Definition(kind=cast("DefinitionKind", kind), id=name, body={"id": name, **body})
+                for kind, held in bodies.items()
+                for name, body in held.items()
+            ]
+        )
+
+    async def stock(self, put: Sequence[Mapping[str, Any]], removed: Sequence[str] = ()) -> None:
+        """Put items into the catalog, and take others out of it."""
+        await self.engine.put_items(msgspec.convert(put, list[Item]))
+        await self.engine.remove_items(removed)
 
     async def send(self, messages: Sequence[Mapping[str, Any]]) -> list[str]:
         """Send messages, as Segment has them, and return what became of each."""
@@ -123,7 +148,7 @@ class ThreeWays:
         twice = sorted(name for name, times in truth.stored.items() if times > 1)
         if twice:
             raise Disagreement(f"the log has messages twice: {twice}")
-        naive = {name: self._counted(being, now[name]) for name, being in truth.beings.items()}
+        naive = {name: self._counted(truth, being, now[name]) for name, being in truth.beings.items()}
         asked = {instant: self.sql(instant) for instant in {at, *now.values()}}
         # Whoever did something a minute ahead of the clock is asked as of then, as live memberships are.
         sql = {name: asked[now.get(name, at)][name] for name in asked[at]}
@@ -132,10 +157,10 @@ class ThreeWays:
         _compare(at, live=live, naive=naive, sql=sql)
         return live
 
-    def _counted(self, being: Being, at: Instant) -> frozenset[str]:
+    def _counted(self, truth: Truth, being: Being, at: Instant) -> frozenset[str]:
         """Return what somebody is in by plain counting."""
         known = facts(being, self._settings, at)
-        return frozenset(members(being, known, self._conditions(), at, self._settings))
+        return frozenset(members(being, known, truth.segments(), at, self._settings, truth.defined()))
 
     def live(self, at: Instant) -> tuple[Memberships, dict[ProfileId, Instant]]:
         """Return who is in what as the engine has it, and as of when."""
@@ -151,10 +176,11 @@ class ThreeWays:
         names = list(conditions)
         store, aliases = self.engine.store, dict[ProfileId, ProfileId]()
         rows = rows_in(self._settings, store, self.engine.vault, [(1, store.last_offset())], aliases, known=0)
-        query = sql_of_all(conditions, at)
+        query, goods = sql_of_all(conditions, at), goods_of(store)
         with closing(connect(threads=1, mib=512)) as connection:
             view(connection, (), rows, aliases)
-            open_to_conditions(connection, Rules(self._settings.profiles, self._settings.identity))
+            open_to_conditions(connection, Rules(self._settings.profiles, self._settings.identity), goods)
+            refuse_doubtful(connection, query)
             found: list[tuple[ProfileId, list[int]]] = connection.execute(query.text, query.parameters).fetchall()
         return {person: frozenset(names[place] for place in held) for person, held in found}
 

@@ -106,7 +106,7 @@ def truth_is_live(engine: Engine, truth: Truth, settings: Settings, at: Instant)
         same(name, _plain(profile, settings, now), known)
         expected = set(profile.segments)
         if not engine.store.dropped():
-            expected = members(being, known, segments, now, settings, truth.definitions)
+            expected = members(being, known, segments, now, settings, truth.defined())
         same(f"{name}: segments", sorted(profile.segments), sorted(expected))
         if profile.next_flip_at <= now:
             raise BrokenPromise(f"{name}: a flip was due at {profile.next_flip_at}, it is {now}")

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
 from bespeak.catalog import Item
 from bespeak.clock import MINUTE, Instant, format_time
 from bespeak.conditions import Condition, load
-from bespeak.engine.definitions import KINDS
 from bespeak.engine.records import (
     DefinitionRecord,
     EventRecord,
@@ -46,16 +44,22 @@ from bespeak.stores import LogRow, Store
 from bespeak.testing.naive import SITE
 from bespeak.testing.naive_computed import Named, Somebody
 from bespeak.testing.naive_counts import zone_of
+from bespeak.testing.naive_goods import speaking
 from bespeak.testing.naive_places import Whereabouts
 
 _OURS = frozenset({DECISION_MADE, IMPRESSION, CONSENT_UPDATED, LIST_JOINED, LIST_LEFT})
 """Events that are not something that the person did: they are counted and no more."""
 
+Definitions: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Definitions as they are written, by kind and id."""
+NOTHING_DEFINED: Definitions = {"segments": {}, "traits": {}, "scores": {}, "borders": {}}
+
 
 class Heard(msgspec.Struct):
     """One event of somebody, as the log has it.
 
-    `late`: it came later than the allowed delay. `keys`: the interests that it speaks of, by the catalog of that time.
+    The event carries its items. `late`: it came later than the allowed delay. `keys`: the interests that it speaks of,
+    by the catalog of that time.
     """
 
     event: Event
@@ -147,6 +151,13 @@ class Truth:
         """Every other name, and whose it is."""
         return {name: being.id for name, being in self._owners.items() if name != being.id}
 
+    def defined(self) -> Definitions:
+        """Return what is in force, by kind and id, as it is written."""
+        found: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in NOTHING_DEFINED}
+        for (kind, name), body in self.definitions.items():
+            found.setdefault(kind, {})[name] = body
+        return found
+
     def segments(self) -> dict[str, Condition]:
         """Return the segments in force."""
         found = {name: body for (kind, name), body in self.definitions.items() if kind == "segments"}
@@ -172,7 +183,8 @@ class Truth:
         if user is None and event.user_id is not None:
             being.claimed = event.user_id
         late = event.time < being.newest - self._settings.profiles.delay
-        heard = Heard(event, late, self._interests(event))
+        items = [self.items[item] for item in item_ids(event) if item in self.items]
+        heard = Heard(speaking(event, items), late, self._interests(event))
         being.heard.append(heard)
         if heard.did:
             being.newest = max(being.newest, event.time)
@@ -239,16 +251,14 @@ def members(
     segments: Mapping[str, Condition],
     at: Instant,
     settings: Settings,
-    definitions: Mapping[tuple[str, str], Mapping[str, Any]] = MappingProxyType({}),
+    definitions: Definitions = NOTHING_DEFINED,
 ) -> set[str]:
-    """Return the segments that somebody is in at `at`.
+    """Return the segments that somebody is in at `at`; `known` is what `facts` said.
 
     Parameters
     ----------
-    known
-        What `facts` said.
     definitions
-        What conditions may name, by kind and id, as it was written.
+        What the segments may name, by kind and id, as it is written.
     """
     paths: dict[str, object] = {
         "known": known["user_id"] is not None,
@@ -262,26 +272,32 @@ def members(
     events = [heard.event for heard in being.heard]
     timely = [heard.event for heard in being.heard if not heard.late]
     did = [heard.event for heard in being.heard if heard.did]
-    person = _Person(paths, known["traits"], Whereabouts(being.id, did, events))
-    named: dict[str, dict[str, Mapping[str, Any]]] = {kind: {} for kind in KINDS}
-    for (kind, name), body in definitions.items():
-        named[kind][name] = body
-    somebody = Somebody(Named(named, person), events, at, timely=timely)
+    person = _Person(paths, known["traits"], known["interests"], Whereabouts(being.id, did, events))
+    somebody = Somebody(Named(definitions, person), events, at, timely=timely)
     return {name for name, condition in segments.items() if somebody.holds(condition)}
 
 
 class _Person:
     """What is known of somebody, by path; a trait by its whole name, or what is inside the trait of its first part."""
 
-    def __init__(self, paths: Mapping[str, object], traits: Mapping[str, object], whereabouts: Whereabouts) -> None:
+    def __init__(
+        self,
+        paths: Mapping[str, object],
+        traits: Mapping[str, object],
+        interests: Mapping[str, float],
+        whereabouts: Whereabouts,
+    ) -> None:
         self._paths = paths
         self._traits = traits
+        self._interests = interests
         self._whereabouts = whereabouts
 
     def get(self, path: str, /) -> object:
         head, _, name = path.partition(".")
         if head in {"place", "device", "lists", "bucket"}:
             return self._whereabouts.get(path)
+        if head == "interests":
+            return self._interests.get(":".join(name.split(".", 1)))
         if head != "traits":
             return self._paths.get(path)
         if name in self._traits:
