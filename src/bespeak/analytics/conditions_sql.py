@@ -21,14 +21,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Several
 from contextlib import closing
-from typing import TYPE_CHECKING, Final, assert_never, cast
+from typing import TYPE_CHECKING, Any, Final, assert_never, cast
 
 import msgspec
 
 from bespeak.analytics.conditions_sql_counts import counted, has_been, last_performed, sequence
 from bespeak.analytics.conditions_sql_people import PEOPLE, prepare, trait_of
 from bespeak.analytics.conditions_sql_places import listed, read_head
-from bespeak.analytics.conditions_sql_values import Bound, NotInSql, Scope, holds, passes
+from bespeak.analytics.conditions_sql_values import Bound, Kept, NotInSql, Scope, holds, passes
 from bespeak.analytics.conditions_sql_words import teach
 from bespeak.analytics.parquet import connect
 from bespeak.analytics.query import limited, view
@@ -40,6 +40,7 @@ from bespeak.conditions.printer import format_condition, format_operand
 from bespeak.conditions.reads import FIGURES, NEVER_MISSING
 from bespeak.conditions.source import as_test
 from bespeak.conditions.tree import (
+    Aggregate,
     AnyOf,
     Asked,
     Between,
@@ -72,10 +73,17 @@ NOTHING: Final[Mapping[str, Condition]] = {}
 
 
 class Query(msgspec.Struct, frozen=True):
-    """One statement over the views of `prepare`, and the values that it stands on, by name."""
+    """One statement over the views of `prepare`, and the values that it stands on, by name.
+
+    Parameters
+    ----------
+    kept
+        The columns of `heard` that it reads beside those of the view.
+    """
 
     text: str
-    parameters: dict[str, object]
+    parameters: dict[str, Any]
+    kept: tuple[Kept, ...] = ()
 
 
 class Events(msgspec.Struct, frozen=True):
@@ -134,14 +142,42 @@ def sql_of_all(
     """
     asked = _Asked(at, segments)
     written = [asked.holds(check(condition)) for condition in conditions.values()]
-    columns = "p.person"
+    columns = "p.id AS person"
     if not only:
         said = ", ".join(f"CASE WHEN {one} THEN {place} END" for place, one in enumerate(written))
         columns += f", known_of(CAST([{said}] AS INTEGER[])) AS held"
     where = " OR ".join(written) or "false" if only else "true"
-    text = asked.statement(columns, where)
-    named = set(_PARAMETER.findall(text))  # what was written and then not needed has no place in the statement
-    return Query(text, {name: value for name, value in asked.bound.values.items() if name in named})
+    return asked.query(asked.statement(columns, where))
+
+
+def sql_of_counts(
+    condition: Condition,
+    others: Mapping[str, Condition],
+    at: Instant,
+    *,
+    segments: Mapping[str, Condition] = NOTHING,
+    most: int = 20,
+    keeps: bool = False,
+) -> Query:
+    """Return the question for figures alone, which has one row.
+
+    It says how many people there are, how many hold a condition, and the first of them by id; then, for each of the
+    others, how many hold it, and how many both.
+
+    Parameters
+    ----------
+    most
+        People named, 1 or more.
+    keeps
+        Whether what events say is asked of columns of its own: `kept` of the answer. Others as `sql_of`; raises as it.
+    """
+    asked = _Asked(at, segments, keeps=keeps)
+    written = [asked.holds(check(one)) for one in (condition, *others.values())]
+    flags = ", ".join(f"{one} AS h{place}" for place, one in enumerate(written))
+    counts = [f"count(*) FILTER (h{place}), count(*) FILTER (h{place} AND h0)" for place in range(1, len(written))]
+    figures = ", ".join(["count(*)", "count(*) FILTER (h0)", f"min(id, {most:d}) FILTER (h0)", *counts])
+    everybody = asked.statement(f"p.id, {flags}", "true")
+    return asked.query(f"SELECT {figures} FROM ({everybody})")  # noqa: S608 - numbers, and names of ours
 
 
 def members(
@@ -190,13 +226,13 @@ def open_to_conditions(connection: DuckDBPyConnection, rules: Rules) -> None:
 class _Asked:
     """A statement that is being written: a query by person for each thing that is read, each once."""
 
-    def __init__(self, at: Instant, segments: Mapping[str, Condition]) -> None:
-        self.bound = Bound()
+    def __init__(self, at: Instant, segments: Mapping[str, Condition], *, keeps: bool = False) -> None:
+        self.bound = Bound(keeps=keeps)
         self.bound.values["at"] = at
         self._segments = segments
         self._parts: dict[str, str] = {}
         self._names: dict[str, str] = {}
-        self._scope = Scope(self.bound, self._read, "$at", "places.zone")
+        self._scope = Scope(self.bound, self._read, "$at", "places.zone", self._figure)
 
     def holds(self, condition: Condition) -> str:
         """Return SQL that is true for whoever holds a condition."""
@@ -216,6 +252,12 @@ class _Asked:
         ]
         parts = [f"{name} AS ({text})" for name, text in self._parts.items()]
         return f"WITH {', '.join([*shared, *parts])} {asked}"
+
+    def query(self, text: str) -> Query:
+        """Return a statement that was written, with the values that it names and no others."""
+        named = set(_PARAMETER.findall(text))
+        values = {name: value for name, value in self.bound.values.items() if name in named}
+        return Query(text, values, tuple(one for name, one in self.bound.kept.items() if f".{name}" in text))
 
     def _leaf(self, leaf: Condition) -> str:
         if isinstance(leaf, LastPerformed | Sequence | HasBeen):
@@ -250,6 +292,13 @@ class _Asked:
         if operand.kind in NEVER_MISSING:
             return f"to_json(coalesce({name}.v, 0))"
         return f"to_json({name}.v)" if operand.kind in FIGURES else f"{name}.v"
+
+    def _figure(self, operand: Asked) -> str | None:
+        """Return SQL of what an operand is, as a number; None where it may be something else."""
+        if not isinstance(operand, Aggregate) or operand.kind not in FIGURES:
+            return None
+        name = self._part(operand, lambda: counted(operand, self.bound, "$at"))
+        return f"coalesce({name}.v, 0)" if operand.kind in NEVER_MISSING else f"{name}.v"
 
     def _part(self, operand: Asked, write: Callable[[], str]) -> str:
         """Return the name of the query of an operand."""
@@ -295,8 +344,8 @@ class _Asked:
 _ANSWERED = (Compare, In, InList, HasAll, Text, Matches, Between, Within, Near, AnyOf, Exists, Performed)
 """The leaves that SQL answers, beside membership in a segment."""
 _OF_A_PERSON: Final[Mapping[str, str]] = {
-    "user_id": "CASE WHEN starts_with(p.person, 'u:') THEN to_json(substr(p.person, 3)) END",
-    "known": "to_json(starts_with(p.person, 'u:'))",
+    "user_id": "CASE WHEN starts_with(p.id, 'u:') THEN to_json(substr(p.id, 3)) END",
+    "known": "to_json(starts_with(p.id, 'u:'))",
     "zone": "to_json(places.zone)",
     "sessions.count": "to_json(coalesce(visits.visits, 0))",
     "sessions.started": "to_json(iso_time(visits.started))",

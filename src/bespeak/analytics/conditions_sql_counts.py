@@ -124,7 +124,10 @@ def _said(path: str, bound: Bound) -> tuple[str, str]:
             f"e.type = 'identify' AND json_exists(e.properties, {own})",
             f"json_extract(e.properties, {bound.path(parts)})",
         ),
-        (f"json_exists(e.context, {beside})", f"json_extract(e.context, {bound.path(['traits', *parts])})"),
+        (
+            f"e.tells AND json_exists(e.context, {beside})",
+            f"json_extract(e.context, {bound.path(['traits', *parts])})",
+        ),
     ]
     if parts[0] == "group_id":
         ways.insert(1, ("e.type = 'group'", "to_json(e.group_id)" if len(parts) == 1 else "CAST(NULL AS JSON)"))
@@ -246,6 +249,9 @@ def _read(bound: Bound) -> Callable[[Asked], str]:
         root, *parts = cast("Path", operand).path.split(".")
         if root == "item":
             raise NotInSql(cast("Path", operand).path, "what the catalog had of its items")
-        return "to_json(e.type)" if root == "type" else f"json_extract(e.{root}, {bound.path(parts)})"
+        if root == "type":
+            return "to_json(e.type)"
+        column = bound.column(root, parts)
+        return f"json_extract(e.{root}, {bound.path(parts)})" if column is None else f"e.{column}"
 
     return read
