@@ -157,7 +157,7 @@ def sql_of_counts(
     *,
     segments: Mapping[str, Condition] = NOTHING,
     most: int = 20,
-    keeps: bool = False,
+    keeps: int = 0,
 ) -> Query:
     """Return the question for figures alone, which has one row.
 
@@ -169,7 +169,9 @@ def sql_of_counts(
     most
         People named, 1 or more.
     keeps
-        Whether what events say is asked of columns of its own: `kept` of the answer. Others as `sql_of`; raises as it.
+        Paths into what events say that are asked of columns of their own: `kept` of the answer.
+
+    Others are those of `sql_of`, and so are the errors.
     """
     asked = _Asked(at, segments, keeps=keeps)
     written = [asked.holds(check(one)) for one in (condition, *others.values())]
@@ -226,7 +228,7 @@ def open_to_conditions(connection: DuckDBPyConnection, rules: Rules) -> None:
 class _Asked:
     """A statement that is being written: a query by person for each thing that is read, each once."""
 
-    def __init__(self, at: Instant, segments: Mapping[str, Condition], *, keeps: bool = False) -> None:
+    def __init__(self, at: Instant, segments: Mapping[str, Condition], *, keeps: int = 0) -> None:
         self.bound = Bound(keeps=keeps)
         self.bound.values["at"] = at
         self._segments = segments

@@ -94,10 +94,10 @@ class Bound:
     Parameters
     ----------
     keeps
-        Whether paths into what events say are asked of columns of their own, which `kept` names; they have to be there.
+        How many paths into what events say are asked of columns of their own, which `kept` names; they have to be there.
     """
 
-    def __init__(self, *, keeps: bool = False) -> None:
+    def __init__(self, *, keeps: int = 0) -> None:
         self.values: dict[str, object] = {}
         self.kept: dict[str, Kept] = {}
         self._keeps = keeps
@@ -123,9 +123,9 @@ class Bound:
 
     def column(self, root: str, parts: Sequence[str]) -> str | None:
         """Return the column that holds what events say at a path; None where there is none."""
-        if not self._keeps:
-            return None
         kept = Kept(root, path_to(parts))
+        if kept.column not in self.kept and len(self.kept) >= self._keeps:
+            return None
         self.kept[kept.column] = kept
         return kept.column
 
