@@ -17,8 +17,8 @@ NOBODY = -1
 
 Seen: TypeAlias = tuple[int, Instant, int, int, int, bool, bool]
 """An event: its offset, when it happened, the numbers of the id under which it came, of the profile that it joined and
-of the id that took that in (`NOBODY` for none), whether we did it ourselves, and whether it makes somebody known all the
-same."""
+of the id that took that in (`NOBODY` for none), whether we did it ourselves, and whether it makes somebody known all
+the same."""
 
 Verdict: TypeAlias = tuple[int, bool, bool]
 """An offset, whether the event was late, and whether it was of nobody."""

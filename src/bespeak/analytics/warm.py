@@ -1,10 +1,11 @@
 """Events held in memory for questions about conditions: narrow, in a good order, and followed as the log grows.
 
-The views that `conditions_sql_people` makes over files are tables here: whether an event was late is judged once, people
-are numbers, and what conditions read of properties has columns of its own. So a question reads only what it asks about. Nothing is on any disk, and nothing is ever spilled there.
+The views that `conditions_sql_people` makes over files are tables here: whether an event was late is judged once,
+people are numbers, and what conditions read of properties has columns of its own. So a question reads only what it asks
+about. Nothing is on any disk, and nothing is ever spilled there.
 
-Events come in chunks, in the order of the log. Within a chunk those of one name stand together, so that a question about
-that name passes over the rest; and a question about the last days passes over the chunks of before.
+Events come in chunks, in the order of the log. Within a chunk those of one name stand together, so that a question
+about that name passes over the rest; and a question about the last days passes over the chunks of before.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ from bespeak.engine.engine import Engine
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.lists import ListChanged, ListMember, ListShown, Unlisted, change_list, list_sizes, show_list
 from bespeak.engine.metrics import BOUNDS, COUNTERS, GAUGES, HISTOGRAMS, Histogram, Metrics
+from bespeak.engine.preview_apart import Taking
+from bespeak.engine.previews import Previews, WarmPreview
 from bespeak.engine.rebuilding import SHARE, ModelsStatus
 from bespeak.engine.replay import Difference, Replayed, rebuild, replay
 from bespeak.engine.vocabulary import unseen_in
@@ -38,11 +40,14 @@ __all__ = [
     "Live",
     "Metrics",
     "ModelsStatus",
+    "Previews",
     "Receipt",
     "Replayed",
     "Rotation",
     "Subscription",
+    "Taking",
     "Unlisted",
+    "WarmPreview",
     "ask_archive",
     "change_list",
     "cut_of",

@@ -19,11 +19,11 @@ from bespeak.engine.asking import ASKED_AT_ONCE
 from bespeak.engine.bordering import borders_of
 from bespeak.engine.custody import LATE
 from bespeak.engine.dedupe import digests_of
-from bespeak.engine.defining import Defining
 from bespeak.engine.definitions import Definition
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.ledger import FLIPS_AT_ONCE
 from bespeak.engine.pages import OWN
+from bespeak.engine.previews import Previewing
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
 from bespeak.engine.records import ItemsRecord, Record, SealedRecord, seal_event, subject_of
 from bespeak.errors import NotFound, StoreError
@@ -46,7 +46,7 @@ TAKEN_AT_ONCE = 250
 JOINS_PEOPLE = "two known people are joined only with the secret key: a userSignature proves userId, not previousId"
 
 
-class Engine(Defining):
+class Engine(Previewing):
     """A running bespeak.
 
     Make one with `Engine.open`, then `await start()`; `await close()` drains it.

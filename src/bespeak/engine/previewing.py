@@ -56,6 +56,15 @@ def preview(
         As `ask_archive`.
     """
     sql_of(condition, at, segments=segments)  # whether it can be asked, before anything is read
+    others, left_out = comparable(segments, at)
+    with cut_of(settings) as cut:
+        limits, rules = settings.archive, _rules(settings)
+        found = beside(condition, others, at, _events(cut), limits, rules, segments=segments, most=most)
+        return Preview(cut.offset, found, left_out)
+
+
+def comparable(segments: Mapping[str, Condition], at: Instant) -> tuple[dict[str, Condition], dict[str, str]]:
+    """Return the segments that a condition can be shown beside, and of the others why they are left out."""
     others: dict[str, Condition] = {}
     left_out: dict[str, str] = {}
     for name, one in segments.items():
@@ -66,10 +75,7 @@ def preview(
             others[name] = one
         else:
             left_out[name] = reason
-    with cut_of(settings) as cut:
-        limits, rules = settings.archive, _rules(settings)
-        found = beside(condition, others, at, _events(cut), limits, rules, segments=segments, most=most)
-        return Preview(cut.offset, found, left_out)
+    return others, left_out
 
 
 def compare(

@@ -24,6 +24,7 @@ from bespeak.server.bodies import BodyLimits, read_body
 from bespeak.server.conditions import condition_routes
 from bespeak.server.keys import key_routes
 from bespeak.server.lists import list_routes
+from bespeak.server.previews import preview_routes
 from bespeak.server.schemas import body_of
 from bespeak.server.scopes import scope_for
 
@@ -85,6 +86,7 @@ def admin_routes(engine: Engine, gate: Gate) -> APIRouter:
     _items(router, engine, bodies)
     _definitions(router, engine, bodies)
     condition_routes(router, engine, bodies)
+    preview_routes(router, engine, bodies)
     list_routes(router, engine, bodies)
     key_routes(router, engine, gate, bodies)
     _log(router, engine, bodies)
