@@ -27,7 +27,8 @@ import yaml
 
 from bespeak.clock import Instant, format_time, parse_duration, parse_time
 from bespeak.ids import ProfileId, anonymous_profile, user_profile
-from bespeak.testing.three_way import Memberships, ThreeWays
+from bespeak.testing.held import Memberships
+from bespeak.testing.three_way import ThreeWays
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"said": "with"}):
@@ -117,8 +118,8 @@ def read_table(path: Path) -> Table:
     return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), Table)
 
 
-async def live_through(table: Table) -> None:
-    """Live through a table, and ask all three witnesses after each step.
+async def live_through(table: Table, *, warm: bool = False) -> None:
+    """Live through a table, and ask all three witnesses after each step; with `warm` events that are held, too.
 
     Raises
     ------
@@ -127,7 +128,7 @@ async def live_through(table: Table) -> None:
     Disagreement
         The witnesses do not say the same.
     """
-    ways = await ThreeWays.begun(table.segments, parse_time(table.begins))
+    ways = await ThreeWays.begun(table.segments, parse_time(table.begins), warm=warm)
     if ways.unanswered != table.not_in_sql:
         raise Missed(f"not_in_sql: expected {sorted(table.not_in_sql)}, found {sorted(ways.unanswered)}")
     expected: dict[str, set[str]] = {}
