@@ -36,7 +36,8 @@ def test_what_makes_somebody_known_is_heard() -> None:
 
 def test_from_a_join_on_both_are_judged_by_what_both_have_seen() -> None:
     phone, laptop, ann = 0, 1, 2
-    events = [(phone, 10 * DAY), (laptop, 5 * DAY), (ann, 10 * DAY), (laptop, 4 * DAY), (ann, 10 * DAY), (laptop, 5 * DAY)]
+    days = [(phone, 10), (laptop, 5), (ann, 10), (laptop, 4), (ann, 10), (laptop, 5)]
+    events = [(who, day * DAY) for who, day in days]
     assert judged(*events, joins={3: (phone, ann), 5: (laptop, ann)}) == ([6], [])
 
 

@@ -30,8 +30,8 @@ def held() -> Iterator[WarmEvents]:
 def row(offset: int, name: str = "Viewed", person: str = "u:ann", joined: str | None = None, **more: Any) -> Row:
     kind, said = person.split(":")
     who = {"user_id": said} if kind == "u" else {"anonymous_id": said}
-    fields = {"type": "track", "name": name, "message_id": f"m{offset}", "time": START + offset, "received": START, **who}
-    event = Event(**{**fields, **more})
+    fields = {"type": "track", "name": name, "message_id": f"m{offset}", "time": START + offset, "received": START}
+    event = Event(**{**fields, **who, **more})
     return row_of(event, offset=offset, data_key=1, imported=False, person=person, joined=joined)
 
 
@@ -52,7 +52,8 @@ def test_nobody_is_nobody(held: WarmEvents) -> None:
 
 
 def test_people_are_counted_named_and_counted_beside_others(held: WarmEvents) -> None:
-    held.add_rows([row(1), row(2), row(3, person="u:bob"), row(4, "Bought", "u:bob"), row(5, "Bought", "u:cleo")], merged=0)
+    bought = [row(4, "Bought", "u:bob"), row(5, "Bought", "u:cleo")]
+    held.add_rows([row(1), row(2), row(3, person="u:bob"), *bought], merged=0)
     asked = found(held, 'performed("Viewed")', 'performed("Bought")', 'count("Viewed") = 2', "false")
     assert asked == (3, 2, ["u:ann", "u:bob"], 2, 1, 1, 1, 0, 0)
 
@@ -78,7 +79,7 @@ def test_an_alias_that_is_known_from_the_start_needs_no_event(held: WarmEvents) 
 
 
 @pytest.mark.parametrize("keeps", [0, 1, KEPT_MAX])
-def test_what_is_asked_of_properties_is_the_same_with_and_without_columns_of_its_own(held: WarmEvents, keeps: int) -> None:
+def test_properties_say_the_same_with_and_without_columns_of_their_own(held: WarmEvents, keeps: int) -> None:
     said: list[object] = [7, 7.0, "7", [1, 7], [], None, True, {"a": 7}, "ab", ["AB", 3], 'a"b', "Straße", ["é"]]
     held.add_rows([row(n, person=f"u:{n:02}", properties={"p": one}) for n, one in enumerate(said, 10)], merged=0)
     tests = {

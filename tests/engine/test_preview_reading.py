@@ -42,9 +42,9 @@ def anyio_backend() -> str:
 
 @asynccontextmanager
 async def running(folder: Path, clock: ManualClock, **archive: Any) -> AsyncIterator[tuple[Engine, Key]]:
-    given = {"minutes": 0, "rows": 100, "cpu_share": 1.0, "apart": False, "query_mib": 256, "preview_mib": 256, **archive}
+    given = {"minutes": 0, "rows": 100, "cpu_share": 1.0, "apart": False, "query_mib": 256, "preview_mib": 256}
     quiet = EngineSettings(checkpoint_seconds=3_600, models_seconds=3_600)
-    settings = Settings(data_dir=str(folder), archive=ArchiveSettings(**given), engine=quiet)
+    settings = Settings(data_dir=str(folder), archive=ArchiveSettings(**{**given, **archive}), engine=quiet)
     engine = Engine.open(settings, clock=clock, rng=Random(1))
     await engine.start()
     try:

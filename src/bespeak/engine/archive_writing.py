@@ -182,7 +182,7 @@ def seal_rows(
     content
         Descriptor of the Parquet.
     keys, rows, times
-        Under which data keys its rows are sealed in the log, how many there are, and the first and the last time of any.
+        Under which data keys its rows are sealed in the log, how many there are, and their first and last time.
 
     Raises
     ------

@@ -156,7 +156,8 @@ class Following:
         with closing(self._snapshot()) as store:
             files = [(file, key_of(store, self._masters, file)) for file in listed(store)]
             self._floor = floor_of(store)
-            self._merged = max([store.checkpoint_offset(), *(file.last for file, _ in files)])  # each file knew of all before
+            # Whoever wrote a file knew of every merge in it.
+            self._merged = max([store.checkpoint_offset(), *(file.last for file, _ in files)])
             self._aliases = aliases_in(store, self._vault(store))
         self._named = {}
         for alias, person in self._aliases.items():

@@ -1,7 +1,7 @@
 """Previews over millions of events: over the files, while they are taken into memory, and from memory.
 
-The events are made by SQL and written to the archive as its own files, sealed and listed; nothing of them was folded. So
-ten million are there in minutes. Two in five people stay unknown; the others sign in behind their first event.
+The events are made by SQL and written to the archive as its own files, sealed and listed; nothing of them was folded.
+So ten million are there in minutes. Two in five people stay unknown; the others sign in behind their first event.
 """
 
 from __future__ import annotations
@@ -133,9 +133,11 @@ async def _warm(engine: Engine, tell: Callable[[Step], None]) -> None:
 
 async def _previewed(engine: Engine, text: str, *, overlaps: bool = False) -> WarmPreview:
     condition = parse(text)
-    while isinstance(found := await engine.preview(condition, overlaps=overlaps), Taking):  # noqa: ASYNC110  it tells nobody
+    while True:
+        found = await engine.preview(condition, overlaps=overlaps)
+        if not isinstance(found, Taking):
+            return found
         await asyncio.sleep(0.1)
-    return found
 
 
 def _step(what: str, people: int | None, began: float) -> Step:
@@ -194,7 +196,8 @@ WITH numbered AS (
 SELECT {columns} FROM said
 """
 _PROPERTIES: Final = """CASE WHEN tells
-    THEN '{"plan":"' || ['free', 'free', 'pro', 'team'][p % 4 + 1] || '","country":"' || ['DE', 'AT', 'CH'][p % 3 + 1] || '"}'
+    THEN '{"plan":"' || ['free', 'free', 'pro', 'team'][p % 4 + 1]
+        || '","country":"' || ['DE', 'AT', 'CH'][p % 3 + 1] || '"}'
     WHEN name = 'Order Completed' THEN '{"order_id":"o' || i || '","total":' || price || ',"currency":"EUR","products":'
         || '[{"product_id":"' || product || '","price":' || price || '}]}'
     WHEN name = 'Page Viewed' THEN '{"path":"/' || category || '"}'
@@ -202,7 +205,7 @@ _PROPERTIES: Final = """CASE WHEN tells
     ELSE '{"product_id":"' || product || '","price":' || price || ',"category":"' || category
         || '","brand":"brand-' || g % 40 || '","quantity":1}' END"""
 _CONTEXT: Final = """'{"page":{"path":"/p/' || product || '","url":"https://shop.example/p/' || product
-    || '","title":"' || category || '"},"userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)",'
+    || '","title":"' || category || '"},"userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Firefox/140.0",'
     || '"locale":"de-DE","timezone":"Europe/Berlin"}'"""
 _SAYS: Final[Mapping[str, str]] = {
     "log_offset": "i + 1",
