@@ -110,13 +110,15 @@ def test_columns_go_when_others_are_asked_for_and_what_comes_fills_those_that_st
         assert found(held, f'performed("Viewed" where properties.p{n} = {n})')[1] == expected
 
 
-def test_visits_and_places_follow_what_comes(held: WarmEvents) -> None:
+@pytest.mark.parametrize("others", [0, 20], ids=["all anew", "those of whom something came"])
+def test_visits_and_places_follow_what_comes(held: WarmEvents, others: int) -> None:
     asked = ("sessions.count >= 2", 'zone = "Asia/Tokyo"', 'place.country = "JP"', 'device.type = "tv"')
     context = {"timezone": "Asia/Tokyo", "location": {"country": "JP"}, "device": {"type": "tv"}}
-    held.add_rows([row(1)], merged=0)
+    held.add_rows([row(1), *(row(n, person=f"a:{n}") for n in range(100, 100 + others))], merged=0)
     assert [found(held, one)[1] for one in asked] == [0, 0, 0, 0]
-    held.add_rows([row(2, time=START + DAY // 2, context=context)], merged=0)
+    held.add_rows([row(200, time=START + DAY // 2, context=context)], merged=0)
     assert [found(held, one)[1] for one in asked] == [1, 1, 1, 1]
+    assert found(held, "sessions.count = 1")[1] == others
 
 
 def test_a_question_that_takes_too_long_is_given_up_and_the_next_is_answered(held: WarmEvents) -> None:

@@ -10,6 +10,7 @@ about that name passes over the rest; and a question about the last days passes 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -33,6 +34,8 @@ KEPT_MAX: Final = 16
 """Paths into properties that have columns of their own; beyond it, those go that were not asked for lately."""
 
 _AT_ONCE = 20_000
+_FEW = 5
+"""Beyond this part of everybody, what is worked out of all that people did is worked out anew for all."""
 _RECENT = "recent"
 
 _HEARD: Final = (
@@ -51,6 +54,7 @@ _HEARD: Final = (
     "silent",
 )
 """What stands in a chunk and is kept of it, beside whose it is and whether it was late."""
+_DID: Final = ", ".join(("person", "late", *_HEARD))
 
 _TABLES: Final = (
     "CREATE TABLE ids (id VARCHAR, number INTEGER)",
@@ -58,8 +62,12 @@ _TABLES: Final = (
     "CREATE TABLE heard (person INTEGER, late BOOLEAN, log_offset BIGINT, happened BIGINT, type VARCHAR, name VARCHAR,"
     " message_id VARCHAR, source VARCHAR, group_id VARCHAR, time_zone VARCHAR, mentions BIGINT, properties VARCHAR,"
     " context VARCHAR, tells BOOLEAN, silent BOOLEAN)",
+    "CREATE TABLE touched (person INTEGER)",
     "CREATE TEMP VIEW everybody AS SELECT person, id FROM persons",
-    f"CREATE TEMP VIEW did AS SELECT person, late, {', '.join(_HEARD)} FROM heard WHERE NOT late AND NOT silent",  # noqa: S608
+    "CREATE TEMP VIEW everybody_touched AS SELECT person, id FROM persons SEMI JOIN touched USING (person)",
+    f"CREATE TEMP VIEW did AS SELECT {_DID} FROM heard WHERE NOT late AND NOT silent",  # noqa: S608 - our own names
+    f"CREATE TEMP VIEW did_touched AS SELECT {_DID} FROM heard SEMI JOIN touched USING (person)"  # noqa: S608
+    " WHERE NOT late AND NOT silent",
 )
 
 
@@ -81,8 +89,7 @@ class WarmEvents:
         self._lateness = Lateness(rules.profiles.delay)
         self._who = Meanings()
         self._numbers = 0
-        self._changes = 0
-        self._worked_out: dict[str, int] = {}
+        self._worked_out: set[str] = set()
         self._kept: dict[str, Kept] = {}
         self.events = 0
         teach(self._connection)
@@ -151,7 +158,8 @@ class WarmEvents:
         self._connection.execute(_PERSONS)
         self._connection.execute("DROP TABLE chunk")
         self.events += self._number("SELECT count(*) FROM settled")
-        self._changes += 1
+        if self._worked_out:
+            self._connection.execute(_TOUCH)
 
     def _number_all(self, query: str) -> None:
         """Give a number to each id of the column `id` of a query that has none yet."""
@@ -208,11 +216,7 @@ class WarmEvents:
         memory = f"archive.preview_mib ({self._mib:,} MiB) leaves beside the events"
         with limited(self._connection, limits, memory=memory):
             self.keep(query.kept)
-            for name, worked_out in WORKED_OUT.items():
-                if name in query.text and self._worked_out.get(name) != self._changes:
-                    self._worked_out.pop(name, None)
-                    self._connection.execute(f"CREATE OR REPLACE TABLE {name} AS {worked_out}")
-                    self._worked_out[name] = self._changes
+            self._work_out([name for name in WORKED_OUT if name in query.text])
             return self._connection.execute(query.text, query.parameters).fetchone() or ()
 
     def keep(self, wanted: Iterable[Kept]) -> None:
@@ -234,6 +238,24 @@ class WarmEvents:
             del self._kept[name]
             self._connection.execute(f"ALTER TABLE heard DROP COLUMN {name}")
 
+    def _work_out(self, names: Sequence[str]) -> None:
+        """Make tables of what is worked out of everything that people did, or bring those there are up to what came."""
+        try:
+            if touched := self._number("SELECT count(DISTINCT person) FROM touched"):
+                if touched * _FEW > self._number("SELECT count(*) FROM persons"):
+                    self._worked_out.clear()
+                for name in self._worked_out:
+                    self._connection.execute(f"DELETE FROM {name} WHERE person IN (SELECT person FROM touched)")  # noqa: S608
+                    self._connection.execute(f"INSERT INTO {name} {_OF_TOUCHED[name]}")  # noqa: S608 - our own text
+                self._connection.execute("DELETE FROM touched")
+            for name in names:
+                if name not in self._worked_out:
+                    self._connection.execute(f"CREATE OR REPLACE TABLE {name} AS {WORKED_OUT[name]}")
+                    self._worked_out.add(name)
+        except BaseException:
+            self._worked_out.clear()  # what was given up half-way is made anew
+            raise
+
     def _number(self, query: str) -> int:
         found = self._connection.execute(query).fetchone()
         return int(found[0] or 0) if found else 0
@@ -244,11 +266,12 @@ class WarmEvents:
         _put(self._connection, name, "BIGINT", [tuple(map(int, row)) for row in rows])
 
 
+_SPEAKS = SPEAKS.replace("{", "{{").replace("}", "}}")
 _CHUNK: Final = (
     "CREATE OR REPLACE TEMP TABLE chunk AS SELECT e.person, e.joined,"  # noqa: S608 - our own text
     " CASE WHEN e.joined IS NOT NULL AND e.user_id IS NOT NULL THEN 'u:' || e.user_id END AS taker,"
     f" CASE WHEN e.data_key = 0 THEN e.person ELSE coalesce({OWN_ID}, e.person) END AS own,"
-    f" {SILENT} AS silent, {SPEAKS.replace('{', '{{').replace('}', '}}')} AS speaks, {SAID}"
+    f" {SILENT} AS silent, {_SPEAKS} AS speaks, {SAID}"
     " FROM {source} e, setting s WHERE e.person <> ''"
 )
 _IDS_OF_CHUNK: Final = (
@@ -279,6 +302,13 @@ _PERSONS: Final = """
 INSERT INTO persons SELECT s.person, i.id FROM (SELECT DISTINCT person FROM settled) s
     JOIN ids i ON i.number = s.person WHERE s.person NOT IN (SELECT person FROM persons)
 """
+
+_TOUCH: Final = """
+INSERT INTO touched SELECT DISTINCT person FROM settled
+    UNION ALL SELECT number FROM moves UNION ALL SELECT person FROM moves
+"""
+_OF_TOUCHED: Final = {name: re.sub(r"\b(did|everybody)\b", r"\1_touched", text) for name, text in WORKED_OUT.items()}
+"""The queries of what is worked out, for those alone of whom something came."""
 
 
 def _extract(of: str, kept: Kept) -> str:
