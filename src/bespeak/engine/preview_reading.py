@@ -204,7 +204,7 @@ class Following:
         """
         with closing(self._snapshot()) as store:
             last = min(store.last_offset(), before - 1)
-            if floor_of(store) != self._floor or self._is_behind(store):
+            if floor_of(store) != self._floor or self._is_behind(store, before):
                 raise Outrun
             if last <= self.upto:
                 return
@@ -218,9 +218,11 @@ class Following:
                     watch(events.events, events.events + last - int(some[-1][_OFFSET]))
         self.upto = last
 
-    def _is_behind(self, store: SqliteSnapshot) -> bool:
-        """Whether a file has what comes next, and the log has it no more."""
-        return store.dropped() > self.upto and any(file.last > self.upto for file in listed(store))
+    def _is_behind(self, store: SqliteSnapshot, before: int) -> bool:
+        """Whether a file has what comes next, up to before an offset, and the log has it no more."""
+        return store.dropped() > self.upto and any(
+            file.first < before and file.last > self.upto for file in listed(store)
+        )
 
     def _renamed(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Yield rows, and let ids mean others from the event on that joined them."""
