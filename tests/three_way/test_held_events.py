@@ -14,14 +14,11 @@ from bespeak.testing.steps import live_through, read_table
 from bespeak.testing.three_way import ThreeWays
 
 TABLES = sorted(Path(__file__).parent.glob("*.yaml"))
-QUICK = {"late_and_doubled"}
 NOW = parse_time("2026-03-10T12:00:00Z")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.slow, id=path.stem) for path in TABLES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TABLES, ids=[path.stem for path in TABLES])
 def test_held_events_follow_each_step_of_a_table(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm, "_FEW", 0)  # what is worked out is brought up to what came, and never made anew
     asyncio.run(live_through(read_table(path), warm=True))

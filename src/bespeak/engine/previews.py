@@ -75,15 +75,14 @@ class Questions(msgspec.Struct, frozen=True):
 
 
 Told: TypeAlias = WarmPreview | Taking
-| Taking
 
 
 class Previewing(Defining):
     """A ledger that says who would be in a segment, without anybody waiting for it who did not ask."""
 
-    _warm: WarmApart |    _warm_lock: asyncio.Lock | None = None
-    _warm_turn: asyncio.Lock | None = None
+    _warm: WarmApart | None = None
     _warm_lock: asyncio.Lock | None = None
+    _warm_turn: asyncio.Lock | None = None
     _warm_idle: asyncio.TimerHandle | None = None
     _warm_given_up = 0
     _warm_waiting = 0

@@ -176,14 +176,14 @@ def _time_of(place: int, plan: Plan) -> Instant:
 
 _MADE: Final = """
 WITH numbered AS (
-    SELECT i, (i * 7919 + i // {people}) % {people} AS p, i // {people} AS turn, hash(i) AS h
+    SELECT i, (i * 7919 + i // {people}) % {people} AS p, i // {people} AS turn, CAST(hash(i) % 1000000007 AS BIGINT) AS h
     FROM range({first}, {last}) AS made(i)
 ), known AS (
     SELECT *, p % 5 >= 2 AS signs FROM numbered
 ), told AS (
     SELECT *, signs AND (turn = 1 OR (turn > 1 AND h % 25 = 0)) AS tells, signs AND turn > 0 AS signed FROM known
 ), named AS (
-    SELECT *, hash(i + 1) AS g, CASE WHEN tells THEN 'Identified'
+    SELECT *, CAST(hash(i + 1) % 1000000007 AS BIGINT) AS g, CASE WHEN tells THEN 'Identified'
         WHEN h % 100 < 50 THEN 'Product Viewed' WHEN h % 100 < 70 THEN 'Page Viewed'
         WHEN h % 100 < 78 THEN 'Products Searched' WHEN h % 100 < 90 THEN 'Product Added'
         WHEN h % 100 < 95 THEN 'Checkout Started' ELSE 'Order Completed' END AS name
