@@ -53,9 +53,9 @@ def _page(plan: Plan, lines: list[str]) -> list[str]:
         "",
         f"bespeak {__version__}, {machine()}.",
         "",
-        f"{EVENTS_EACH} events a person over {DAYS} days, in sealed files of {plan.rows:,}; archive.preview_mib is"
-        f" {plan.mib:,}. What is asked of memory is asked {AGAIN + 1} times: the first time paths into properties get",
-        "columns of their own; the middle of the others counts.",
+        f"{EVENTS_EACH} events a person over {DAYS} days, in sealed files of {plan.rows:,};",
+        f"archive.preview_mib is {plan.mib:,}. What is asked of memory is asked {AGAIN + 1} times: the first time paths into",
+        "properties get columns of their own; the middle of the others counts.",
         "",
         "```sh",
         command,

@@ -6,8 +6,8 @@ joins, in the order of the log, and no row has to say it.
 
 `judged`: the few events that were late, or were of nobody (what we did ourselves to somebody who had done nothing yet).
 `heard`: all others and the late ones. `did`: what people did themselves, in time. `everybody`: who there is.
-`everybodys_visits`: their sessions. `everybodys_places`: their time zones. `person` joins them all, and may be a number;
-`id` of `everybody` is the profile id.
+`everybodys_visits`: their sessions. `everybodys_places`: their time zones. `person` joins them all, and may be a
+number; `id` of `everybody` is the profile id.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ _WAYS: Final = (
 
 # Of an event `e`, with the settings `s`: whether we did it ourselves, whether it makes somebody known all the same, and
 # the id under which it came.
-SILENT: Final = "list_contains(s.ours, e.name)"
-SPEAKS: Final = """e.joined IS NOT NULL OR coalesce(json_extract(e.context, '$.consent') ->> '$'
+IS_SILENT: Final = "list_contains(s.ours, e.name)"
+DOES_SPEAK: Final = """e.joined IS NOT NULL OR coalesce(json_extract(e.context, '$.consent') ->> '$'
             NOT IN ('null', 'false', '{}', '[]', '""', '', '0', '0.0'), false)
             OR (e.name = 'List Joined' AND e.source = 'bespeak')"""
 OWN_ID: Final = """CASE WHEN e.user_id IS NOT NULL AND (e.signed OR s.trusting) THEN 'u:' || e.user_id
@@ -111,7 +111,7 @@ OWN_ID: Final = """CASE WHEN e.user_id IS NOT NULL AND (e.signed OR s.trusting) 
 _JUDGED: Final = f"""
 CREATE TEMP TABLE judged AS
 WITH own AS (
-    SELECT e.log_offset, e.person, epoch_us(e.time) AS happened, {SILENT} AS silent, {SPEAKS} AS speaks, {OWN_ID} AS id
+    SELECT e.log_offset, e.person, epoch_us(e.time) AS happened, {IS_SILENT} AS silent, {DOES_SPEAK} AS speaks, {OWN_ID} AS id
     FROM events e, setting s WHERE e.person <> ''
 ), told AS (
     SELECT o.log_offset, o.happened, o.silent, o.speaks, coalesce(w.meant, o.person) AS meant,

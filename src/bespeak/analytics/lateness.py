@@ -90,7 +90,7 @@ class Lateness:
         """Take in events, in the order of the log, and yield those that were late, or of nobody."""
         newest, known, meant, delay = self._newest, self._known, self._meant, self._delay
         for offset, happened, own, joined, taker, silent, speaks in events:
-            if joined != NOBODY and taker != NOBODY:
+            if NOBODY not in (joined, taker):
                 self._join(joined, meant.of(taker))
             person = meant.of(own)
             late = happened < newest[person] - delay
@@ -99,8 +99,7 @@ class Lateness:
                 yield offset, late, unheard
             if not silent:
                 known[person] = 1
-                if happened > newest[person]:
-                    newest[person] = happened
+                newest[person] = max(newest[person], happened)
             elif speaks:
                 known[person] = 1
 

@@ -70,9 +70,7 @@ def ask(
 
 
 @contextmanager
-def limited(
-    connection: DuckDBPyConnection, settings: ArchiveSettings, *, memory: str | None = None
-) -> Generator[None]:
+def limited(connection: DuckDBPyConnection, settings: ArchiveSettings, *, memory: str | None = None) -> Generator[None]:
     """Let what is asked inside take no longer, and no more memory, than the settings allow.
 
     Parameters

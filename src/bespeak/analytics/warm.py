@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 
 from bespeak.analytics.conditions_sql import Query, Rules
-from bespeak.analytics.conditions_sql_people import OWN_ID, SAID, SILENT, SPEAKS, WORKED_OUT, settle
+from bespeak.analytics.conditions_sql_people import DOES_SPEAK, IS_SILENT, OWN_ID, SAID, WORKED_OUT, settle
 from bespeak.analytics.conditions_sql_values import Kept
 from bespeak.analytics.conditions_sql_words import teach
 from bespeak.analytics.lateness import NOBODY, Lateness, Meanings, Seen
@@ -56,18 +56,20 @@ _HEARD: Final = (
 """What stands in a chunk and is kept of it, beside whose it is and whether it was late."""
 _DID: Final = ", ".join(("person", "late", *_HEARD))
 
+_HEARD_TABLE: Final = """
+CREATE TABLE heard (person INTEGER, late BOOLEAN, log_offset BIGINT, happened BIGINT, type VARCHAR, name VARCHAR,
+    message_id VARCHAR, source VARCHAR, group_id VARCHAR, time_zone VARCHAR, mentions BIGINT, properties VARCHAR,
+    context VARCHAR, tells BOOLEAN, silent BOOLEAN)
+"""
 _TABLES: Final = (
     "CREATE TABLE ids (id VARCHAR, number INTEGER)",
     "CREATE TABLE persons (person INTEGER, id VARCHAR)",
-    "CREATE TABLE heard (person INTEGER, late BOOLEAN, log_offset BIGINT, happened BIGINT, type VARCHAR, name VARCHAR,"
-    " message_id VARCHAR, source VARCHAR, group_id VARCHAR, time_zone VARCHAR, mentions BIGINT, properties VARCHAR,"
-    " context VARCHAR, tells BOOLEAN, silent BOOLEAN)",
+    _HEARD_TABLE,
     "CREATE TABLE touched (person INTEGER)",
     "CREATE TEMP VIEW everybody AS SELECT person, id FROM persons",
     "CREATE TEMP VIEW everybody_touched AS SELECT person, id FROM persons SEMI JOIN touched USING (person)",
     f"CREATE TEMP VIEW did AS SELECT {_DID} FROM heard WHERE NOT late AND NOT silent",  # noqa: S608 - our own names
-    f"CREATE TEMP VIEW did_touched AS SELECT {_DID} FROM heard SEMI JOIN touched USING (person)"  # noqa: S608
-    " WHERE NOT late AND NOT silent",
+    f"CREATE TEMP VIEW did_touched AS SELECT {_DID} FROM did SEMI JOIN touched USING (person)",  # noqa: S608
 )
 
 
@@ -246,7 +248,7 @@ class WarmEvents:
                     self._worked_out.clear()
                 for name in self._worked_out:
                     self._connection.execute(f"DELETE FROM {name} WHERE person IN (SELECT person FROM touched)")  # noqa: S608
-                    self._connection.execute(f"INSERT INTO {name} {_OF_TOUCHED[name]}")  # noqa: S608 - our own text
+                    self._connection.execute(f"INSERT INTO {name} {_OF_TOUCHED[name]}")
                 self._connection.execute("DELETE FROM touched")
             for name in names:
                 if name not in self._worked_out:
@@ -266,12 +268,12 @@ class WarmEvents:
         _put(self._connection, name, "BIGINT", [tuple(map(int, row)) for row in rows])
 
 
-_SPEAKS = SPEAKS.replace("{", "{{").replace("}", "}}")
+_SPEAKS = DOES_SPEAK.replace("{", "{{").replace("}", "}}")
 _CHUNK: Final = (
     "CREATE OR REPLACE TEMP TABLE chunk AS SELECT e.person, e.joined,"  # noqa: S608 - our own text
     " CASE WHEN e.joined IS NOT NULL AND e.user_id IS NOT NULL THEN 'u:' || e.user_id END AS taker,"
     f" CASE WHEN e.data_key = 0 THEN e.person ELSE coalesce({OWN_ID}, e.person) END AS own,"
-    f" {SILENT} AS silent, {_SPEAKS} AS speaks, {SAID}"
+    f" {IS_SILENT} AS silent, {_SPEAKS} AS speaks, {SAID}"
     " FROM {source} e, setting s WHERE e.person <> ''"
 )
 _IDS_OF_CHUNK: Final = (

@@ -11,6 +11,7 @@ each `Asked` has one `Answered`, or `Taking` and `Ready` before it where everyth
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
 import subprocess
@@ -33,9 +34,7 @@ WORKER: Final = "bespeak.engine.preview_worker"
 
 LET_GO: Final = "the events that were held for previews were let go of; ask again"
 
-_KNOWN = {
-    kind.code: kind for kind in (InvalidInput, NotWarm, StoreError, CorruptLog, SealBroken, KeyMissing, Damaged)
-}
+_KNOWN = {kind.code: kind for kind in (InvalidInput, NotWarm, StoreError, CorruptLog, SealBroken, KeyMissing, Damaged)}
 
 
 class Open(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
@@ -167,10 +166,8 @@ class WarmApart:
 
     def _say(self, message: Open | Asked) -> None:
         assert self._process.stdin is not None  # noqa: S101  it is a pipe
-        try:
+        with contextlib.suppress(OSError, ValueError):  # it has gone, and its pipe may be closed: the listener says so
             send(self._process.stdin, message)
-        except (OSError, ValueError):  # it has gone, and its pipe is closed perhaps: the listener says so
-            pass
 
     def _listen(self) -> None:
         """Take in what the process says until it has gone."""

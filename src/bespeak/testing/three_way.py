@@ -37,8 +37,8 @@ SETTINGS = Settings(store=MemorySettings(), engine=EngineSettings(checkpoint_sec
 class ThreeWays:
     """A live engine with segments in force, that can be asked together with the two other witnesses.
 
-    Where `warm` is set, SQL is asked a second time whenever all are: over events that are held and followed from one time
-    to the next, and never read twice.
+    Where `warm` is set, SQL is asked a second time whenever all are: over events that are held and followed from one
+    time to the next, and never read twice.
 
     Examples
     --------
