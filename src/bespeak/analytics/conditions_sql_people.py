@@ -111,7 +111,8 @@ OWN_ID: Final = """CASE WHEN e.user_id IS NOT NULL AND (e.signed OR s.trusting) 
 _JUDGED: Final = f"""
 CREATE TEMP TABLE judged AS
 WITH own AS (
-    SELECT e.log_offset, e.person, epoch_us(e.time) AS happened, {IS_SILENT} AS silent, {DOES_SPEAK} AS speaks, {OWN_ID} AS id
+    SELECT e.log_offset, e.person, epoch_us(e.time) AS happened, {IS_SILENT} AS silent, {DOES_SPEAK} AS speaks,
+        {OWN_ID} AS id
     FROM events e, setting s WHERE e.person <> ''
 ), told AS (
     SELECT o.log_offset, o.happened, o.silent, o.speaks, coalesce(w.meant, o.person) AS meant,

@@ -94,7 +94,7 @@ class Bound:
     Parameters
     ----------
     keeps
-        How many paths into what events say are asked of columns of their own; `kept` names them, and they are to be there.
+        How many paths into what events say are asked of columns of their own; `kept` names them.
     """
 
     def __init__(self, *, keeps: int = 0) -> None:

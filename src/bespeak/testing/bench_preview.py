@@ -1,8 +1,8 @@
 """Previews over millions of events: over the files, while they are taken into memory, and from memory.
 
 The events are made by SQL and written to the archive as its own files, sealed and listed; nothing of them was folded.
-So ten million are there in minutes. Two in five people stay unknown; the others sign in with their second event. Whoever
-comes often comes very often.
+So ten million are there in minutes. Two in five people stay unknown; the others sign in with their second event.
+Whoever comes often comes very often.
 """
 
 from __future__ import annotations
