@@ -201,6 +201,10 @@ def segments_preview(project: Any, place: Path) -> None:
     found = project.json("segments", "preview", 'performed("Product Viewed")')["found"]
     assert 1 <= found["members"]["size"] <= found["people"]
     assert set(found["others"]) >= {"interested", "customers"}
+    cold = project.json("segments", "preview", 'performed("Product Viewed")', "--cold")["found"]
+    assert cold["members"] == found["members"]
+    named = project.json("segments", "preview", "interested")["found"]
+    assert named["members"]["size"] == named["others"]["interested"]["both"] == named["others"]["interested"]["size"]
     (place / "tried.yaml").write_text("id: tried\ncondition: 'false'\n")
     assert project.json("segments", "preview", str(place / "tried.yaml"))["found"]["members"]["size"] == 0
 

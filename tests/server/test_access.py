@@ -110,6 +110,8 @@ OWNERS = [
     ("GET", "/v1/definitions/preparing"),
     ("GET", "/v1/conditions/complete"),
     ("GET", "/v1/conditions/check"),
+    ("POST", "/v1/segments/preview"),
+    ("GET", "/v1/segments/preview/progress"),
     ("POST", "/v1/conditions/unomi"),
     ("GET", "/v1/changes"),
     ("GET", "/v1/lists"),

@@ -24,7 +24,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Several
 from contextlib import closing
-from typing import TYPE_CHECKING, Final, assert_never, cast
+from typing import TYPE_CHECKING, Any, Final, assert_never, cast
 
 import msgspec
 
@@ -32,7 +32,7 @@ from bespeak.analytics.conditions_sql_counts import counted, has_been, last_perf
 from bespeak.analytics.conditions_sql_goods import GOODS, UNKNOWN, Goods, doubts, interest, stock
 from bespeak.analytics.conditions_sql_people import PEOPLE, prepare, trait_of
 from bespeak.analytics.conditions_sql_places import agreed, listed, read_head
-from bespeak.analytics.conditions_sql_values import Bound, NotInSql, Scope, holds, passes
+from bespeak.analytics.conditions_sql_values import Bound, Kept, NotInSql, Scope, holds, passes
 from bespeak.analytics.conditions_sql_words import teach
 from bespeak.analytics.conditions_sql_worked import worked
 from bespeak.analytics.parquet import connect
@@ -46,6 +46,7 @@ from bespeak.conditions.printer import format_condition, format_operand
 from bespeak.conditions.reads import FIGURES, NEVER_MISSING
 from bespeak.conditions.source import as_test
 from bespeak.conditions.tree import (
+    Aggregate,
     AnyOf,
     Asked,
     Between,
@@ -84,13 +85,16 @@ class Query(msgspec.Struct, frozen=True):
     ----------
     doubts
         Where it reads the items of events, what `refuse_doubtful` asks before.
+    kept
+        The columns of `heard` that it reads beside those of the view.
     """
 
     text: str
-    parameters: dict[str, object]
+    parameters: dict[str, Any]
     doubts: Query | None = None
+    kept: tuple[Kept, ...] = ()
 
-    
+    @property
     def reads_items(self) -> bool:
         """Whether it reads the items of events, so that it needs to know what the catalog had."""
         return self.doubts is not None
@@ -159,14 +163,12 @@ def sql_of_all(
     """
     asked = _Asked(at, segments)
     written = [asked.holds(check(condition)) for condition in conditions.values()]
-    columns = "p.person"
+    columns = "p.id AS person"
     if not only:
         said = ", ".join(f"CASE WHEN {one} THEN {place} END" for place, one in enumerate(written))
         columns += f", known_of(CAST([{said}] AS INTEGER[])) AS held"
     where = " OR ".join(written) or "false" if only else "true"
-    text, of_items = asked.statement(columns, where), asked.bound.of_items
-    doubted = asked.query(doubts(of_items)) if of_items else None
-    return msgspec.structs.replace(asked.query(text), doubts=doubted)
+    return asked.question(asked.statement(columns, where))
 
 
 def refuse_doubtful(connection: DuckDBPyConnection, query: Query) -> None:
@@ -186,6 +188,38 @@ def refuse_doubtful(connection: DuckDBPyConnection, query: Query) -> None:
             f"`item.*` of {item!r} at offset {offset}",
             "a place of the log of which nothing tells any more what the catalog had then; ask for later events",
         )
+
+
+def sql_of_counts(
+    condition: Condition,
+    others: Mapping[str, Condition],
+    at: Instant,
+    *,
+    segments: Mapping[str, Condition] = NOTHING,
+    most: int = 20,
+    keeps: int = 0,
+) -> Query:
+    """Return the question for figures alone, which has one row.
+
+    It says how many people there are, how many hold a condition, and the first of them by id; then, for each of the
+    others, how many hold it, and how many both.
+
+    Parameters
+    ----------
+    most
+        People named, 1 or more.
+    keeps
+        Paths into what events say that are asked of columns of their own: `kept` of the answer.
+
+    Others are those of `sql_of`, and so are the errors.
+    """
+    asked = _Asked(at, segments, keeps=keeps)
+    written = [asked.holds(check(one)) for one in (condition, *others.values())]
+    flags = ", ".join(f"{one} AS h{place}" for place, one in enumerate(written))
+    counts = [f"count(*) FILTER (h{place}), count(*) FILTER (h{place} AND h0)" for place in range(1, len(written))]
+    figures = ", ".join(["count(*)", "count(*) FILTER (h0)", f"min(id, {most:d}) FILTER (h0)", *counts])
+    everybody = asked.statement(f"p.id, {flags}", "true")
+    return asked.question(f"SELECT {figures} FROM ({everybody})")  # noqa: S608 - numbers, and names of ours
 
 
 def members(
@@ -242,13 +276,13 @@ def open_to_conditions(connection: DuckDBPyConnection, rules: Rules, goods: Good
 class _Asked:
     """A statement that is being written: a query by person for each thing that is read, each once."""
 
-    def __init__(self, at: Instant, segments: Mapping[str, Condition]) -> None:
-        self.bound = Bound()
+    def __init__(self, at: Instant, segments: Mapping[str, Condition], *, keeps: int = 0) -> None:
+        self.bound = Bound(keeps=keeps)
         self.bound.values["at"] = at
         self._segments = segments
         self._parts: dict[str, str] = {}
         self._names: dict[str, str] = {}
-        self._scope = Scope(self.bound, self.read, "$at", "places.zone")
+        self._scope = Scope(self.bound, self.read, "$at", "places.zone", self._figure)
 
     def holds(self, condition: Condition) -> str:
         """Return SQL that is true for whoever holds a condition."""
@@ -272,10 +306,17 @@ class _Asked:
         joined = "".join(f" LEFT JOIN {name} ON {name}.person = p.person" for name in read)
         return f"SELECT {columns} FROM people p{joined} WHERE {where}"  # noqa: S608 - every value is bound
 
+    def question(self, text: str) -> Query:
+        """Return a statement with its values, and what has to be asked before it."""
+        of_items = self.bound.of_items
+        doubted = self.query(doubts(of_items)) if of_items else None
+        return msgspec.structs.replace(self.query(text), doubts=doubted)
+
     def query(self, text: str) -> Query:
         """Return a statement with its values: what was written and then not needed has no place beside it."""
         named = set(_PARAMETER.findall(text))
-        return Query(text, {name: value for name, value in self.bound.values.items() if name in named})
+        values = {name: value for name, value in self.bound.values.items() if name in named}
+        return Query(text, values, kept=tuple(one for name, one in self.bound.kept.items() if f".{name}" in text))
 
     def _leaf(self, leaf: Condition) -> str:
         if isinstance(leaf, LastPerformed | Sequence | HasBeen):
@@ -312,6 +353,13 @@ class _Asked:
         if operand.kind in NEVER_MISSING:
             return f"to_json(coalesce({name}.v, 0))"
         return f"to_json({name}.v)" if operand.kind in FIGURES else f"{name}.v"
+
+    def _figure(self, operand: Asked) -> str | None:
+        """Return SQL of what an operand is, as a number; None where it may be something else."""
+        if not isinstance(operand, Aggregate) or operand.kind not in FIGURES:
+            return None
+        name = self._asked(operand, lambda: counted(operand, self.bound, "$at"))
+        return f"coalesce({name}.v, 0)" if operand.kind in NEVER_MISSING else f"{name}.v"
 
     def _asked(self, operand: Asked, write: Callable[[], str]) -> str:
         """Return the name of the query of an operand."""
@@ -372,8 +420,8 @@ _ANSWERED = (Compare, In, InList, HasAll, Text, Matches, Between, Within, Near, 
 _HEADS = ("places", "visits", "whereabouts", "devices")
 """What is known of everybody, beside the parts that a statement writes."""
 _OF_A_PERSON: Final[Mapping[str, str]] = {
-    "user_id": "CASE WHEN starts_with(p.person, 'u:') THEN to_json(substr(p.person, 3)) END",
-    "known": "to_json(starts_with(p.person, 'u:'))",
+    "user_id": "CASE WHEN starts_with(p.id, 'u:') THEN to_json(substr(p.id, 3)) END",
+    "known": "to_json(starts_with(p.id, 'u:'))",
     "zone": "to_json(places.zone)",
     "sessions.count": "to_json(coalesce(visits.visits, 0))",
     "sessions.started": "to_json(iso_time(visits.started))",

@@ -149,7 +149,10 @@ def _said(path: str, bound: Bound) -> tuple[str, str]:
             f"e.type = 'identify' AND json_exists(e.properties, {own})",
             f"json_extract(e.properties, {bound.path(parts)})",
         ),
-        (f"json_exists(e.context, {beside})", f"json_extract(e.context, {bound.path(['traits', *parts])})"),
+        (
+            f"e.tells AND json_exists(e.context, {beside})",
+            f"json_extract(e.context, {bound.path(['traits', *parts])})",
+        ),
     ]
     if parts[0] == "group_id":
         ways.insert(1, ("e.type = 'group'", "to_json(e.group_id)" if len(parts) == 1 else "CAST(NULL AS JSON)"))
@@ -278,6 +281,9 @@ def reader(bound: Bound) -> Callable[[Asked], str]:
         if root == "local":
             zone = "coalesce(e.time_zone, (SELECT zone FROM setting))"
             return f"CAST(clock_of({bound(parts[0])}, e.happened, {zone}) AS JSON)"
-        return "to_json(e.type)" if root == "type" else f"json_extract(e.{root}, {bound.path(parts)})"
+        if root == "type":
+            return "to_json(e.type)"
+        column = bound.column(root, parts)
+        return f"json_extract(e.{root}, {bound.path(parts)})" if column is None else f"e.{column}"
 
     return read

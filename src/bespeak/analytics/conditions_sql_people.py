@@ -6,7 +6,8 @@ joins, in the order of the log, and no row has to say it.
 
 `judged`: the few events that were late, or were of nobody (what we did ourselves to somebody who had done nothing yet).
 `heard`: all others and the late ones. `did`: what people did themselves, in time. `everybody`: who there is.
-`everybodys_visits`: their sessions. `everybodys_places`: their time zones.
+`everybodys_visits`: their sessions. `everybodys_places`: their time zones. `person` joins them all, and may be a
+number; `id` of `everybody` is the profile id.
 """
 
 from __future__ import annotations
@@ -35,14 +36,16 @@ Way = tuple[ProfileId, ProfileId, int, int]
 
 def prepare(connection: DuckDBPyConnection, profiles: ProfileSettings, identity: IdentitySettings) -> None:
     """Make the views over the view `events`; the connection has been taught its words."""
-    _settle(connection, profiles, identity)
+    settle(connection, profiles, identity)
     connection.execute("CREATE TEMP TABLE ways (id VARCHAR, meant VARCHAR, since BIGINT, until BIGINT)")
     rows = list(ways_of(_joins(connection)))
     for start in range(0, len(rows), _AT_ONCE):
         body = msgspec.json.encode(rows[start : start + _AT_ONCE]).decode()
         connection.execute(_WAYS, [body])
-    for statement in (_JUDGED, _HEARD, _DID, _PEOPLE, _VISITS, _PLACES, *VIEWS):
+    for statement in (_JUDGED, _HEARD, _DID, _PEOPLE):
         connection.execute(statement)
+    for name, query in WORKED_OUT.items():
+        connection.execute(f"CREATE TEMP VIEW {name} AS {query}")
 
 
 def ways_of(joins: Iterable[tuple[int, ProfileId, ProfileId]]) -> Iterator[Way]:
@@ -80,7 +83,7 @@ def _joins(connection: DuckDBPyConnection) -> Iterator[tuple[int, ProfileId, Pro
         yield int(offset), str(joined), user_profile(str(user))
 
 
-def _settle(connection: DuckDBPyConnection, profiles: ProfileSettings, identity: IdentitySettings) -> None:
+def settle(connection: DuckDBPyConnection, profiles: ProfileSettings, identity: IdentitySettings) -> None:
     """Put the settings into a table of one row, so that views, which take no parameters, can read them."""
     connection.execute(
         "CREATE TEMP TABLE setting AS SELECT CAST(? AS BIGINT) AS delay, CAST(? AS BIGINT) AS gap,"
@@ -102,17 +105,22 @@ _WAYS: Final = (
     " FROM (SELECT unnest(from_json(?, '[[\"VARCHAR\"]]')) AS w)"
 )
 
+# Of an event `e`, with the settings `s`: whether we did it ourselves, whether it makes somebody known all the same, and
+# the id under which it came.
+IS_SILENT: Final = "list_contains(s.ours, e.name)"
+DOES_SPEAK: Final = """e.joined IS NOT NULL OR coalesce(json_extract(e.context, '$.consent') ->> '$'
+            NOT IN ('null', 'false', '{}', '[]', '""', '', '0', '0.0'), false)
+            OR (e.name = 'List Joined' AND e.source = 'bespeak')"""
+OWN_ID: Final = """CASE WHEN e.user_id IS NOT NULL AND (e.signed OR s.trusting) THEN 'u:' || e.user_id
+            ELSE 'a:' || e.anonymous_id END"""
+
 # What an event adds to what a profile has seen counts at its own place for whom its id meant then, and, from the join
 # on, for whoever takes that profile in: `carried`, before the joining event is judged itself.
-_JUDGED: Final = """
+_JUDGED: Final = f"""
 CREATE TEMP TABLE judged AS
 WITH own AS (
-    SELECT e.log_offset, e.person, epoch_us(e.time) AS happened, list_contains(s.ours, e.name) AS silent,
-        e.joined IS NOT NULL OR coalesce(json_extract(e.context, '$.consent') ->> '$'
-            NOT IN ('null', 'false', '{}', '[]', '""', '', '0', '0.0'), false)
-            OR (e.name = 'List Joined' AND e.source = 'bespeak') AS speaks,
-        CASE WHEN e.user_id IS NOT NULL AND (e.signed OR s.trusting) THEN 'u:' || e.user_id
-            ELSE 'a:' || e.anonymous_id END AS id
+    SELECT e.log_offset, e.person, epoch_us(e.time) AS happened, {IS_SILENT} AS silent, {DOES_SPEAK} AS speaks,
+        {OWN_ID} AS id
     FROM events e, setting s WHERE e.person <> ''
 ), told AS (
     SELECT o.log_offset, o.happened, o.silent, o.speaks, coalesce(w.meant, o.person) AS meant,
@@ -131,26 +139,30 @@ SELECT log_offset, late, unheard FROM (
         silent AND NOT speaks AND others = 0 AS unheard
     FROM seen, setting WHERE NOT carried
 ) WHERE late OR unheard
-"""
+"""  # noqa: S608 - our own text
 
-_HEARD: Final = """
+# What conditions read of an event `e`. `tells` is false where its context has no traits, which is quicker than to look.
+SAID: Final = """e.log_offset, epoch_us(e.time) AS happened, e.type, e.name, e.message_id, e.source, e.group_id,
+    e.time_zone, greatest(len(e.items), 1) AS mentions, e.properties, e.context,
+    coalesce(contains(e.context, '"traits":'), false) AS tells"""
+
+_HEARD: Final = f"""
 CREATE TEMP VIEW heard AS
-SELECT e.person, e.log_offset, epoch_us(e.time) AS happened, e.type, e.name, e.message_id, e.source,
-    e.group_id, e.time_zone, greatest(len(e.items), 1) AS mentions, e.properties, e.context,
-    coalesce(j.late, false) AS late
+SELECT e.person, {SAID}, coalesce(j.late, false) AS late
 FROM events e LEFT JOIN judged j ON j.log_offset = e.log_offset
 WHERE e.person <> '' AND NOT coalesce(j.unheard, false)
-"""
+"""  # noqa: S608 - our own text
 
 _DID: Final = """
 CREATE TEMP VIEW did AS
 SELECT heard.* FROM heard, setting WHERE NOT late AND NOT list_contains(ours, name)
 """
 
-_PEOPLE: Final = "CREATE TEMP VIEW everybody AS SELECT DISTINCT person FROM heard"
+_PEOPLE: Final = """
+CREATE TEMP VIEW everybody AS SELECT person, person AS id FROM (SELECT DISTINCT person FROM heard)
+"""
 
 _VISITS: Final = """
-CREATE TEMP VIEW everybodys_visits AS
 SELECT person, any_value(visits) AS visits, any_value(started) AS started, max(happened) AS ended,
     sum(mentions) FILTER (happened >= started) AS mentions
 FROM (
@@ -177,7 +189,7 @@ def trait_of(name: str, path: str, beside: str) -> str:
     ways = (
         (0, f"json_extract(properties, {path})", f"type = 'identify' AND json_exists(properties, {path})"),
         (0, "coalesce(to_json(group_id), CAST('null' AS JSON))", f"type = 'group' AND {name} = 'group_id'"),
-        (1, f"json_extract(context, {beside})", f"json_exists(context, {beside})"),
+        (1, f"json_extract(context, {beside})", f"tells AND json_exists(context, {beside})"),
     )
     parts = " UNION ALL ".join(told.format(*way) for way in ways)
     newest = "first(said ORDER BY happened DESC, message_id DESC, log_offset, place)"
@@ -186,10 +198,12 @@ def trait_of(name: str, path: str, beside: str) -> str:
 
 _TIMEZONE: Final = trait_of("'timezone'", "'$.timezone'", "'$.traits.timezone'")
 _PLACES: Final = f"""
-CREATE TEMP VIEW everybodys_places AS
 SELECT p.person, coalesce(d.zone, CASE WHEN is_zone(text_of(t.said)) THEN text_of(t.said) END, s.zone) AS zone
 FROM everybody p CROSS JOIN setting s
 LEFT JOIN (SELECT person, first(time_zone ORDER BY happened DESC, message_id DESC, log_offset) AS zone
     FROM did WHERE time_zone IS NOT NULL GROUP BY person) d ON d.person = p.person
 LEFT JOIN ({_TIMEZONE}) t ON t.person = p.person
 """  # noqa: S608 - our own text
+
+WORKED_OUT: Final = {"everybodys_visits": _VISITS, "everybodys_places": _PLACES, **VIEWS}
+"""What is worked out of all that people did, each a query over `did` and `everybody`, by the name it is read under."""

@@ -1,6 +1,6 @@
 """Where people are, on what device, on which lists, what they agreed to, and what their clocks show, in SQL.
 
-`whereabouts` and `devices` are views by person: what the newest event says that speaks of it, as JSON.
+`whereabouts` and `devices` are queries by person: what the newest event says that speaks of it, as JSON.
 """
 
 from __future__ import annotations
@@ -63,16 +63,16 @@ FUNCTIONS: Final[tuple[tuple[str, Callable[..., Any], list[str], str], ...]] = (
 """What SQL is taught for these."""
 
 _NEWEST: Final = """
-CREATE TEMP VIEW {view} AS
 SELECT person, CAST(first(said ORDER BY happened DESC, message_id DESC, log_offset) AS JSON) AS said
 FROM (SELECT person, happened, message_id, log_offset, {read}(CAST(context AS VARCHAR)) AS said FROM did
     WHERE context IS NOT NULL)
 WHERE said IS NOT NULL GROUP BY person
 """
-VIEWS: Final = (
-    _NEWEST.format(view="whereabouts", read="said_of_place"),
-    _NEWEST.format(view="devices", read="said_of_device"),
-)
+VIEWS: Final = {
+    "whereabouts": _NEWEST.format(read="said_of_place"),
+    "devices": _NEWEST.format(read="said_of_device"),
+}
+"""The queries of these, by name."""
 
 
 def near(test: Near, one: str, bound: Bound) -> str:
@@ -114,6 +114,6 @@ def read_head(path: str, bound: Bound) -> str | None:
         case "local":
             return f"CAST(clock_of({bound(rest)}, $at, places.zone) AS JSON)"
         case "bucket":
-            return f"to_json(bucket_of({bound(rest)}, p.person))"
+            return f"to_json(bucket_of({bound(rest)}, p.id))"
         case _:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import TypeAlias, assert_never, cast
 
@@ -53,8 +54,47 @@ class NotInSql(InvalidInput):
         super().__init__(f"condition, {leaf}: expected what SQL finds in the events, found {reason}")
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """What events say at a path, kept in a column of its own.
+
+    Parameters
+    ----------
+    root
+        `properties` or `context`.
+    path
+        The path in it, as JSON of SQL has it.
+    """
+
+    root: str
+    path: str
+
+    @property
+    def column(self) -> str:
+        """The name of the column: the same for the same path."""
+        return f"said_{hashlib.blake2b(f'{self.root} {self.path}'.encode(), digest_size=8).hexdigest()}"
+
+
+def path_to(parts: Sequence[str]) -> str:
+    """Return a path through nested objects, as JSON of SQL has it.
+
+    Raises
+    ------
+    NotInSql
+        One of its names would mean every name there.
+    """
+    if "*" in parts:
+        raise NotInSql(".".join(parts), "a name that means every name there")
+    quoted = [part.replace("\\", "\\\\").replace('"', '\\"') for part in parts]
+    return "$" + "".join(f'."{part}"' for part in quoted)
+
+
 class Bound:
     """The values that a statement stands on, by the names under which it asks for them; no value is ever its text.
+
+    Parameters
+    ----------
+    keeps
+        How many paths into what events say are asked of columns of their own; `kept` names them.
 
     Attributes
     ----------
@@ -62,14 +102,21 @@ class Bound:
         SQL that is true of the events `e` whose items the statement asks for, as often as it asks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps: int = 0) -> None:
         self.values: dict[str, object] = {}
         self.of_items: list[str] = []
+        self.kept: dict[str, Kept] = {}
+        self._keeps = keeps
+        self._given: dict[tuple[object, object], str] = {}
         self._names = 0
 
     def __call__(self, value: object) -> str:
         """Return what stands for a value."""
-        self.values[name := f"p{len(self.values)}"] = value
+        key = (type(value), tuple(cast("list[object]", value)) if isinstance(value, list) else value)
+        name = self._given.get(key)
+        if name is None:
+            name = self._given[key] = f"p{len(self.values)}"
+            self.values[name] = value
         return "$" + name
 
     def json(self, value: object) -> str:
@@ -78,10 +125,15 @@ class Bound:
 
     def path(self, parts: Sequence[str]) -> str:
         """Return what stands for a path through nested objects."""
-        if "*" in parts:
-            raise NotInSql(".".join(parts), "a name that means every name there")
-        quoted = [part.replace("\\", "\\\\").replace('"', '\\"') for part in parts]
-        return self("$" + "".join(f'."{part}"' for part in quoted))
+        return self(path_to(parts))
+
+    def column(self, root: str, parts: Sequence[str]) -> str | None:
+        """Return the column that holds what events say at a path; None where there is none."""
+        kept = Kept(root, path_to(parts))
+        if kept.column not in self.kept and len(self.kept) >= self._keeps:
+            return None
+        self.kept[kept.column] = kept
+        return kept.column
 
     def name(self) -> str:
         """Return a name that nothing else has, for an element or a part of the statement."""
@@ -89,13 +141,24 @@ class Bound:
         return f"x{self._names}"
 
 
+def _no_figure(_: Asked) -> None:
+    """Say that nothing is always a number."""
+
+
 class Scope(msgspec.Struct, frozen=True):
-    """Where a test is asked: what reads an operand as JSON, and SQL of the present instant and of the time zone."""
+    """Where a test is asked: what reads an operand as JSON, and SQL of the present instant and of the time zone.
+
+    Parameters
+    ----------
+    figure
+        Reads an operand that is a number wherever it is anything, as that number; None where it may be something else.
+    """
 
     bound: Bound
     read: Callable[[Asked], str]
     now: str
     zone: str
+    figure: Callable[[Asked], str | None] = _no_figure
 
 
 def holds(condition: Condition, scope: Scope, leaf: Callable[[Condition], str]) -> str:
@@ -118,6 +181,10 @@ def of_event(condition: Condition, scope: Scope) -> str:
 
 def passes(test: Plain, scope: Scope) -> str:
     """Return SQL that is true where a test passes."""
+    figure = scope.figure(test.operand)
+    if figure is not None and isinstance(test, Compare) and _is_number(test.value) and test.op != "!=":
+        number = scope.bound(float(cast("float", test.value)))
+        return f"coalesce(CAST({figure} AS DOUBLE) {test.op} CAST({number} AS DOUBLE), false)"
     value = scope.read(test.operand)
     match test:
         case Exists():
@@ -135,7 +202,7 @@ def passes(test: Plain, scope: Scope) -> str:
         case Near():
             return _some(value, scope, lambda one: near(test, one, scope.bound))
         case Compare() | In() | Text() | Matches() | Between() | Within():
-            return _some(value, scope, _scalar(test, scope))
+            return _one_or_some(value, scope, _scalar(test, scope))
         case _:
             assert_never(test)
 
@@ -143,6 +210,15 @@ def passes(test: Plain, scope: Scope) -> str:
 def _some(value: str, scope: Scope, write: Write) -> str:
     one = scope.bound.name()
     return f"(len(list_filter(parts_of({value}), lambda {one}: coalesce({write(one)}, false))) > 0)"
+
+
+def _is_number(value: Right) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _one_or_some(value: str, scope: Scope, write: Write) -> str:
+    """Return what `_some` does, quicker where the value is no list, and with the test written twice."""
+    return f"(CASE WHEN is_list({value}) THEN {_some(value, scope, write)} ELSE coalesce({write(value)}, false) END)"
 
 
 def _of_element(where: Condition, one: str, scope: Scope) -> str:
@@ -170,9 +246,7 @@ def _scalar(test: Compare | In | Text | Matches | Between | Within, scope: Scope
             below = _compared("<=", cast("Value | Version", high), bound, exact=True)
             return lambda one: f"{above(one)} AND {below(one)}"
         case In(_, values, exact):
-            return lambda one: (
-                f"list_contains({_keys(bound.json(values), exact=exact)}, {'' if exact else 'folded_'}key_of({one}))"
-            )
+            return _among(values, bound, exact=exact)
         case Text():
             return _worded(test, bound)
         case Matches(_, pattern):
@@ -195,6 +269,21 @@ def _compared(op: str, right: Value | Version, bound: Bound, *, exact: bool) -> 
     if op == "=" and not exact:
         return lambda one: f"fold_text(text_of({one})) = {bound(fold(str(right)))}"
     return lambda one: f"text_of({one}) {op} {bound(right)}"
+
+
+def _among(values: Sequence[Value], bound: Bound, *, exact: bool) -> Write:
+    """Return what writes whether an element is one of some values; each sort of values is a list of its own."""
+    texts = [value if exact else fold(value) for value in values if isinstance(value, str)]
+    flags = [value for value in values if isinstance(value, bool)]
+    numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+
+    def write(one: str) -> str:
+        text = f"text_of({one})" if exact else f"fold_text(text_of({one}))"
+        sorts = ((texts, text), (numbers, f"number_of({one})"), (flags, f"flag_of({one})"))
+        asked = [f"coalesce(list_contains({bound(known)}, {found}), false)" for known, found in sorts if known]
+        return f"({' OR '.join(asked) or 'false'})"
+
+    return write
 
 
 def _worded(test: Text, bound: Bound) -> Write:

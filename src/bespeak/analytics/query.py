@@ -70,8 +70,13 @@ def ask(
 
 
 @contextmanager
-def limited(connection: DuckDBPyConnection, settings: ArchiveSettings) -> Generator[None]:
+def limited(connection: DuckDBPyConnection, settings: ArchiveSettings, *, memory: str | None = None) -> Generator[None]:
     """Let what is asked inside take no longer, and no more memory, than the settings allow.
+
+    Parameters
+    ----------
+    memory
+        What bounds the memory of the connection, for a message; `archive.query_mib` unless told.
 
     Raises
     ------
@@ -90,16 +95,14 @@ def limited(connection: DuckDBPyConnection, settings: ArchiveSettings) -> Genera
             " ask for less, or raise it"
         ) from None
     except duckdb.OutOfMemoryException as error:
-        raise _too_large(settings, error) from None
+        raise _too_large(settings, error, memory) from None
     finally:
         timer.cancel()
 
 
-def _too_large(settings: ArchiveSettings, error: Exception) -> InvalidInput:
-    return InvalidInput(
-        f"the question needs more than archive.query_mib ({settings.query_mib:,} MiB);"
-        f" ask for less, or raise it: {error}"
-    )
+def _too_large(settings: ArchiveSettings, error: Exception, memory: str | None = None) -> InvalidInput:
+    memory = memory or f"archive.query_mib ({settings.query_mib:,} MiB)"
+    return InvalidInput(f"the question needs more than {memory}; ask for less, or raise it: {error}")
 
 
 def export(

@@ -32,6 +32,12 @@ class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         How long a question may take (0.1 to 86,400).
     query_rows
         Rows that an answer has at most (1 to 10,000,000).
+    preview_mib
+        RAM in which a running server may hold events, so that previews of segments take less than a second, MiB (16 to
+        1,000,000; 0: it holds none, and previews read the files). It is taken by a process of its own when the first
+        preview is asked for.
+    preview_minutes
+        Minutes after the last preview at which that process ends and gives its RAM back (0.01 to 1,440).
     """
 
     minutes: float = 15.0
@@ -43,6 +49,8 @@ class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     query_mib: int = 2_048
     query_seconds: float = 60.0
     query_rows: int = 10_000
+    preview_mib: int = 2_048
+    preview_minutes: float = 10.0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -54,7 +62,11 @@ class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             ("query_mib", 64, 1_000_000),
             ("query_seconds", 0.1, 86_400),
             ("query_rows", 1, 10_000_000),
+            ("preview_mib", 16, 1_000_000),
+            ("preview_minutes", 0.01, 1_440),
         ):
             value = cast("float", getattr(self, name))
+            if name == "preview_mib" and not value:
+                continue
             if not low <= value <= high:
                 raise ValueError(f"archive.{name} must be {low:,} to {high:,}, got {value:,}")

@@ -61,7 +61,7 @@ def ask(client: Client, method: str, path: str, body: object = None, /, **query:
     raw = body if isinstance(body, bytes) else (b"" if body is None else msgspec.json.encode(body))
     status, answer = client.send(method, f"{path}?{asked}" if asked else path, raw)
     if status >= 400:
-        raise _refusal(status, answer)
+        raise refusal(status, answer)
     return msgspec.json.decode(answer)
 
 
@@ -215,7 +215,8 @@ async def _call(
     return status, b"".join(parts)
 
 
-def _refusal(status: int, answer: bytes) -> Refused:
+def refusal(status: int, answer: bytes) -> Refused:
+    """Return what an answer that is an error says, as an error."""
     try:
         complaint = msgspec.json.decode(answer, type=_Complaint)
     except msgspec.DecodeError:

@@ -13,9 +13,11 @@ import yaml
 from bespeak.cli.client import ask, connected, settings_of
 from bespeak.cli.output import show, table
 from bespeak.cli.upkeep import store_of
+from bespeak.cli.warm_preview import asked_of_server
 from bespeak.clock import Instant, SystemClock, format_time, parse_time
 from bespeak.conditions import Condition
 from bespeak.conditions import load as load_condition
+from bespeak.conditions.tree import InSegment
 from bespeak.engine import Definition, DefinitionKind
 from bespeak.errors import ConditionError, DefinitionError
 from bespeak.segments import Segments
@@ -32,6 +34,8 @@ FILE_BYTES_MAX = 1_000_000
 
 def preview(arguments: Namespace) -> int:
     """Say how many would be in, who, and beside which segments."""
+    from bespeak.analytics.conditions_sql import sql_of
+    from bespeak.engine.previewing import Preview
     from bespeak.engine.previewing import preview as previewed
 
     live, at = _live(arguments), _at(arguments)
@@ -39,6 +43,11 @@ def preview(arguments: Namespace) -> int:
     condition = _condition(arguments.condition, live, segments)
     settings = settings_of(arguments)
     store_of(settings)
+    if not (arguments.cold or sql_of(condition, at, segments=segments).reads_items):
+        named = InSegment(arguments.condition) if arguments.condition in segments else condition
+        answer = asked_of_server(settings, named, at=arguments.at, sample=arguments.n)
+        if answer is not None:
+            return show(arguments, answer, _told(msgspec.convert(answer, Preview)))
     found = previewed(settings, condition, segments, at, most=arguments.n)
     return show(arguments, {"at": format_time(at), **msgspec.to_builtins(found)}, _told(found))
 

@@ -96,6 +96,7 @@ def _complete(parser: ArgumentParser) -> None:
 def _preview(parser: ArgumentParser) -> None:
     parser.add_argument("condition", metavar="CONDITION", help="a condition, a YAML file of a segment, or its id")
     _moment(parser)
+    parser.add_argument("--cold", action="store_true", help="read the files, and ask no server to hold events")
 
 
 def _diff(parser: ArgumentParser) -> None:

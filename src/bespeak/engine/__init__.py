@@ -13,6 +13,8 @@ from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.lists import ListChanged, ListMember, ListShown, Unlisted, change_list, list_sizes, show_list
 from bespeak.engine.metrics import BOUNDS, COUNTERS, GAUGES, HISTOGRAMS, Histogram, Metrics
 from bespeak.engine.moves import Cause, MoveTold
+from bespeak.engine.preview_apart import Taking
+from bespeak.engine.previews import Previews, WarmPreview
 from bespeak.engine.rebuilding import SHARE, ModelsStatus
 from bespeak.engine.replay import Difference, Replayed, rebuild, replay
 from bespeak.engine.vocabulary import unseen_in
@@ -46,11 +48,14 @@ __all__ = [
     "Metrics",
     "ModelsStatus",
     "MoveTold",
+    "Previews",
     "Receipt",
     "Replayed",
     "Rotation",
     "Subscription",
+    "Taking",
     "Unlisted",
+    "WarmPreview",
     "ask_archive",
     "change_list",
     "cut_of",

@@ -77,7 +77,7 @@ Answer: TypeAlias = Wrote | Failed
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
-def send(pipe: IO[bytes], message: Job | Answer) -> None:
+def send(pipe: IO[bytes], message: msgspec.Struct) -> None:
     """Write one message. Raises `OSError` when nobody reads."""
     data = msgspec.msgpack.encode(message)
     pipe.write(_length.pack(len(data)) + data)
@@ -164,7 +164,7 @@ class Apart:
         with self._turn:
             if self._process is not None:
                 self._process.wait()
-                _let_go(self._process)
+                let_go(self._process)
 
     def _started(self) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -178,7 +178,7 @@ class Apart:
         """Wait for the end of a process that does not answer, and return the error to raise."""
         process.kill()
         status = process.wait()
-        _let_go(process)
+        let_go(process)
         with self._lock:
             self._process = None
             if self._killed:
@@ -191,15 +191,33 @@ class Apart:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    """Start the process: of this Python, with the modules of this one, and nothing from the folder that we are in."""
+    """Start the process that writes the archive."""
+    return start_beside(
+        WORKER, "cannot start the process that writes the archive: {}; archive.apart = false uses a thread"
+    )
+
+
+def start_beside(module: str, complaint: str) -> subprocess.Popen[bytes]:
+    """Start a process: of this Python, with the modules of this one, and nothing from the folder that we are in.
+
+    Parameters
+    ----------
+    module
+        What it runs; it speaks over stdin and stdout.
+    complaint
+        What is said when it cannot be started, with a place for the reason.
+
+    Raises
+    ------
+    StoreError
+        It cannot.
+    """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-P", "-m", WORKER]
+    command = [sys.executable, "-P", "-m", module]
     try:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603
     except OSError as error:
-        raise StoreError(
-            f"cannot start the process that writes the archive: {error.strerror}; archive.apart = false uses a thread"
-        ) from error
+        raise StoreError(complaint.format(error.strerror)) from error
     with contextlib.suppress(OSError):  # a service that is hardened may not; then it has its share of the CPU as it is
         os.setpriority(os.PRIO_PROCESS, process.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE))
     return process
@@ -216,7 +234,8 @@ def _asked(process: subprocess.Popen[bytes], job: Job) -> bytes | None:
     return receive(process.stdout)
 
 
-def _let_go(process: subprocess.Popen[bytes]) -> None:
+def let_go(process: subprocess.Popen[bytes]) -> None:
+    """Close the pipes of a process that has gone."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with contextlib.suppress(OSError):  # what it was to be told goes nowhere

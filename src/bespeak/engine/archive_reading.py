@@ -164,7 +164,7 @@ def cut_of(
                 if tries_left and _changed_since(path, settings.store, files):
                     continue  # a file was written anew meanwhile, without somebody
                 raise
-            aliases = _aliases(store, vault)
+            aliases = aliases_in(store, vault)
             had = goods_of(store) if goods else UNKNOWN
             tail = _tail(settings, store, vault, files, aliases)
             yield Cut(store.last_offset(), tuple(open_files), tail, aliases, had)
@@ -206,7 +206,8 @@ def _vault(settings: Settings, store: Store) -> Vault:
     return vault
 
 
-def _aliases(store: Store, vault: Vault) -> dict[ProfileId, ProfileId]:
+def aliases_in(store: Store, vault: Vault) -> dict[ProfileId, ProfileId]:
+    """Return what profile ids mean that mean another, as the checkpoint has it."""
     found: dict[ProfileId, ProfileId] = {}
     for sealed in store.aliases().values():
         if sealed[1:2] == ":":

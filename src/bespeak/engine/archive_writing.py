@@ -116,7 +116,7 @@ def write_span(
             if row.first + row.count > span.last:
                 break
         table.write(content)
-        return _seal(vault.masters, settings, span, content, keys, table.rows, times)
+        return seal_rows(vault.masters, settings, span, content, keys, table.rows, times)
 
 
 def _add(
@@ -166,7 +166,7 @@ def row_in(
     return Found(key, event.time, person, joined or "", row)
 
 
-def _seal(
+def seal_rows(
     masters: Masters,
     settings: Settings,
     span: Span,
@@ -175,6 +175,20 @@ def _seal(
     rows: int,
     times: list[Instant],
 ) -> Made:
+    """Seal the rows of a part of the log as a file of the archive, which nothing lists yet.
+
+    Parameters
+    ----------
+    content
+        Descriptor of the Parquet.
+    keys, rows, times
+        Under which data keys its rows are sealed in the log, how many there are, and their first and last time.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written.
+    """
     folder = folder_of(settings)
     assert folder is not None  # noqa: S101  only a store on disk is archived
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -233,4 +247,4 @@ def without(
             return None
         span = Span(file.first, file.last, file.version + 1, file.received_max)
         times = [] if file.time_min is None or file.time_max is None or not rows else [file.time_min, file.time_max]
-        return _seal(masters, settings, span, after, set(held - keys), rows, times)
+        return seal_rows(masters, settings, span, after, set(held - keys), rows, times)

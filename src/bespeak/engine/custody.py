@@ -143,6 +143,7 @@ class Custody(Archiving):
             )
             self._put_cut(cutting, entry)
         await cutting.future
+        self._let_go_of_events()
         self.vault.destroyed(numbers)
         self._feed.forget(frozenset(ids))
         self.metrics.add("bespeak_erasures_total")
@@ -161,6 +162,9 @@ class Custody(Archiving):
             names=names,
             stores={**stores, "archive": told(rewritten)},
         )
+
+    def _let_go_of_events(self) -> None:
+        """Let go of events that are held in memory for questions, of whomever, and give up what is being asked."""
 
     def _forget_prepared(self, ids: Sequence[ProfileId], offset: int) -> None:
         """Take a person who is erased by the record of an offset out of what is being prepared."""
@@ -203,6 +207,7 @@ class Custody(Archiving):
         gone = tuple(version for version in sorted(masters.secrets) if version != masters.current)
         await asyncio.to_thread(self.store.wipe)
         await asyncio.to_thread(self.vault.change_masters, retired(masters))
+        self._let_go_of_events()  # it was given the version that is no more
         return Rotation(masters.current, rewrapped, gone)
 
     def _rewrapped(self, key: WrappedKey) -> WrappedKey:

@@ -18,10 +18,11 @@ from bespeak.engine.answers import EventResult, Receipt, profile_answer, scores_
 from bespeak.engine.asking import ASKED_AT_ONCE
 from bespeak.engine.custody import LATE
 from bespeak.engine.dedupe import digests_of
-from bespeak.engine.drawing import Drawing
+from bespeak.engine.definitions import Definition
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.ledger import FLIPS_AT_ONCE
 from bespeak.engine.pages import OWN
+from bespeak.engine.previews import Previewing
 from bespeak.engine.quarantine import open_rejected, seal_rejected, seal_turned_away, sentence
 from bespeak.engine.records import ItemsRecord, Record, SealedRecord, seal_event, subject_of
 from bespeak.errors import NotFound, StoreError
@@ -44,7 +45,7 @@ TAKEN_AT_ONCE = 250
 JOINS_PEOPLE = "two known people are joined only with the secret key: a userSignature proves userId, not previousId"
 
 
-class Engine(Drawing):
+class Engine(Previewing):
     """A running bespeak.
 
     Make one with `Engine.open`, then `await start()`; `await close()` drains it.

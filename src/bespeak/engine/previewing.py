@@ -57,6 +57,18 @@ def preview(
         As `ask_archive`.
     """
     query = sql_of(condition, at, segments=segments)  # whether it can be asked, before anything is read
+    others, left_out = comparable(segments, at)
+    with cut_of(settings, goods=query.reads_items or any(map(reads_items, others.values()))) as cut:
+        for name in [name for name, one in others.items() if cut.goods.doubtful and reads_items(one)]:
+            left_out[name] = "it reads items, and the log of their time was dropped"
+            del others[name]
+        limits, rules = settings.archive, _rules(settings)
+        found = beside(condition, others, at, _events(cut), limits, rules, segments=segments, most=most)
+        return Preview(cut.offset, found, left_out)
+
+
+def comparable(segments: Mapping[str, Condition], at: Instant) -> tuple[dict[str, Condition], dict[str, str]]:
+    """Return the segments that a condition can be shown beside, and of the others why they are left out."""
     others: dict[str, Condition] = {}
     left_out: dict[str, str] = {}
     for name, one in segments.items():
@@ -67,13 +79,7 @@ def preview(
             others[name] = one
         else:
             left_out[name] = reason
-    with cut_of(settings, goods=query.reads_items or any(map(_reads_items, others.values()))) as cut:
-        for name in [name for name, one in others.items() if cut.goods.doubtful and _reads_items(one)]:
-            left_out[name] = "it reads items, and the log of their time was dropped"
-            del others[name]
-        limits, rules = settings.archive, _rules(settings)
-        found = beside(condition, others, at, _events(cut), limits, rules, segments=segments, most=most)
-        return Preview(cut.offset, found, left_out)
+    return others, left_out
 
 
 def compare(
@@ -96,7 +102,8 @@ def compare(
         return cut.offset, found
 
 
-def _reads_items(condition: Condition) -> bool:
+def reads_items(condition: Condition) -> bool:
+    """Say whether a condition that SQL answers reads the items of events, or interests, which follow from them."""
     return sql_of(condition, 0).reads_items
 
 

@@ -25,6 +25,7 @@ from bespeak.server.changes import change_routes
 from bespeak.server.conditions import condition_routes
 from bespeak.server.keys import key_routes
 from bespeak.server.lists import list_routes
+from bespeak.server.previews import preview_routes
 from bespeak.server.schemas import body_of
 from bespeak.server.scopes import scope_for
 
@@ -86,6 +87,7 @@ def admin_routes(engine: Engine, gate: Gate) -> APIRouter:
     _items(router, engine, bodies)
     _definitions(router, engine, bodies)
     condition_routes(router, engine, bodies)
+    preview_routes(router, engine, bodies)
     list_routes(router, engine, bodies)
     change_routes(router, engine)
     key_routes(router, engine, gate, bodies)

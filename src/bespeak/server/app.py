@@ -27,6 +27,7 @@ from bespeak.server.health import Draining, health_routes
 from bespeak.server.ingest import Ingest
 from bespeak.server.keys import KeyRotation, NewKey, ShownKey
 from bespeak.server.lists import ListMembers
+from bespeak.server.previews import Tried
 from bespeak.server.reference import render_reference
 from bespeak.server.schemas import join_hot
 
@@ -83,7 +84,7 @@ def _documentation(app: FastAPI) -> None:
 
     def schema() -> dict[str, Any]:
         if not described:
-            bodies = (Item, Event, NewKey, KeyRotation, ShownKey, WrittenDefinition, ListMembers)
+            bodies = (Item, Event, NewKey, KeyRotation, ShownKey, WrittenDefinition, ListMembers, Tried)
             described.append(join_hot(app.openapi(), bodies))
         return described[0]
 

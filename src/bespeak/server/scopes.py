@@ -10,6 +10,7 @@ _READING: dict[str, Scope] = {
     "events": "profiles:read",  # the quarantine holds what people sent
     "profiles": "profiles:read",
     "lists": "profiles:read",
+    "previews": "profiles:read",  # they name people
     "items": "catalog:read",
     "definitions": "definitions:read",
     "keys": "keys",

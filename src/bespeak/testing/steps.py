@@ -31,7 +31,8 @@ import yaml
 from bespeak.clock import Instant, format_time, parse_duration, parse_time
 from bespeak.ids import ProfileId, anonymous_profile, user_profile
 from bespeak.profiles import ProfileSettings
-from bespeak.testing.three_way import SETTINGS, Memberships, ThreeWays
+from bespeak.testing.held import Memberships
+from bespeak.testing.three_way import SETTINGS, ThreeWays
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"said": "with"}):
@@ -133,8 +134,8 @@ def read_table(path: Path) -> Table:
     return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), Table)
 
 
-async def live_through(table: Table) -> None:
-    """Live through a table, and ask all three witnesses after each step.
+async def live_through(table: Table, *, warm: bool = False) -> None:
+    """Live through a table, and ask all three witnesses after each step; with `warm` events that are held, too.
 
     Raises
     ------
@@ -145,7 +146,7 @@ async def live_through(table: Table) -> None:
     """
     settings = msgspec.structs.replace(SETTINGS, profiles=ProfileSettings(time_zone=table.zone))
     named = {"traits": table.traits, "scores": table.scores, "borders": table.borders}
-    ways = await ThreeWays.begun(table.segments, parse_time(table.begins), settings, named=named)
+    ways = await ThreeWays.begun(table.segments, parse_time(table.begins), settings, named=named, warm=warm)
     if ways.unanswered != table.not_in_sql:
         raise Missed(f"not_in_sql: expected {sorted(table.not_in_sql)}, found {sorted(ways.unanswered)}")
     expected: dict[str, set[str]] = {}

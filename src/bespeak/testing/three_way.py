@@ -30,22 +30,19 @@ from bespeak.privacy import Key
 from bespeak.segments.references import inlined
 from bespeak.settings import EngineSettings, Settings
 from bespeak.stores import MemorySettings
+from bespeak.testing.held import Disagreement, Held, Memberships
 from bespeak.testing.world_fragile import FragileMemory, MortalEngine
 from bespeak.testing.world_truth import NOTHING_DEFINED, Being, Definitions, Truth, facts, members
 
 SETTINGS = Settings(store=MemorySettings(), engine=EngineSettings(checkpoint_seconds=3_600, models_seconds=3_600))
 """A store in RAM, which nothing is written of."""
 
-Memberships = dict[ProfileId, frozenset[str]]
-"""The segments that each person is in."""
-
-
-class Disagreement(AssertionError):
-    """Two witnesses differ; the message says about whom and what, and what each says."""
-
 
 class ThreeWays:
     """A live engine with segments in force, that can be asked together with the two other witnesses.
+
+    Where `warm` is set, SQL is asked a second time whenever all are: over events that are held and followed from one
+    time to the next, and never read twice.
 
     Examples
     --------
@@ -65,6 +62,7 @@ class ThreeWays:
         self.clock = clock
         self._key = key
         self._settings = settings
+        self._held: Held | None = None
 
     @property
     def unanswered(self) -> frozenset[str]:
@@ -79,6 +77,8 @@ class ThreeWays:
         settings: Settings = SETTINGS,
         kind: Literal["secret", "write"] = "secret",
         named: Definitions = NOTHING_DEFINED,
+        *,
+        warm: bool = False,
     ) -> Self:
         """Open an engine over an empty store at an instant, and put segments in force: their conditions, by id.
 
@@ -88,12 +88,16 @@ class ThreeWays:
             With which key messages are sent: with a secret one, whatever they say of who somebody is, is proven.
         named
             As `define` takes it.
+        warm
+            Whether SQL is asked over events that are held, too.
         """
         clock = ManualClock(at)
         engine = MortalEngine.open(settings, clock=clock, rng=Random(1), store=FragileMemory())
         await engine.start()
         key, _ = await engine.create_key(kind, "site")
         ways = cls(engine, clock, key, settings)
+        if warm:
+            ways._held = Held(settings)
         await ways.define(definitions, named)
         return ways
 
@@ -132,6 +136,8 @@ class ThreeWays:
 
     async def close(self) -> None:
         """Let go of the engine."""
+        if self._held is not None:
+            self._held.close()
         await self.engine.close()
 
     def agreed(self) -> Memberships:
@@ -150,6 +156,8 @@ class ThreeWays:
             raise Disagreement(f"the log has messages twice: {twice}")
         naive = {name: self._counted(truth, being, now[name]) for name, being in truth.beings.items()}
         asked = {instant: self.sql(instant) for instant in {at, *now.values()}}
+        if self._held is not None:
+            self._held.compare(self.engine, self._in_sql(), asked)
         # Whoever did something a minute ahead of the clock is asked as of then, as live memberships are.
         sql = {name: asked[now.get(name, at)][name] for name in asked[at]}
         for name in sql.keys() & live.keys():
