@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bespeak.engine.live import decode_profile, encode_profile
+from bespeak.engine.encoded import decode_profile, encode_profile
 from bespeak.engine.packing import pack, unpack
 from bespeak.engine.recovery import STATE
 from bespeak.engine.vault import PROFILE, Vault

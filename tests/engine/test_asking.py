@@ -18,6 +18,7 @@ from bespeak.analytics import ArchiveSettings
 from bespeak.clock import DAY, HOUR, SECOND, ManualClock, format_time
 from bespeak.decide import DecideRequest, SlotRequest
 from bespeak.engine import Definition, Engine, asking, live, replay
+from bespeak.engine.encoded import Encoded
 from bespeak.engine.recovery import OWED
 from bespeak.errors import StoreError, Unavailable
 from bespeak.privacy import Key
@@ -411,7 +412,7 @@ async def test_a_row_that_cannot_be_written_between_the_turns_undoes_what_was_as
     engine, _, clock = await begun(FragileMemory())
     sealed, calls = live.LiveTable._row_of, [0]
 
-    def fails_once(table: live.LiveTable, packed: live.Encoded) -> Any:
+    def fails_once(table: live.LiveTable, packed: Encoded) -> Any:
         calls[0] += 1
         if calls[0] == 220:  # when those of the first checkpoint are on disk, and the definitions before them
             raise StoreError("the disk does not answer")

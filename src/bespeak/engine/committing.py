@@ -12,8 +12,8 @@ from bespeak.catalog import Item
 from bespeak.clock import SECOND, Clock, Instant
 from bespeak.engine.bell import Bell
 from bespeak.engine.dedupe import Dedupe
+from bespeak.engine.encoded import Encoded
 from bespeak.engine.keyring import Keyring
-from bespeak.engine.live import Encoded
 from bespeak.engine.models import Models
 from bespeak.engine.packing import pack_all
 from bespeak.engine.records import Record, encode

@@ -18,7 +18,6 @@ from bespeak.engine.answers import EventResult, Receipt, profile_answer, scores_
 from bespeak.engine.asking import ASKED_AT_ONCE
 from bespeak.engine.custody import LATE
 from bespeak.engine.dedupe import digests_of
-from bespeak.engine.definitions import Definition
 from bespeak.engine.feed import Live, Subscription
 from bespeak.engine.ledger import FLIPS_AT_ONCE
 from bespeak.engine.pages import OWN

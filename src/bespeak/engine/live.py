@@ -11,10 +11,9 @@ from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
-import msgspec
-
-from bespeak.clock import NEVER, Instant
-from bespeak.engine.packing import pack, pack_all, unpack
+from bespeak.clock import Instant
+from bespeak.engine.encoded import Encoded, decode_profile, encode_profile, encoded, packed
+from bespeak.engine.packing import pack_all, unpack
 from bespeak.engine.vault import PROFILE, Vault
 from bespeak.ids import ProfileId
 from bespeak.privacy.sealing import Sealer
@@ -32,41 +31,6 @@ READ_AT_ONCE = 500
 
 ENCODED_MAX = 8_000
 """People of a checkpoint who are encoded and not packed yet, of some 8 KB each; who comes then is packed at once."""
-
-
-class Encoded(NamedTuple):
-    """Somebody as of the moment of a checkpoint, as bytes: packed and then sealed they are a row."""
-
-    id: ProfileId
-    next_flip_at: Instant | None
-    data: bytes
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Profile)
-
-
-def encode_profile(profile: Profile) -> bytes:
-    """Return everything known of a profile as bytes; nothing is sealed yet."""
-    return _encoder.encode(profile)
-
-
-def decode_profile(data: bytes) -> Profile:
-    """Return the profile that `encode_profile` was given, in the form of today or that of the first versions."""
-    try:
-        return _decoder.decode(data)
-    except msgspec.ValidationError:
-        return _decode_first(data)
-
-
-def _decode_first(data: bytes) -> Profile:
-    """Return a profile whose flips stand in a mapping, by segment."""
-    plain = msgspec.msgpack.decode(data)
-    noted = plain.pop("flips", {})
-    profile = msgspec.convert(plain, Profile)
-    for segment_id, at in noted.items():
-        profile.flips.note(segment_id, at)
-    return profile
 
 
 class Sleeper(NamedTuple):
@@ -212,7 +176,7 @@ class LiveTable:
 
     def lay_down(self, sleeper: Sleeper) -> None:
         """Let somebody rest as they are now; the next checkpoint writes them."""
-        self._keep_asleep(self._row_under(sleeper.sealer, _packed(_encoded(sleeper.profile))))
+        self._keep_asleep(self._row_under(sleeper.sealer, packed(encoded(sleeper.profile))))
 
     def _keep_asleep(self, row: ProfileRow) -> None:
         before = self._asked.get(row.id)
@@ -308,11 +272,11 @@ class LiveTable:
         return sealed
 
     def _cut_one(self, profile: Profile) -> None:
-        encoded = _encoded(profile)
+        one = encoded(profile)
         if len(self._encoded) < ENCODED_MAX:
-            self._encoded.append(encoded)
+            self._encoded.append(one)
         else:
-            self._rows.append(_packed(encoded))
+            self._rows.append(packed(one))
         self._uncut.discard(profile.id)
 
     # -- new definitions, as of one moment
@@ -420,9 +384,9 @@ class LiveTable:
         self._vault.note(profile.id, sleeper.sealer)
         before = encode_profile(profile)
         self._pay(profile)
-        encoded = _encoded(profile)
-        if encoded.data != before:  # whom it does not move stays as they are written
-            self._keep_asleep(self._row_of(_packed(encoded)))
+        one = encoded(profile)
+        if one.data != before:  # whom it does not move stays as they are written
+            self._keep_asleep(self._row_of(packed(one)))
 
     def written(self, removed: Mapping[ProfileId, int], asked: Mapping[str, ProfileRow] = MappingProxyType({})) -> None:
         """Forget what a checkpoint has made durable, except of whom was removed, or asked, once more since."""
@@ -525,12 +489,3 @@ class LiveTable:
 
     def __len__(self) -> int:
         return len(self._profiles)
-
-
-def _encoded(profile: Profile) -> Encoded:
-    flip = profile.next_flip_at
-    return Encoded(profile.id, None if flip == NEVER else flip, encode_profile(profile))
-
-
-def _packed(encoded: Encoded) -> Encoded:
-    return encoded._replace(data=pack(encoded.data))

@@ -10,7 +10,7 @@ import msgspec
 from bespeak.catalog import Catalog, Item
 from bespeak.clock import Instant
 from bespeak.engine.aliases import seal_alias
-from bespeak.engine.live import decode_profile
+from bespeak.engine.encoded import decode_profile
 from bespeak.engine.models import Models
 from bespeak.engine.owing import read_owed
 from bespeak.engine.records import Record, decode

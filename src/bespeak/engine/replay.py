@@ -14,8 +14,8 @@ import msgspec
 from bespeak.clock import Clock, Instant, SystemClock
 from bespeak.engine.archive import ARCHIVE
 from bespeak.engine.definitions import KINDS
+from bespeak.engine.encoded import encode_profile
 from bespeak.engine.ledger import Ledger
-from bespeak.engine.live import encode_profile
 from bespeak.engine.opening import place_of_keys
 from bespeak.engine.recovery import STATE, Totals
 from bespeak.engine.vault import ERASED

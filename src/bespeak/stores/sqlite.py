@@ -13,15 +13,7 @@ from pathlib import Path
 from bespeak.clock import Instant
 from bespeak.errors import CorruptLog, StoreError
 from bespeak.ids import ProfileId
-from bespeak.stores import (
-    sqlite_changes,
-    sqlite_kept,
-    sqlite_keys,
-    sqlite_log,
-    sqlite_many,
-    sqlite_parts,
-    sqlite_seen,
-)
+from bespeak.stores import sqlite_changes, sqlite_kept, sqlite_keys, sqlite_log, sqlite_many, sqlite_parts, sqlite_seen
 from bespeak.stores.fair import FairLock
 from bespeak.stores.settings import SqliteSettings
 from bespeak.stores.sqlite_file import TROUBLE, connect, connect_reader, open_writer

@@ -14,7 +14,7 @@ import msgspec
 
 from bespeak.clock import DAY, SECOND, Instant, ManualClock
 from bespeak.engine import Definition, Engine
-from bespeak.engine.live import encode_profile
+from bespeak.engine.encoded import encode_profile
 from bespeak.events import Event
 from bespeak.settings import Settings
 from bespeak.stores import MemorySettings

@@ -20,7 +20,7 @@ from bespeak.clock import DAY, HOUR, NEVER
 from bespeak.conditions.flips import Flips
 from bespeak.engine import Definition, Engine
 from bespeak.engine.aliases import seal_alias
-from bespeak.engine.live import encode_profile
+from bespeak.engine.encoded import encode_profile
 from bespeak.engine.packing import pack
 from bespeak.engine.vault import PROFILE
 from bespeak.errors import Unavailable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from random import Random
+
 import msgspec
 
 from bespeak.analytics import ArchiveSettings
