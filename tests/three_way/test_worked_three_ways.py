@@ -58,7 +58,8 @@ ITEMS = (
     {"id": "p1", "properties": {"size": 44}},
 )
 
-operators, bounds = st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), st.sampled_from(["0", "0.5", "1", "2", "3", "-1"])
+operators = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
+bounds = st.sampled_from(["0", "0.5", "1", "2", "3", "-1"])
 elements = st.one_of(
     st.fixed_dictionaries(
         {
