@@ -177,7 +177,5 @@ async def lived(score, kept, conditions, happened, waits, later):
     st.lists(st.sampled_from([MILLISECOND, HOUR, 3 * HOUR, DAY]), max_size=2),
     st.booleans(),
 )
-def test_what_is_worked_out_and_what_items_were_is_the_same_three_ways(
-    score, kept, conditions, happened, waits, later
-):
+def test_what_is_worked_out_and_what_items_were_is_the_same_three_ways(score, kept, conditions, happened, waits, later):
     asyncio.run(lived(score, kept, conditions, happened, waits, later))

@@ -90,7 +90,7 @@ class Query(msgspec.Struct, frozen=True):
     parameters: dict[str, object]
     doubts: Query | None = None
 
-    
+    @property
     def reads_items(self) -> bool:
         """Whether it reads the items of events, so that it needs to know what the catalog had."""
         return self.doubts is not None
