@@ -1,4 +1,4 @@
-"""What the catalog had at each place of the log, also where its beginning was dropped: known, or said to be doubtful."""
+"""What the catalog had at each place of the log, also where its beginning was dropped: known, or doubtful."""
 
 from __future__ import annotations
 

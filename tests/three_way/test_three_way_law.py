@@ -182,7 +182,7 @@ POOL = (
     'count("Product*", half-life 6 hours) >= 1',
     'sum(properties.price of "*", half-life 1 day) > 3',
     'count("*" where item.id is missing, last 2 days) >= 2',
-    'interests.category.shoes > 1.3 or consent.analytics exists',
+    "interests.category.shoes > 1.3 or consent.analytics exists",
 )
 BRANDS = ("a", "A", "\u00c9t\u00e9", "b", 2, 2.0, True, None, ["a", "b"])
 SAID = (

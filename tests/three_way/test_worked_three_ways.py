@@ -58,7 +58,8 @@ ITEMS = (
     {"id": "p1", "properties": {"size": 44}},
 )
 
-operators, bounds = st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), st.sampled_from(["0", "0.5", "1", "2", "3", "-1"])
+operators = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
+bounds = st.sampled_from(["0", "0.5", "1", "2", "3", "-1"])
 elements = st.one_of(
     st.fixed_dictionaries(
         {
@@ -176,7 +177,5 @@ async def lived(score, kept, conditions, happened, waits, later):
     st.lists(st.sampled_from([MILLISECOND, HOUR, 3 * HOUR, DAY]), max_size=2),
     st.booleans(),
 )
-def test_what_is_worked_out_and_what_items_were_is_the_same_three_ways(
-    score, kept, conditions, happened, waits, later
-):
+def test_what_is_worked_out_and_what_items_were_is_the_same_three_ways(score, kept, conditions, happened, waits, later):
     asyncio.run(lived(score, kept, conditions, happened, waits, later))

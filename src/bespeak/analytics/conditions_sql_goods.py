@@ -138,4 +138,5 @@ def interest(kind: str, name: str, bound: Bound) -> str:
         f" * CASE WHEN m.said IS NOT NULL THEN {known} ELSE {else_said} END AS weight"
         f" FROM did d JOIN mentioned m ON m.log_offset = d.log_offset CROSS JOIN setting s WHERE {meant.format('d')}"
     )
-    return f"SELECT person, fsum(weight * pow(2.0, age / halflife)) AS v FROM ({spoke}) WHERE weight > 0 GROUP BY person"  # noqa: S608
+    worth = "fsum(weight * pow(2.0, age / halflife))"
+    return f"SELECT person, {worth} AS v FROM ({spoke}) WHERE weight > 0 GROUP BY person"  # noqa: S608

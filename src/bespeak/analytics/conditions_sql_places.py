@@ -46,9 +46,7 @@ def _clock(part: str, at: Instant, zone: str) -> str:
 
 
 def _choice_in(context: str | None, purpose: str) -> bool | None:
-    said = Event(
-        type="track", name="", message_id="", time=0, received=0, context=msgspec.json.decode(context or "{}")
-    )
+    said = Event(type="track", name="", message_id="", time=0, received=0, context=msgspec.json.decode(context or "{}"))
     return next((choice.granted for name, choice in consent_choices(said) if name == purpose), None)
 
 
