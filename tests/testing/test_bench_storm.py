@@ -21,11 +21,7 @@ def test_every_person_has_one_window_that_ends_within_the_second() -> None:
 
 
 def test_no_message_comes_twice() -> None:
-    ids = [
-        event["messageId"]
-        for body in islice(bodies(), 1_200)
-        for event in msgspec.json.decode(body)["batch"]
-    ]
+    ids = [event["messageId"] for body in islice(bodies(), 1_200) for event in msgspec.json.decode(body)["batch"]]
     assert len(set(ids)) == len(ids) == 24_000
 
 

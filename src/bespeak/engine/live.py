@@ -34,15 +34,19 @@ ENCODED_MAX = 8_000
 
 
 class Sleeper(NamedTuple):
-    """Somebody as they rest, read to be changed and laid down again at once: nobody else has what was read."""
+    """Somebody as they rest, opened and not yet read: hundreds who are read together would not fit the caches."""
 
-    profile: Profile
+    data: bytes
     sealer: Sealer
 
     @property
     def name(self) -> str:
         """The name of their row."""
         return self.sealer.subject
+
+    def read(self) -> Profile:
+        """Return who it is; nobody else has what is read here."""
+        return decode_profile(self.data)
 
 
 class LiveTable:
@@ -103,10 +107,10 @@ class LiveTable:
             return None
         name = self._vault.name(profile_id)
         row = self._row(name)
-        sleeper = None if row is None else self._read(row)
+        sleeper = None if row is None else self._open(row)
         if sleeper is None:
             return None
-        profile = sleeper.profile
+        profile = sleeper.read()
         self._vault.note(profile_id, sleeper.sealer)
         share(profile)
         self._profiles[profile_id] = profile
@@ -138,9 +142,10 @@ class LiveTable:
         return self._row(self._vault.name(profile_id)) is not None
 
     def called(self, names: Sequence[str]) -> Iterator[Profile | Sleeper | None]:
-        """Yield for each name, an id or that of a row, whom it means: who rests stays asleep, and is read.
+        """Yield for each name, an id or that of a row, whom it means: who rests stays asleep, and their row is opened.
 
         All who rest are looked up at once. None where there is nobody any more, or somebody who was yielded before.
+        What the store does not answer comes out here, and not when a sleeper is read.
         """
         places = [self._place(name) for name in names]
         rows = self._rows_of([name for awake, name in places if awake is None])
@@ -166,17 +171,17 @@ class LiveTable:
         return rows | {row.id: row for row in self._store.profiles_named(missing)} if missing else rows
 
     def _sleeping(self, row: ProfileRow) -> Profile | Sleeper | None:
-        """Read who rests; who is in RAM all the same, or has to be asked something, is woken."""
-        sleeper = self._read(row)
-        if sleeper is None or sleeper.profile.id in self.removed:
-            return None
-        if self._pay is not None or sleeper.profile.id in self._profiles:
-            return self.get(sleeper.profile.id)
-        return sleeper
+        """Open the row of who rests; who has to be asked something first is woken."""
+        sleeper = self._open(row)
+        return sleeper if sleeper is None or self._pay is None else self.get(sleeper.read().id)
 
-    def lay_down(self, sleeper: Sleeper) -> None:
+    def rests(self, profile_id: ProfileId) -> bool:
+        """Say whether somebody of whom there is a row is neither in RAM nor removed."""
+        return profile_id not in self._profiles and profile_id not in self.removed
+
+    def lay_down(self, sleeper: Sleeper, profile: Profile) -> None:
         """Let somebody rest as they are now; the next checkpoint writes them."""
-        self._keep_asleep(self._row_under(sleeper.sealer, packed(encoded(sleeper.profile))))
+        self._keep_asleep(self._row_under(sleeper.sealer, packed(encoded(profile))))
 
     def _keep_asleep(self, row: ProfileRow) -> None:
         before = self._asked.get(row.id)
@@ -374,10 +379,12 @@ class LiveTable:
 
         Who was asked where they rest about the definitions before may have a newer row than that in the store.
         """
-        sleeper = self._read(self._asked.get(row.id) or self._leaving.get(row.id) or row)
-        if sleeper is None or sleeper.profile.id in self.removed or self._pay is None:
+        sleeper = self._open(self._asked.get(row.id) or self._leaving.get(row.id) or row)
+        if sleeper is None:
             return
-        profile = sleeper.profile
+        profile = sleeper.read()
+        if profile.id in self.removed or self._pay is None:
+            return
         if profile.id in self._profiles:  # they were asked for, and their turn failed
             self.get(profile.id)
             return
@@ -475,17 +482,17 @@ class LiveTable:
         return ProfileRow(sealer.subject, sealed, packed.next_flip_at)
 
     def _opened(self, row: ProfileRow) -> Profile | None:
-        sleeper = self._read(row)
-        return None if sleeper is None else sleeper.profile
+        sleeper = self._open(row)
+        return None if sleeper is None else sleeper.read()
 
-    def _read(self, row: ProfileRow) -> Sleeper | None:
-        """Return who stands in a row, and the key that it is sealed under."""
+    def _open(self, row: ProfileRow) -> Sleeper | None:
+        """Return what a row holds, and the key that it is sealed under."""
         if row.id[1:2] == ":":
             return None  # of a store that is older than keys: these were adopted, all of them, when it was opened
         sealer = self._vault.opener(row.data)
         if sealer is None:
             return None
-        return Sleeper(decode_profile(unpack(sealer.open(PROFILE, row.data))), sealer)
+        return Sleeper(unpack(sealer.open(PROFILE, row.data)), sealer)
 
     def __len__(self) -> int:
         return len(self._profiles)

@@ -217,11 +217,7 @@ class Sequencer:
             self._read_timers(now)
         changes: list[Change] = []
         for one in self._due(now, most):
-            if isinstance(one, Sleeper):
-                changes += self._advance_asleep(one, now)
-            else:
-                changes += self.advance_profile(one, now)
-                self.timers.note(one.id, one.next_flip_at)
+            changes += self._advance_asleep(one, now) if isinstance(one, Sleeper) else self._advance_awake(one, now)
         return tuple(changes)
 
     def _due(self, now: Instant, most: int | None) -> list[Profile | Sleeper]:
@@ -273,16 +269,24 @@ class Sequencer:
 
     def _advance_asleep(self, sleeper: Sleeper, now: Instant) -> tuple[Change, ...]:
         """Work through the flips of somebody where they rest: very many have them at once, and few come back soon."""
-        profile = sleeper.profile
+        profile = sleeper.read()
+        if not self.live.rests(profile.id):
+            awake = self.live.get(profile.id)
+            return () if awake is None else self._advance_awake(awake, now)
         changes: tuple[Change, ...] = ()
         if profile.next_flip_at <= now:
             self.worked = max(self.worked, now)
             changes = self.segments.advance(profile, now, self.profile_settings)
-            self.live.lay_down(sleeper)
+            self.live.lay_down(sleeper, profile)
             self._count(changes)
             self.moves.note(changes, 0)
             self._vault.note(profile.id, sleeper.sealer)  # what moved is sealed in a moment
         self.timers.note(sleeper.name, profile.next_flip_at)
+        return changes
+
+    def _advance_awake(self, profile: Profile, now: Instant) -> tuple[Change, ...]:
+        changes = self.advance_profile(profile, now)
+        self.timers.note(profile.id, profile.next_flip_at)
         return changes
 
     def define(

@@ -226,7 +226,7 @@ async def _storm(engine: Engine, clock: Put, plan: Plan, server: tuple[str, str]
 
 async def _until(holds: Callable[[], bool]) -> None:
     end = time.monotonic() + LIMIT_SECONDS
-    while not holds():  # noqa: ASYNC110  the tick is not ours
+    while not holds():
         if time.monotonic() > end:
             raise Unavailable(f"not over within {LIMIT_SECONDS:.0f} s")
         await asyncio.sleep(LOOK_SECONDS)

@@ -456,7 +456,7 @@ def for_stores() -> tuple[StoreCheck, ...]:
         check_a_part_that_is_missing_is_refused,
         check_a_snapshot_between_parts_is_of_the_checkpoint_before,
         check_profiles_come_in_the_order_of_their_ids,
-    check_profiles_are_found_by_many_ids_at_once,
+        check_profiles_are_found_by_many_ids_at_once,
         check_due_profiles_come_earliest_first,
         check_documents_keep_their_versions,
         check_a_version_is_never_written_twice,
