@@ -33,7 +33,7 @@ START = 1_780_000_000 * SECOND
 SEGMENTS = {
     "often": 'count("Product Viewed", last 1 day) >= 3',
     "bought": 'performed("Order Completed")',
-    "asked": "consent.marketing = true",
+    "asked": 'performed("Product Viewed" where item.brand = "Acme")',
 }
 TRIED = 'count("Product Viewed", last 1 day) >= 5'
 
@@ -195,7 +195,7 @@ async def test_too_little_memory_and_none_are_told_with_the_way_without(tmp_path
 
 async def test_what_the_events_do_not_say_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
     async with running(tmp_path) as (engine, _):
-        with pytest.raises(NotInSql, match=r"consent\.marketing"):
+        with pytest.raises(NotInSql, match="items or interests"):
             await engine.preview(parse(SEGMENTS["asked"]))
         assert engine._warm is None
 
