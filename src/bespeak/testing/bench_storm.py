@@ -205,7 +205,7 @@ async def _storm(engine: Engine, clock: Put, plan: Plan, server: tuple[str, str]
     began = time.monotonic() + (AT - clock.now()) / SECOND
     await _until(lambda: not sizes[LEAVERS.id] and sizes[ENTERERS.id] == half)
     over = time.monotonic()
-    said, _ = await client.communicate()
+    said, _ = await client.communicate(b"")  # closes its input, which tells it to end
     if client.returncode:
         raise Unavailable(f"the benchmark's client ended with {client.returncode}")
     answers = msgspec.json.decode(said, type=list[tuple[float, float]])
