@@ -119,7 +119,7 @@ async def list_of(kill_at: int | None, *, keeps: bool = False) -> tuple[dict[str
     changes_are_live(story.shop.engine)
     told: defaultdict[str, list[str]] = defaultdict(list)
     for one in await story.shop.changes():
-        told[one.profile].append(f"{said(one)} {one.cause.offset} {one.id}")
+        told[one.profile].append(f"{said(one)} {one.cause.offset}")
     commits = story.store.commits - begun
     await story.shop.engine.close()
     return dict(told), commits
