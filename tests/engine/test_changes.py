@@ -176,5 +176,3 @@ async def test_flips_wait_while_the_disk_fails_and_are_told_once_when_it_is_well
     assert (await told(shop))[1:] == ["a:ann leaves keen v1 at 60, time"]
     changes_are_live(shop.engine)
     await shop.engine.close()
-
-

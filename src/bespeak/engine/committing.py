@@ -82,7 +82,7 @@ class Committing(Shown):
     def _put(self, writer: Writer, entry: Entry) -> asyncio.Future[None]:
         """Queue an entry, and with it who entered and left segments, and the keys made, since the one before."""
         if self.sequencer.moves:
-            entry.changes += self._change_rows(writer)
+            entry.changes += self._sealed_changes(writer)
             entry.future.add_done_callback(self._changes_written)
         keys = self.vault.made()
         if keys:
@@ -103,7 +103,7 @@ class Committing(Shown):
             self._last.set_result(None)
         return self._last
 
-    def _change_rows(self, writer: Writer) -> tuple[ChangeRow, ...]:
+    def _sealed_changes(self, writer: Writer) -> tuple[ChangeRow, ...]:
         """Return who entered and left segments since the last time, for the next commit."""
         try:
             return self.sequencer.moves.rows(self.vault, max(self.clock.now(), self.sequencer.worked))

@@ -66,7 +66,7 @@ class Question:
     everybody: those who were asked before it flip at the record, the others when they are asked.
     """
 
-    def __init__(  # noqa: PLR0913  as many as a checkpoint must say of it
+    def __init__(
         self,
         before: Segments,
         backfill: Backfill,

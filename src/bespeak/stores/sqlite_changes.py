@@ -40,7 +40,7 @@ def stand_in(reader: sqlite3.Connection) -> None:
     if reader.execute("SELECT 1 FROM main.sqlite_master WHERE name = 'changes'").fetchone() is not None:
         return
     reader.execute("PRAGMA query_only=0")
-    reader.execute(SCHEMA.split(";")[0].replace("CREATE TABLE", "CREATE TEMP TABLE"))
+    reader.execute(SCHEMA.split(";", maxsplit=1)[0].replace("CREATE TABLE", "CREATE TEMP TABLE"))
     reader.execute("PRAGMA query_only=1")
 
 

@@ -37,7 +37,7 @@ class ByHand:
         """Start the engine, and put segments in force."""
         self.engine = MortalEngine.open(self.settings, clock=self.clock, rng=Random(1), store=self.store)
         await self.engine.start()
-        known = [key for key in self.engine.keys() if key.kind == "secret"]
+        known = [key for key in self.engine.keys() if key.kind == "secret"]  # noqa: SIM118  no mapping
         self.key = known[0] if known else (await self.engine.create_key("secret", "site"))[0]
         await self.define(**conditions)
         return self
@@ -84,7 +84,7 @@ class ByHand:
     async def rest(self) -> None:
         """Wait until everybody is asked, and all that happened is on disk."""
         await asyncio.sleep(0)
-        while self.engine.sequencer.live.owing:
+        while self.engine.sequencer.live.owing:  # noqa: ASYNC110  the engine asks in its own time
             await asyncio.sleep(0.001)
         await self.engine.settle()
 

@@ -6,7 +6,7 @@ import msgspec
 
 from bespeak.clock import NEVER
 from bespeak.stores import ChangeRow, Checkpoint, Commit, Forget, Store
-from bespeak.testing.checks.expect import equal
+from bespeak.testing.checks.expect import equal, true
 from bespeak.testing.checks.store_makers import DurableStoreMaker, StoreMaker, denied, made
 
 
@@ -53,11 +53,13 @@ def check_changes_are_dropped_from_the_oldest_on(make: StoreMaker) -> None:
     with made(make) as store:
         store.commit(Commit(changes=tuple(_row(place) for place in range(1, 7))))
         numbers = [row.number for row in store.changes(0, limit=9)]
-        equal("more to drop", store.drop_changes(numbers[4], NEVER, rows=2), True)
+        more = [store.drop_changes(numbers[4], NEVER, rows=2)]
+        true("more to drop", all(more), more)
         equal("left", (_all(store), store.dropped_changes()), ([3, 4, 5, 6], numbers[1]))
-        equal("none so old", store.drop_changes(numbers[4], 3, rows=2), False)
-        equal("one is old enough", store.drop_changes(numbers[4], 4, rows=2), False)
-        equal("up to a number", store.drop_changes(numbers[4], NEVER, rows=9), False)
+        more = [store.drop_changes(numbers[4], 3, rows=2)]  # none is so old
+        more.append(store.drop_changes(numbers[4], 4, rows=2))  # one is old enough
+        more.append(store.drop_changes(numbers[4], NEVER, rows=9))  # one is left up to there
+        equal("no more to drop", more, [False] * 3)
         equal("the last one", (_all(store), store.dropped_changes()), ([6], numbers[4]))
         store.commit(Commit(changes=(_row(2),)))
         equal("one comes again", _all(store), [6, 2])
