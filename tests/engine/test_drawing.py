@@ -1,4 +1,4 @@
-"""Borders of quintiles are drawn by themselves when it is time: once, never two at a time, and not anew by a restart."""
+"""Borders of quintiles are drawn by themselves when it is time: once, never two at a time, no restart draws anew."""
 
 from __future__ import annotations
 

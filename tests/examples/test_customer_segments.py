@@ -120,7 +120,9 @@ def of_their_order(orders: pd.DataFrame, now: pd.Timestamp) -> dict[str, set[str
 
 def dealt(who: str) -> float:
     """Return the number by which GrowthBook's own package deals somebody."""
-    core = pytest.importorskip("growthbook.core", reason="GrowthBook's package is not installed: pip install growthbook")
+    core = pytest.importorskip(
+        "growthbook.core", reason="GrowthBook's package is not installed: pip install growthbook"
+    )
     return float(core.gbhash("test mailing", f"u:{who}", 2))
 
 

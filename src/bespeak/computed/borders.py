@@ -116,8 +116,8 @@ def every(trait: Trait) -> Duration | None:
 def is_due(trait: Trait, borders: Borders | None, now: Instant) -> bool:
     """Say whether borders are to be drawn, by those that are in force.
 
-    Those that were written by hand stay. Those of the future are drawn anew when they are so far ahead: of a clock that was
-    set back.
+    Those that were written by hand stay. Those of the future are drawn anew when they are so far ahead: a clock was set
+    back.
 
     Examples
     --------

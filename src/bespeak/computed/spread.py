@@ -1,7 +1,7 @@
 """How one figure is spread over everybody, in little room: where it is cut into fifths, and how far off that may be.
 
-What is kept is a KLL sketch [^1]: some thousands of the figures, each for as many as it stands for. Chance decides which,
-and it is seeded: the same figures, given in the same portions, leave the same bytes. Of few figures all are kept, and
+What is kept is a KLL sketch [^1]: some thousands of the figures, each for as many as it stands for. Chance says which,
+and is seeded: the same figures, given in the same portions, leave the same bytes. Of few figures all are kept, and
 what is said of them is exact.
 
 References

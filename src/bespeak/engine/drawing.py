@@ -164,9 +164,7 @@ class Drawing(Defining):
         """Return the computed traits whose borders are to be drawn by themselves, ordered by id."""
         held = self._borders_in_force()
         waiting = {name for name, (tried, _) in self._undrawn.items() if abs(now - tried) < AGAIN}
-        return [
-            one.id for one in self._graded_traits() if one.id not in waiting and is_due(one, held.get(one.id), now)
-        ]
+        return [one.id for one in self._graded_traits() if one.id not in waiting and is_due(one, held.get(one.id), now)]
 
     def _draw_if_due(self, now: Instant) -> None:
         """Begin to draw what is due, unless that is under way, or everything else is of more weight just now."""

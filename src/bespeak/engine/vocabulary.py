@@ -111,7 +111,8 @@ class Seen:
     def vocabulary(self, registry: Registry) -> Vocabulary:
         """Return what was seen, and the segments, computed traits and scores there are."""
         defined = registry.site.segments
-        graded = [one.id for one in defined.traits if isinstance(one.value, RfmPlan)]
+        cells = {f"computed.{one.id}.cell": _CELLS for one in defined.traits if isinstance(one.value, RfmPlan)}
+        bands = {f"scores.{one.id}.band": tuple(name for _, name in one.bands) for one in defined.scores if one.bands}
         return Vocabulary(
             {name: tuple(held) for name, held in self.events.items()},
             tuple(self.traits),
@@ -119,10 +120,7 @@ class Seen:
             tuple(path for path in defined.operands if path.startswith("computed.")),
             tuple(path for path in defined.operands if path.startswith("scores.")),
             tuple(self.lists),
-            {
-                **{f"computed.{name}.cell": _CELLS for name in graded},
-                **{f"scores.{one.id}.band": tuple(name for _, name in one.bands) for one in defined.scores if one.bands},
-            },
+            cells | bands,
         )
 
 

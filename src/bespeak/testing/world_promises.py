@@ -58,9 +58,7 @@ def everything(ledger: Ledger, at: Instant) -> dict[str, Any]:
         "count": ledger.sequencer.profiles,
         "items": {item.id: msgspec.to_builtins(item) for item in ledger.catalog.items()},
         "definitions": {
-            f"{kind}/{one.id}": msgspec.to_builtins(one)
-            for kind in KINDS
-            for one in ledger.registry.all(kind)
+            f"{kind}/{one.id}": msgspec.to_builtins(one) for kind in KINDS for one in ledger.registry.all(kind)
         },
         "models": {}
         if ledger.vault.newest >= 0 or ledger.store.dropped()
