@@ -207,13 +207,22 @@ def segments_preview(project: Any, place: Path) -> None:
     assert named["members"]["size"] == named["others"]["interested"]["both"] == named["others"]["interested"]["size"]
     (place / "tried.yaml").write_text("id: tried\ncondition: 'false'\n")
     assert project.json("segments", "preview", str(place / "tried.yaml"))["found"]["members"]["size"] == 0
+    scored(project, place)
+    (place / "keen.yaml").write_text("id: keen-on-it\ncondition: scores.lead > 0\n")
+    found = project.json("segments", "preview", str(place / "keen.yaml"), "--at", "2026-03-08")["found"]
+    assert found["members"]["size"] >= 1
+    assert "there is no score 'leed'" in project.run("segments", "preview", "scores.leed > 1", code=1).stderr
 
 
-def segments_diff(project: Any, _place: Path) -> None:
+def segments_diff(project: Any, place: Path) -> None:
     visited(project, uuid.uuid4().hex)
     found = project.json("segments", "diff", "interested", "true")
     assert (found["leave"]["size"], found["new"]) == (0, found["people"])
     assert found["enter"]["size"] == found["people"] - found["old"]
+    graded(project, place)
+    found = project.json("segments", "diff", "computed.idle < 0", "computed.idle > 1")
+    assert found["old"] == 0
+    assert 1 <= found["enter"]["size"] == found["new"] <= found["people"]
     assert "is no segment" in project.run("segments", "diff", "interested", "no such thing", code=1).stderr
 
 

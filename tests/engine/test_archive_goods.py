@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 import msgspec
+import pytest
 
+from bespeak.analytics import ArchiveSettings
 from bespeak.analytics.conditions_sql_goods import ALL_OTHERS
+from bespeak.analytics.conditions_sql_values import NotInSql
 from bespeak.catalog import Item
+from bespeak.clock import DAY, SECOND, ManualClock
+from bespeak.conditions import parse
+from bespeak.engine import Engine, members_in_archive
 from bespeak.engine.archive_goods import goods_of
+from bespeak.engine.previewing import preview
 from bespeak.engine.records import ItemsRecord, TimeRecord, encode
+from bespeak.settings import EngineSettings, Settings
 from bespeak.stores import Document, LogRow, Snapshot, Store
 
 
@@ -83,3 +94,41 @@ def test_a_log_without_a_beginning_says_of_what_it_does_not_tell() -> None:
         "c": 14,
         "d": 15,  # first in a checkpoint behind what was dropped, so there at its end
     }
+
+
+@pytest.mark.anyio
+async def test_what_was_dropped_is_known_from_the_first_checkpoint_on(tmp_path: Path) -> None:
+    clock = ManualClock(1_780_000_000 * SECOND)
+    quiet = EngineSettings(checkpoint_seconds=3600, models_seconds=3600, models_rebuild_hours=0, log_keep_days=4)
+    settings = Settings(data_dir=str(tmp_path), engine=quiet, archive=ArchiveSettings(apart=False, query_mib=256))
+    engine = Engine.open(settings, clock=clock, rng=Random(1))
+    await engine.start()
+    key, _ = await engine.create_key("secret", "site")
+
+    async def send(who: str, name: str) -> None:
+        said = {"type": "track", "userId": who, "event": name, "messageId": who, "properties": {"product_id": "p1"}}
+        await engine.track(engine.parse(json.dumps({"batch": [said]}).encode(), key=key), key)
+
+    await engine.put_items([Item(id="p1", brand="Nike")])
+    await send("first", "Product Added")
+    await engine.checkpoint_now()
+    for day in range(12):
+        await send(f"day-{day:02}", "Product Viewed")
+        clock.advance(DAY)
+        await engine.archive(everything=True)
+        await engine.retain()
+    assert engine.store.dropped() > 6
+    await engine.put_items([Item(id="p1", brand="Puma")])
+    await send("last", "Product Viewed")
+
+    def asked(text: str) -> tuple[str, ...]:
+        return members_in_archive(settings, parse(text), clock.now(), most=30)[1].sample
+
+    assert asked('performed("Product Viewed" where item.brand = "puma")') == ("u:last",)
+    assert asked('performed("Product Viewed" where item.brand = "nike")') == tuple(f"u:day-{n:02}" for n in range(12))
+    with pytest.raises(NotInSql, match="of 'p1' at offset"):
+        asked('performed("Product Added" where item.brand = "nike")')
+    assert asked('performed("Product Added")') == ("u:first",)
+    beside = preview(settings, parse("true"), {"added": parse('performed("*" where item.id exists)')}, clock.now())
+    assert "dropped" in beside.left_out["added"]
+    await engine.close()

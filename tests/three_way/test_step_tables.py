@@ -9,7 +9,7 @@ import pytest
 
 from bespeak.testing.steps import live_through, read_table
 
-SLOW = {"computed_traits", "items", "refunds", "scores"}
+SLOW = {"computed_traits", "items", "refunds", "rfm", "scores"}
 """Tables that take seconds: each step asks SQL for all that is worked out anew."""
 TABLES = [
     pytest.param(path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem)
