@@ -123,6 +123,7 @@ async def test_what_is_held_follows_files_log_merges_and_late_events(tmp_path: P
             assert same(engine, anew) == third, "as when everything is taken in at once"
 
 
+@pytest.mark.slow
 async def test_files_come_before_the_log_and_what_is_between_them_in_its_place(tmp_path: Path) -> None:
     clock = ManualClock(START)
     async with running(tmp_path, clock) as (engine, key):
@@ -145,6 +146,7 @@ async def test_files_come_before_the_log_and_what_is_between_them_in_its_place(t
             same(engine, held)
 
 
+@pytest.mark.slow
 async def test_a_person_who_was_erased_is_in_nothing_that_is_read_after(tmp_path: Path) -> None:
     clock = ManualClock(START)
     async with running(tmp_path, clock) as (engine, key):
@@ -163,6 +165,7 @@ async def test_a_person_who_was_erased_is_in_nothing_that_is_read_after(tmp_path
             assert after[name] == (size - ("u:p03" in sample), left)
 
 
+@pytest.mark.slow
 async def test_files_that_are_dropped_are_let_go_of(tmp_path: Path) -> None:
     clock = ManualClock(START)
     async with running(tmp_path, clock, keep_days=2) as (engine, key):
@@ -179,6 +182,7 @@ async def test_files_that_are_dropped_are_let_go_of(tmp_path: Path) -> None:
             assert 0 < held.events < events
 
 
+@pytest.mark.slow
 async def test_a_file_that_is_not_what_was_written_is_named(tmp_path: Path) -> None:
     clock = ManualClock(START)
     async with running(tmp_path, clock) as (engine, key):
@@ -193,6 +197,7 @@ async def test_a_file_that_is_not_what_was_written_is_named(tmp_path: Path) -> N
             held.follow(lambda _done, _total: None)
 
 
+@pytest.mark.slow
 async def test_events_that_do_not_fit_are_refused_with_the_setting_and_the_way_without(tmp_path: Path) -> None:
     clock = ManualClock(START)
     async with running(tmp_path, clock, preview_mib=16) as (engine, key):
@@ -217,6 +222,7 @@ async def test_a_store_in_ram_has_nothing_to_be_read_beside_it() -> None:
     await engine.close()
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_followed_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = ManualClock(START)
     async with running(tmp_path, clock) as (engine, key):

@@ -142,6 +142,7 @@ async def test_whoever_is_erased_is_in_no_preview_from_then_on(tmp_path: Path) -
         assert engine._warm is not warm
 
 
+@pytest.mark.slow
 async def test_a_new_master_key_lets_go_of_who_was_given_the_old_one(tmp_path: Path) -> None:
     async with running(tmp_path) as (engine, key):
         await previewed(engine)
@@ -154,6 +155,7 @@ async def test_a_new_master_key_lets_go_of_who_was_given_the_old_one(tmp_path: P
         assert (await previewed(engine)).preview.found.members.size == 5
 
 
+@pytest.mark.slow
 async def test_it_goes_when_nobody_has_asked_for_a_while_and_with_the_server(tmp_path: Path) -> None:
     async with running(tmp_path, preview_minutes=0.01) as (engine, _):
         await previewed(engine)
@@ -168,6 +170,7 @@ async def test_it_goes_when_nobody_has_asked_for_a_while_and_with_the_server(tmp
     assert not alive(second.pid)
 
 
+@pytest.mark.slow
 async def test_a_process_that_was_killed_is_told_once_and_the_next_one_is_begun(tmp_path: Path) -> None:
     async with running(tmp_path) as (engine, _):
         await previewed(engine)
@@ -200,6 +203,7 @@ async def test_what_the_events_do_not_say_is_refused_before_anything_is_begun(tm
         assert engine._warm is None
 
 
+@pytest.mark.slow
 async def test_no_more_than_some_wait_for_their_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(tmp_path) as (engine, _):
         await previewed(engine)

@@ -21,6 +21,7 @@ NOW = parse_time("2026-03-10T12:00:00Z")
 @pytest.mark.parametrize("path", TABLES, ids=[path.stem for path in TABLES])
 def test_held_events_follow_each_step_of_a_table(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm, "_FEW", 0)  # what is worked out is brought up to what came, and never made anew
+    monkeypatch.setattr(warm, "LOOSE_MAX", 1)  # and all is pressed together after each step
     asyncio.run(live_through(read_table(path), warm=True))
 
 

@@ -75,6 +75,15 @@ class Questions(msgspec.Struct, frozen=True):
     left_out: dict[str, str]
 
 
+class Sited(msgspec.Struct, frozen=True):
+    """The segments in force: what each asks for, those that SQL answers, and why it does not answer the others."""
+
+    site: Site
+    segments: Mapping[str, Condition]
+    others: dict[str, Condition]
+    left_out: dict[str, str]
+
+
 Told: TypeAlias = WarmPreview | Taking
 
 
@@ -86,6 +95,7 @@ class Previewing(Drawing):
     _warm_turn: asyncio.Lock | None = None
     _warm_idle: asyncio.TimerHandle | None = None
     _warm_given_up = 0
+    _sited: Sited | None = None
     _warm_waiting = 0
 
     async def preview(
@@ -117,7 +127,7 @@ class Previewing(Drawing):
         """
         self._check_known()
         at = self.clock.now() if at is None else at
-        questions = await asyncio.to_thread(asked_for, condition, self.registry.site, at, most, overlaps=overlaps)
+        questions = await asyncio.to_thread(self._asked_for, condition, at, most, overlaps=overlaps)
         if self._warm_waiting >= WAITING_MAX:
             raise Overloaded("too many previews wait for their turn", retry_after=1)
         self._warm_waiting += 1
@@ -160,6 +170,13 @@ class Previewing(Drawing):
             warm.kill()
             await asyncio.to_thread(warm.end)
         await super().close()
+
+    def _asked_for(self, condition: Condition, at: Instant, most: int, *, overlaps: bool) -> Questions:
+        """Return what is asked for a preview; called in a thread, since many segments take a while to write down."""
+        site, known = self.registry.site, self._sited
+        if known is None or known.site is not site:
+            known = self._sited = sited(site, at)
+        return asked_for(condition, known, at, most, overlaps=overlaps)
 
     async def _warmed(self, questions: Questions) -> WarmApart:
         """Return what holds events; it is begun where it is not there."""
@@ -205,18 +222,26 @@ class Previewing(Drawing):
             warm.kill()
 
 
-def asked_for(condition: Condition, site: Site, at: Instant, most: int, *, overlaps: bool) -> Questions:
-    """Return what is asked for a preview; raises `NotInSql`."""
+def sited(site: Site, at: Instant) -> Sited:
+    """Return what the segments in force ask for, and which of them SQL answers."""
     live = site.segments
     segments = inlined(live.all(), live.traits, live.scores, live.borders).conditions
-    alone = sql_of_counts(condition, {}, at, segments=segments, most=most, keeps=KEPT_MAX)
-    if alone.reads_items:
-        raise NotInSql("items or interests", "what is not held for previews: `bespeak segments preview` reads it")
-    others, left_out = comparable(segments, at) if overlaps else ({}, {})
+    others, left_out = comparable(segments, at)
     for name in [name for name, one in others.items() if reads_items(one)]:
         left_out[name] = "it reads items or interests, which are not held for previews"
         del others[name]
-    beside = sql_of_counts(condition, others, at, segments=segments, most=most, keeps=KEPT_MAX) if others else None
+    return Sited(site, segments, others, left_out)
+
+
+def asked_for(condition: Condition, known: Sited, at: Instant, most: int, *, overlaps: bool) -> Questions:
+    """Return what is asked for a preview; raises `NotInSql`."""
+    alone = sql_of_counts(condition, {}, at, segments=known.segments, most=most, keeps=KEPT_MAX)
+    if alone.reads_items:
+        raise NotInSql("items or interests", "what is not held for previews: `bespeak segments preview` reads it")
+    others, left_out = (known.others, known.left_out) if overlaps else ({}, {})
+    beside = (
+        sql_of_counts(condition, others, at, segments=known.segments, most=most, keeps=KEPT_MAX) if others else None
+    )
     return Questions(alone, beside, tuple(others), left_out)
 
 

@@ -76,6 +76,7 @@ class Held:
     def _renamed(self, rows: Iterator[Row]) -> Iterator[Row]:
         for row in rows:
             if row[_JOINED]:
-                known = {alias for alias, person in self._aliases.items() if person == row[_JOINED]}
-                self._aliases |= dict.fromkeys((*known, row[_JOINED]), row[_PERSON])
+                joined, person = str(row[_JOINED]), str(row[_PERSON])
+                names = [alias for alias, meant in self._aliases.items() if meant == joined]
+                self._aliases.update(dict.fromkeys((*names, joined), person))
             yield row
