@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from bespeak.clock import Instant
-from bespeak.errors import CorruptLog, StoreError
+from bespeak.errors import StoreError
 from bespeak.ids import ProfileId
 from bespeak.stores import sqlite_changes, sqlite_kept, sqlite_keys, sqlite_log, sqlite_many, sqlite_parts, sqlite_seen
 from bespeak.stores.fair import FairLock
@@ -72,7 +72,7 @@ class SqliteStore:
             try:
                 self._reader = opened.enter_context(closing(connect_reader(self.path, self._settings)))
                 copier = opened.enter_context(closing(connect(self.path, self._settings, cache_kib=_UPKEEP_CACHE_KIB)))
-                self._last, self._crc, self._offset = ends(self._reader, self.path)
+                self._last, self._crc, self._offset = sqlite_log.ends(self._reader, self.path)
                 self._snapshot = sqlite_kept.newest(self._reader)
                 loose = sqlite_seen.loose_counts(self._reader)
             except TROUBLE as error:
@@ -435,7 +435,7 @@ class SqliteStore:
             with ExitStack() as opened:
                 writer = opened.enter_context(closing(open_writer(self.path, self._settings)))
                 try:
-                    self._last, self._crc, self._offset = ends(writer, self.path)
+                    self._last, self._crc, self._offset = sqlite_log.ends(writer, self.path)
                     self._snapshot = sqlite_kept.newest(writer)
                     self._parts = NO_PARTS
                 except TROUBLE as error:
@@ -489,14 +489,3 @@ def _forget(writer: sqlite3.Connection, forget: Forget) -> None:
     sqlite_keys.destroy(writer, forget.keys)
     if forget.rejected is not None:
         drop_rejected(writer, forget.rejected)
-
-
-def ends(connection: sqlite3.Connection, path: Path) -> tuple[int, int, int]:
-    """Return the log's last offset and CRC, and the offset that the checkpoint includes."""
-    last, crc = sqlite_log.end_of_log(connection)
-    found = connection.execute("SELECT value FROM meta WHERE key = 'checkpoint'").fetchone()
-    if found is None or not isinstance(found[0], int):
-        raise CorruptLog(f"{path} does not say which offset its checkpoint includes")
-    if found[0] > last:
-        raise CorruptLog(f"log: it ends at offset {last}, but the checkpoint of {path} includes {found[0]}")
-    return last, crc, found[0]

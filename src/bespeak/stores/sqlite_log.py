@@ -6,6 +6,7 @@ import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from bespeak.clock import Instant
 from bespeak.errors import CorruptLog
@@ -138,3 +139,14 @@ def _checked(found: tuple[object, ...], expected: int, crc: int) -> tuple[LogRow
             " it was changed or torn, or the row before it was",
         )
     return row, computed
+
+
+def ends(connection: sqlite3.Connection, path: Path) -> tuple[int, int, int]:
+    """Return the log's last offset and CRC, and the offset that the checkpoint includes."""
+    last, crc = end_of_log(connection)
+    found = connection.execute("SELECT value FROM meta WHERE key = 'checkpoint'").fetchone()
+    if found is None or not isinstance(found[0], int):
+        raise CorruptLog(f"{path} does not say which offset its checkpoint includes")
+    if found[0] > last:
+        raise CorruptLog(f"log: it ends at offset {last}, but the checkpoint of {path} includes {found[0]}")
+    return last, crc, found[0]

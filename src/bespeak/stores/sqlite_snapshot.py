@@ -10,9 +10,9 @@ from sqlite3 import Connection
 
 from bespeak.clock import Instant
 from bespeak.errors import StoreError
-from bespeak.stores import sqlite_changes, sqlite_kept, sqlite_keys, sqlite_seen
+from bespeak.stores import sqlite_changes, sqlite_kept, sqlite_keys, sqlite_log, sqlite_seen
 from bespeak.stores.settings import SqliteSettings
-from bespeak.stores.sqlite import SqliteStore, ends
+from bespeak.stores.sqlite import SqliteStore
 from bespeak.stores.sqlite_file import TROUBLE, connect_reader, recognise
 from bespeak.stores.store import Commit, Snapshot
 
@@ -47,7 +47,7 @@ class SqliteSnapshot(SqliteStore):
                 sqlite_kept.stand_in(self._reader)
                 sqlite_changes.stand_in(self._reader)
                 self._reader.execute("BEGIN")
-                self._last, self._crc, self._offset = ends(self._reader, self.path)
+                self._last, self._crc, self._offset = sqlite_log.ends(self._reader, self.path)
             except TROUBLE as error:
                 raise StoreError(f"cannot read the store {self.path}: {error}") from error
             opened.pop_all()
