@@ -218,11 +218,11 @@ class Committing(Shown):
         if live.unpacked < APART_MIN and not (cutting.is_made or live.unpacked >= PART_ROWS):
             return
         taken = live.to_pack(PACKED_AT_ONCE)
-        datas = [one.data for one in taken]
+        blobs = [one.data for one in taken]
         if len(taken) < APART_MIN:
-            live.packed(taken, pack_all(datas))
+            live.packed(taken, pack_all(blobs))
         else:
-            packing = asyncio.get_running_loop().run_in_executor(None, pack_all, datas)
+            packing = asyncio.get_running_loop().run_in_executor(None, pack_all, blobs)
             packing.add_done_callback(lambda done: self._packed(done, cutting, taken))
 
     def _packed(self, done: asyncio.Future[list[bytes]], cutting: Cutting, taken: tuple[Encoded, ...]) -> None:

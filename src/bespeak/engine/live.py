@@ -253,19 +253,19 @@ class LiveTable:
         self._packing = tuple(self._encoded.popleft() for _ in range(min(most, len(self._encoded))))
         return self._packing
 
-    def packed(self, taken: tuple[Encoded, ...], datas: Iterable[bytes]) -> None:
+    def packed(self, taken: tuple[Encoded, ...], blobs: Iterable[bytes]) -> None:
         """Take back whom `to_pack` returned, given what each was packed to."""
         if taken is self._packing:  # else somebody could not wait for it
             self._packing = ()
-            self._rows.extend(one._replace(data=data) for one, data in zip(taken, datas, strict=True))
+            self._rows.extend(one._replace(data=data) for one, data in zip(taken, blobs, strict=True))
 
     def rows(self, most: int | None = None) -> tuple[ProfileRow, ...]:
         """Return so many rows that a cut has made and packed, each once. None: all of them, packed or not."""
         if most is None:
             left, self._packing = (*self._packing, *self._encoded), ()
             self._encoded.clear()
-            datas = pack_all([one.data for one in left])
-            self._rows.extend(one._replace(data=data) for one, data in zip(left, datas, strict=True))
+            blobs = pack_all([one.data for one in left])
+            self._rows.extend(one._replace(data=data) for one, data in zip(left, blobs, strict=True))
             most = len(self._rows)
         return tuple(self._sealed(self._rows.popleft()) for _ in range(min(most, len(self._rows))))
 

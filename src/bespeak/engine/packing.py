@@ -36,11 +36,11 @@ def pack(data: bytes) -> bytes:
     return _tools.packer.compress(data)
 
 
-def pack_all(datas: Sequence[bytes]) -> list[bytes]:
+def pack_all(blobs: Sequence[bytes]) -> list[bytes]:
     """Return each of many packed, by one call that lets other threads work meanwhile."""
-    if not datas:
+    if not blobs:
         return []
-    packed = _tools.packer.multi_compress_to_buffer(list(datas))
+    packed = _tools.packer.multi_compress_to_buffer(list(blobs))
     return [packed[place].tobytes() for place in range(len(packed))]
 
 
