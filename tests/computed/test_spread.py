@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bespeak.computed import Spread, quintiles
 from bespeak.computed.spread import KEPT, PARTS, SORTED_AT_ONCE, TAKEN_AT_ONCE
 
-MANY = 30_000
+MANY = 12_000
 
 
 def spread_of(figures) -> Spread:

@@ -158,11 +158,14 @@ def some(published, is_sampled, tmp_path):
     return folders
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["defined before", "defined after"])
+@pytest.mark.parametrize(
+    "late", [pytest.param(False, marks=pytest.mark.slow), True], ids=["defined before", "defined after"]
+)
 def test_customers_are_where_pandas_puts_them(agreement, some, late):
     agreement("cdnow", expected, drawn=DRAWN).check([(some[0], END), (some[0], LATER)], late=late)
 
 
+@pytest.mark.slow
 def test_customers_are_there_when_history_comes_in_two_parts_and_borders_are_drawn_twice(agreement, some):
     agreement("cdnow", expected, drawn=DRAWN).check([(some[1], HALFWAY), (some[0], END), (some[0], LATER)])
 

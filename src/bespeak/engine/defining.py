@@ -146,7 +146,7 @@ class Defining(Preparing):
             else:
                 site = await asyncio.to_thread(self.registry.with_changes, (), gone)
                 await self._all_asked()
-                changes = [(what, which, self.registry.next_version(what, which), None) for what, which in gone]
+                changes: list[Versioned] = [(*one, self.registry.next_version(*one), None) for one in gone]
                 await self._define(changes, site, reading, ())
         return Applied(kind, definition_id, version, "deleted")
 

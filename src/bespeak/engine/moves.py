@@ -8,7 +8,7 @@ kill is known there, and is not written twice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import cast
+from typing import TypeAlias, cast
 
 import msgspec
 
@@ -89,6 +89,10 @@ class MoveTold(msgspec.Struct, frozen=True, kw_only=True):
     cause: Cause
 
 
+_Plain: TypeAlias = tuple[str, int, bool, str]
+"""A `Move` as it is encoded."""
+
+
 class _Noted(msgspec.Struct, frozen=True):
     changes: Sequence[Change]
     offset: int
@@ -131,14 +135,14 @@ class Moves:
         """
         noted, self._noted = self._noted, []
         return tuple(
-            ChangeRow(vault.name(moved.profile), at, cause, written, _sealed(vault, moved))
-            for at, cause, moved in _grouped(noted)
+            ChangeRow(vault.name(profile), at, cause, written, _sealed(vault, profile, data))
+            for profile, at, cause, data in _grouped(noted)
         )
 
 
-def _grouped(noted: Iterable[_Noted]) -> Iterator[tuple[Instant, str, Moved]]:
-    """Put together what one cause has moved of one person at one instant."""
-    groups: dict[tuple[ProfileId, Instant, str], tuple[_Noted, list[Move]]] = {}
+def _grouped(noted: Iterable[_Noted]) -> Iterator[tuple[ProfileId, Instant, str, bytes]]:
+    """Put together what one cause has moved of one person at one instant; the bytes are a `Moved`."""
+    groups: dict[tuple[ProfileId, Instant, str], tuple[_Noted, list[_Plain]]] = {}
     for one in noted:
         for change in one.changes:
             cause = TIME if change.by == "time" else f"{change.by} {one.offset}"
@@ -146,15 +150,14 @@ def _grouped(noted: Iterable[_Noted]) -> Iterator[tuple[Instant, str, Moved]]:
             group = groups.get(key)
             if group is None:
                 group = groups[key] = (one, [])
-            group[1].append(Move(change.segment, change.version, change.entered, change.why))
+            group[1].append((change.segment, change.version, change.entered, change.why))
     for (profile, at, cause), (one, moves) in groups.items():
         event, message_id = ("", "") if cause == TIME else (one.event, one.message_id)
-        yield at, cause, Moved(profile, event, message_id, tuple(moves))
+        yield profile, at, cause, _encoder.encode((profile, event, message_id, moves))
 
 
-def _sealed(vault: Vault, moved: Moved) -> bytes:
-    data = _encoder.encode(moved)
-    return vault.seal(moved.profile, CHANGE, pack(data) if len(data) > PACKED_BYTES else data)
+def _sealed(vault: Vault, profile: ProfileId, data: bytes) -> bytes:
+    return vault.seal(profile, CHANGE, pack(data) if len(data) > PACKED_BYTES else data)
 
 
 def told(vault: Vault, row: ChangeRow) -> Iterator[MoveTold]:

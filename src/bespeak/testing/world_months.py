@@ -47,7 +47,7 @@ from bespeak.testing.world_promises import (
     same,
     truth_is_live,
 )
-from bespeak.testing.world_run import Counts, Run, forgets, key_of, settings_of
+from bespeak.testing.world_run import Counts, Run, forgets, grades, key_of, settings_of
 from bespeak.testing.world_truth import Truth
 from bespeak.testing.world_wishes import definition, first_definitions, goods, history
 
@@ -97,7 +97,8 @@ class Months(Run):
     async def _live(self) -> None:
         self._open()
         await self._begin()
-        await self._engine.apply(first_definitions())
+        if grades(self.seed):
+            await self._engine.apply(first_definitions())
         for _ in range(STARTS_WITH):
             await self._define()
         month = 0
@@ -167,7 +168,7 @@ class Months(Run):
             made = [definition(self.rng) for _ in range(self.rng.choice((1, 1, 3)))]
             await self._engine.apply(list({one.id: one for one in made}.values()))
         self.counts.definitions += 1
-        if self.counts.definitions % 2:
+        if grades(self.seed) and self.counts.definitions % 2:
             await self._draw()
 
     async def _draw(self) -> None:

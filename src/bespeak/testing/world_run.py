@@ -237,6 +237,11 @@ def forgets(seed: int) -> bool:
     return seed % 3 == 1
 
 
+def grades(seed: int) -> bool:
+    """Say whether a run has computed traits, a score and graded people, which take twice the time."""
+    return seed % 11 == 3
+
+
 def key_of(message: object) -> str:
     """Return the key that a message comes with, always the same one: the shop's server sends one in four."""
     return "secret" if crc32(_field(message, "messageId", "mm").encode()) % 4 == 0 else "write"
