@@ -20,7 +20,7 @@ from bespeak.engine.preview_reading import NotWarm
 from bespeak.engine.previewing import Preview, comparable, reads_items
 from bespeak.engine.site import Site
 from bespeak.errors import InvalidInput, Overloaded, Unavailable
-from bespeak.segments.references import inlined
+from bespeak.segments.references import filled, inlined
 
 WAITING_MAX = 16
 """Previews that may wait for their turn; more are told to come back."""
@@ -233,7 +233,9 @@ def sited(site: Site, at: Instant) -> Sited:
 
 
 def asked_for(condition: Condition, known: Sited, at: Instant, most: int, *, overlaps: bool) -> Questions:
-    """Return what is asked for a preview; raises `NotInSql`, and `NotWarm` where it reads what is not held."""
+    """Return what is asked for a preview; raises `NotInSql`, `DefinitionError`, and `NotWarm`."""
+    live = known.site.segments
+    condition = filled(condition, live.all(), live.traits, live.scores, live.borders)
     alone = sql_of_counts(condition, {}, at, segments=known.segments, most=most, keeps=KEPT_MAX)
     if alone.reads_items:
         raise NotWarm(
