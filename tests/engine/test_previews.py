@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from bespeak.analytics import ArchiveSettings
-from bespeak.analytics.conditions_sql_values import NotInSql
 from bespeak.clock import HOUR, SECOND, ManualClock, format_time
 from bespeak.conditions import parse
 from bespeak.engine import Definition, Engine, WarmPreview, previews
@@ -198,7 +197,7 @@ async def test_too_little_memory_and_none_are_told_with_the_way_without(tmp_path
 
 async def test_what_the_events_do_not_say_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
     async with running(tmp_path) as (engine, _):
-        with pytest.raises(NotInSql, match="items or interests"):
+        with pytest.raises(NotWarm, match=r"items or interests.*--cold"):
             await engine.preview(parse(SEGMENTS["asked"]))
         assert engine._warm is None
 

@@ -29,7 +29,7 @@ TRIED = {"condition": 'performed("Product Viewed")'}
         ({**TRIED, "sample": 1_001}, "expected 1 to 1,000"),
         ({**TRIED, "at": "tomorrow"}, "ISO 8601"),
         ({**TRIED, "overlap": True}, "overlap"),
-        ({"condition": "consent.marketing = true"}, "consent.marketing"),
+        ({"condition": 'context.device = "phone"'}, "context.device"),
         (TRIED, "there is no archive"),
     ],
 )

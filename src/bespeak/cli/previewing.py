@@ -44,7 +44,8 @@ def preview(arguments: Namespace) -> int:
     settings = settings_of(arguments)
     store_of(settings)
     if not (arguments.cold or sql_of(condition, at, segments=segments).reads_items):
-        named = InSegment(arguments.condition) if arguments.condition in segments else condition
+        text: str = arguments.condition
+        named = InSegment(text) if text in segments else _written(text, segments)  # the server fills in what is named
         answer = asked_of_server(settings, named, at=arguments.at, sample=arguments.n)
         if answer is not None:
             return show(arguments, answer, _told(msgspec.convert(answer, Preview)))

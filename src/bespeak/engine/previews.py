@@ -10,7 +10,6 @@ import msgspec
 
 from bespeak.analytics.conditions_compared import Beside, Overlap
 from bespeak.analytics.conditions_sql import Members, Query, sql_of_counts
-from bespeak.analytics.conditions_sql_values import NotInSql
 from bespeak.analytics.warm import KEPT_MAX
 from bespeak.clock import Instant
 from bespeak.conditions import Condition
@@ -21,7 +20,7 @@ from bespeak.engine.preview_reading import NotWarm
 from bespeak.engine.previewing import Preview, comparable, reads_items
 from bespeak.engine.site import Site
 from bespeak.errors import InvalidInput, Overloaded, Unavailable
-from bespeak.segments.references import inlined
+from bespeak.segments.references import filled, inlined
 
 WAITING_MAX = 16
 """Previews that may wait for their turn; more are told to come back."""
@@ -119,7 +118,7 @@ class Previewing(Drawing):
         InvalidInput
             The store is in RAM, or the question takes longer than `archive.query_seconds` or too much memory.
         NotWarm
-            `archive.preview_mib` is 0, or too little.
+            `archive.preview_mib` is 0, or too little; or it reads items or interests, which are not held.
         Overloaded
             Too many previews wait already.
         Unavailable
@@ -234,10 +233,15 @@ def sited(site: Site, at: Instant) -> Sited:
 
 
 def asked_for(condition: Condition, known: Sited, at: Instant, most: int, *, overlaps: bool) -> Questions:
-    """Return what is asked for a preview; raises `NotInSql`."""
+    """Return what is asked for a preview; raises `NotInSql`, `DefinitionError`, and `NotWarm`."""
+    live = known.site.segments
+    condition = filled(condition, live.all(), live.traits, live.scores, live.borders)
     alone = sql_of_counts(condition, {}, at, segments=known.segments, most=most, keeps=KEPT_MAX)
     if alone.reads_items:
-        raise NotInSql("items or interests", "what is not held for previews: `bespeak segments preview` reads it")
+        raise NotWarm(
+            "it reads items or interests, which are not held for previews:"
+            " `bespeak segments preview --cold` reads the files and knows the catalog"
+        )
     others, left_out = (known.others, known.left_out) if overlaps else ({}, {})
     beside = (
         sql_of_counts(condition, others, at, segments=known.segments, most=most, keeps=KEPT_MAX) if others else None
