@@ -245,10 +245,10 @@ class Committing(Shown):
             if live.ready >= PART_ROWS:
                 self._write_part(cutting)
         elif cutting.is_made:
-            self._cutting = None
             with _whole(cutting.writer):
                 last = cutting.cut.with_rows(live.rows(), cut=cutting.number, parts=cutting.parts)
             self._put_cut(cutting, Entry(cutting.future, documents=cutting.cut.documents, checkpoint=last))
+            self._cutting = None  # until here an undoing tells whoever waits for it
 
     def _write_part(self, cutting: Cutting) -> None:
         with _whole(cutting.writer):
