@@ -186,6 +186,8 @@ async def test_time_that_the_log_lets_pass_passes_also_for_who_is_asked_later(to
         applying.cancel()
     await town.view(last)
     await town.asks_on()
+    if not kill:
+        await applying
     held = town.engine.find(f"d{last}")
     assert held is not None
     assert held.segments["lately"].since == START + HOUR, "they left then, and came again"
