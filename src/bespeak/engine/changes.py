@@ -134,7 +134,7 @@ async def _page(engine: Engine, cursor: Cursor, asked: _Asked) -> ChangesPage:
     found: list[MoveTold] = []
     for _ in range(ROWS_MAX // ROWS_AT_ONCE):
         first = cursor.number if cursor.place == _WHOLE else cursor.number - 1
-        rows = engine.store.changes(first, limit=ROWS_AT_ONCE, names=asked.names)
+        rows = await _rows(engine.store, first, asked.names)
         for row in rows:
             for move in _behind(engine, row, cursor):
                 cursor = place_of(move)
@@ -147,6 +147,13 @@ async def _page(engine: Engine, cursor: Cursor, asked: _Asked) -> ChangesPage:
             return ChangesPage(changes=tuple(found), next=cursor, more=False, missed=False)
         await asyncio.sleep(0)
     return ChangesPage(changes=tuple(found), next=cursor, more=True, missed=False)
+
+
+async def _rows(store: Store, after: int, names: tuple[ProfileId, ...] | None) -> tuple[ChangeRow, ...]:
+    """Return the next rows; those of somebody are looked for in another thread: they may be few among very many."""
+    if names is None:
+        return store.changes(after, limit=ROWS_AT_ONCE)
+    return await asyncio.to_thread(store.changes, after, limit=ROWS_AT_ONCE, names=names)
 
 
 def _behind(engine: Engine, row: ChangeRow, cursor: Cursor) -> Iterator[MoveTold]:

@@ -18,15 +18,18 @@ SCHEMA = """
 CREATE TABLE changes (
     number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, at INTEGER NOT NULL, cause TEXT NOT NULL,
     written INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE UNIQUE INDEX changes_once ON changes (name, at, cause)
+CREATE UNIQUE INDEX changes_once ON changes (at, cause, name)
 """
+
+# The index begins with the time: what is written together stands together in it. Begun with the name, a commit would
+# change a page of it for each row.
 
 _DROPPED = "changes_dropped"
 """The key in `meta` of the highest number that was dropped for its age."""
 
 _COLUMNS = "name, at, cause, written, data, number"
 _PUT = "INSERT INTO changes (name, at, cause, written, data)"
-_ONCE = "ON CONFLICT (name, at, cause) DO NOTHING"
+_ONCE = "ON CONFLICT (at, cause, name) DO NOTHING"
 
 
 def make(writer: sqlite3.Connection) -> None:
