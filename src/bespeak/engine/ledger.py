@@ -325,7 +325,7 @@ class Ledger(Asking):
     def _gather(self) -> None:
         """Gather from now on who enters and leaves segments, if that is to be kept."""
         if self.settings.engine.changes_max:
-            self.sequencer.moves.begin()
+            self.sequencer.moves.begin(max(self._changed(), self.sequencer.worked))
 
     def _changed(self) -> Instant:
         """Return when the newest change was written: so far timers were, also where no checkpoint says so yet."""

@@ -8,7 +8,7 @@ kill is known there, and is not written twice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -23,17 +23,19 @@ from bespeak.stores import ChangeRow
 PACKED_BYTES = 600
 """Rows with more than this are packed: somebody new enters many segments at once."""
 
-TIME = "time"
+TIME: Final = "time"
 """The cause of what time alone has moved; every other one says which record of the log it was."""
 
 
 class Move(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One segment that somebody entered or left, under which version, and why."""
+    """One segment that somebody entered or left, under which version, why, when, and by what."""
 
     segment: str
     version: int
     entered: bool
     why: str
+    at: Instant
+    by: By
 
 
 class Moved(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -89,13 +91,14 @@ class MoveTold(msgspec.Struct, frozen=True, kw_only=True):
     cause: Cause
 
 
-_Plain: TypeAlias = tuple[str, int, bool, str]
+_Plain: TypeAlias = tuple[str, int, bool, str, Instant, By]
 """A `Move` as it is encoded."""
 
 
 class _Noted(msgspec.Struct, frozen=True):
     changes: Sequence[Change]
     offset: int
+    at: Instant
     event: str
     message_id: str
 
@@ -106,13 +109,15 @@ class Moves:
     def __init__(self) -> None:
         self._noted: list[_Noted] = []
         self._is_on = False
+        self._told_until: Instant = 0
 
     def __bool__(self) -> bool:
         return bool(self._noted)
 
-    def begin(self) -> None:
-        """Gather from now on."""
+    def begin(self, told_until: Instant) -> None:
+        """Gather from now on; what time moved up to an instant may have been written by a process before."""
         self._is_on = True
+        self._told_until = told_until
 
     def stop(self) -> None:
         """Gather no more, and forget what was gathered."""
@@ -122,8 +127,8 @@ class Moves:
     def note(self, changes: Sequence[Change], offset: int, event: Event | None = None) -> None:
         """Gather changes in the order in which they came; `offset` is the record's that caused those not of time."""
         if self._is_on and changes:
-            name, message_id = ("", "") if event is None else (event.name, event.message_id)
-            self._noted.append(_Noted(changes, offset, name, message_id))
+            at, name, message_id = (0, "", "") if event is None else (changes[-1].at, event.name, event.message_id)
+            self._noted.append(_Noted(changes, offset, at, name, message_id))
 
     def rows(self, vault: Vault, written: Instant) -> tuple[ChangeRow, ...]:
         """Return what was gathered since the last call, sealed; whoever asks writes it.
@@ -136,21 +141,29 @@ class Moves:
         noted, self._noted = self._noted, []
         return tuple(
             ChangeRow(vault.name(profile), at, cause, written, _sealed(vault, profile, data))
-            for profile, at, cause, data in _grouped(noted)
+            for profile, at, cause, data in _grouped(noted, self._told_until)
         )
 
 
-def _grouped(noted: Iterable[_Noted]) -> Iterator[tuple[ProfileId, Instant, str, bytes]]:
-    """Put together what one cause has moved of one person at one instant; the bytes are a `Moved`."""
+def _grouped(noted: Iterable[_Noted], told_until: Instant) -> Iterator[tuple[ProfileId, Instant, str, bytes]]:
+    """Put together what one cause has moved of one person at one instant; the bytes are a `Moved`.
+
+    What an event found due comes with what it moved itself, in one row: they are written with the event or not at all,
+    and nobody works it out again. Only what may have been written without it, by timers of a process before, is not.
+    """
     groups: dict[tuple[ProfileId, Instant, str], tuple[_Noted, list[_Plain]]] = {}
     for one in noted:
+        events = f"event {one.offset}"
         for change in one.changes:
-            cause = TIME if change.by == "time" else f"{change.by} {one.offset}"
-            key = (change.profile, change.at, cause)
+            at, by = change.at, change.by
+            if one.at and (by != TIME or at > told_until):
+                key = (change.profile, one.at, events)
+            else:
+                key = (change.profile, at, TIME if by == TIME else f"{by} {one.offset}")
             group = groups.get(key)
             if group is None:
                 group = groups[key] = (one, [])
-            group[1].append((change.segment, change.version, change.entered, change.why))
+            group[1].append((change.segment, change.version, change.entered, change.why, at, by))
     for (profile, at, cause), (one, moves) in groups.items():
         event, message_id = ("", "") if cause == TIME else (one.event, one.message_id)
         yield profile, at, cause, _encoder.encode((profile, event, message_id, moves))
@@ -172,17 +185,18 @@ def told(vault: Vault, row: ChangeRow) -> Iterator[MoveTold]:
     if data is None:
         return
     moved = _decoder.decode(unpack(data))
-    kind, _, offset = row.cause.partition(" ")
-    cause = Cause(cast("By", kind), int(offset or 0), moved.event, moved.message_id)
+    offset = row.cause.partition(" ")[2]
     for place, move in enumerate(moved.moves):
-        way = "entered" if move.entered else "left"
-        named = digest(row.name, str(row.at), row.cause, move.segment, str(move.version), way)
+        is_time, way = move.by == TIME, "entered" if move.entered else "left"
+        cause = Cause(TIME) if is_time else Cause(move.by, int(offset), moved.event, moved.message_id)
+        said = TIME if is_time else f"{move.by} {offset}"
+        named = digest(row.name, str(move.at), said, move.segment, str(move.version), way)
         yield MoveTold(
             number=row.number,
             place=place,
             last=place == len(moved.moves) - 1,
             id=named.hex(),
-            at=row.at,
+            at=move.at,
             profile=moved.profile,
             segment=move.segment,
             version=move.version,
