@@ -330,7 +330,7 @@ def _told_by_log(folder: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPat
     """Return what a replay of the log from its start tells of each person."""
     store = SqliteStore(folder / "bespeak.db")
     with monkeypatch.context() as patch:
-        patch.setattr(Moves, "stop", Moves.begin)
+        patch.setattr(Moves, "stop", lambda moves: moves.begin(0))
         place = KeyFile(folder / KEY_FILE)
         replayed = Engine.open(Settings(store=MemorySettings()), clock=clock, store=_FromTheStart(store), keys=place)
         replayed.sequencer.ask()
