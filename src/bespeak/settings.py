@@ -167,7 +167,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         others it is read when they come.
     keys_max
         Data keys kept unwrapped in RAM (100 to 10,000,000), about 600 bytes each; others are unwrapped when they are
-        used.
+        used. Best twice `profiles.live_max` or more: else those of people in RAM have to be read when they flip.
     queue_bytes
         Bytes of log rows and changes that may wait for the disk (10,000 to 16 GB): beyond it senders are told 429 with
         `Retry-After`, and decisions are answered without being recorded.

@@ -397,6 +397,7 @@ def test_digests_of_an_hour_that_is_over_are_sorted_and_still_found(path):
 QUESTIONS = {
     "one profile": lambda store: store.profile("u:1"),
     "several profiles": lambda store: store.profiles_named(["u:1", "u:2"]),
+    "keys of several": lambda store: store.keys_of([b"1", b"2"]),
     "several keys": lambda store: store.keys_numbered([1, 2]),
     "one product": lambda store: store.product("counts"),
     "what is due": lambda store: store.due(10, limit=5),

@@ -70,7 +70,11 @@ ASLEEP_BYTES = 64_000_000
 beyond twice as much nobody flips until one has taken them."""
 
 PAUSE_SECONDS = 0.005
-"""The pause while more flips are due, in which events and questions come to their turn."""
+"""The least pause while more flips are due, in which events and questions come to their turn."""
+
+PAUSE_SHARE = 1.3
+"""The pause while more flips are due, of the time that those before took: what they moved is sealed and written in it,
+too, and events keep half of the loop."""
 
 PROBE_SECONDS = 2
 """How soon the disk is tried again after a failed commit, when no event comes that would try it."""
@@ -373,12 +377,14 @@ class Ledger(Asking):
 
     async def _keep_time(self) -> None:
         due = self.clock.now() + self._every
-        forget_at = 0
+        forget_at, took, loop = 0, 0.0, asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(PAUSE_SECONDS if self._is_behind() else TICK_SECONDS)
-            now = self.clock.now()
+            pause = min(max(PAUSE_SECONDS, PAUSE_SHARE * took), TICK_SECONDS)
+            await asyncio.sleep(pause if self._is_behind() else TICK_SECONDS)
+            now, began = self.clock.now(), loop.time()
             try:
                 due = self._tick(now, due)
+                took = loop.time() - began
                 if now // HOUR != forget_at:
                     forget_at = now // HOUR
                     await asyncio.to_thread(self.store.forget_seen, forget_at - 48)

@@ -267,7 +267,9 @@ class LiveTable:
             blobs = pack_all([one.data for one in left])
             self._rows.extend(one._replace(data=data) for one, data in zip(left, blobs, strict=True))
             most = len(self._rows)
-        return tuple(self._sealed(self._rows.popleft()) for _ in range(min(most, len(self._rows))))
+        taken = [self._rows.popleft() for _ in range(min(most, len(self._rows)))]
+        self._vault.gather(one.id for one in taken if isinstance(one, Encoded))
+        return tuple(map(self._sealed, taken))
 
     def _sealed(self, row: ProfileRow | Encoded) -> ProfileRow:
         if isinstance(row, ProfileRow):

@@ -17,6 +17,7 @@ from bespeak.engine.packing import pack, unpack
 from bespeak.engine.vault import CHANGE, Vault
 from bespeak.events import Event
 from bespeak.ids import ProfileId, digest
+from bespeak.privacy.sealing import Sealer
 from bespeak.segments import By, Change
 from bespeak.stores import ChangeRow
 
@@ -101,6 +102,7 @@ class _Noted(msgspec.Struct, frozen=True):
     at: Instant
     event: str
     message_id: str
+    sealer: Sealer | None
 
 
 class Moves:
@@ -124,11 +126,21 @@ class Moves:
         self._is_on = False
         self._noted = []
 
-    def note(self, changes: Sequence[Change], offset: int, event: Event | None = None) -> None:
-        """Gather changes in the order in which they came; `offset` is the record's that caused those not of time."""
+    def note(
+        self, changes: Sequence[Change], offset: int, event: Event | None = None, sealer: Sealer | None = None
+    ) -> None:
+        """Gather changes in the order in which they came.
+
+        Parameters
+        ----------
+        offset
+            The record's that caused those not of time.
+        sealer
+            The key of the person, who is one for all these changes, where it is at hand.
+        """
         if self._is_on and changes:
             at, name, message_id = (0, "", "") if event is None else (changes[-1].at, event.name, event.message_id)
-            self._noted.append(_Noted(changes, offset, at, name, message_id))
+            self._noted.append(_Noted(changes, offset, at, name, message_id, sealer))
 
     def rows(self, vault: Vault, written: Instant) -> tuple[ChangeRow, ...]:
         """Return what was gathered since the last call, sealed; whoever asks writes it.
@@ -139,8 +151,10 @@ class Moves:
             A key could not be read; what was gathered is lost, and must be undone with what caused it.
         """
         noted, self._noted = self._noted, []
+        sealers = {one.changes[0].profile: one.sealer for one in noted if one.sealer is not None}
+        vault.gather(dict.fromkeys(it.profile for one in noted for it in one.changes if it.profile not in sealers))
         return tuple(
-            ChangeRow(vault.name(profile), at, cause, written, _sealed(vault, profile, data))
+            _row(vault, sealers.get(profile) or vault.sealer(profile), at, cause, written, data)
             for profile, at, cause, data in _grouped(noted, self._told_until)
         )
 
@@ -169,8 +183,9 @@ def _grouped(noted: Iterable[_Noted], told_until: Instant) -> Iterator[tuple[Pro
         yield profile, at, cause, _encoder.encode((profile, event, message_id, moves))
 
 
-def _sealed(vault: Vault, profile: ProfileId, data: bytes) -> bytes:
-    return vault.seal(profile, CHANGE, pack(data) if len(data) > PACKED_BYTES else data)
+def _row(vault: Vault, sealer: Sealer, at: Instant, cause: str, written: Instant, data: bytes) -> ChangeRow:
+    sealed = vault.seal_with(sealer, CHANGE, pack(data) if len(data) > PACKED_BYTES else data)
+    return ChangeRow(sealer.subject, at, cause, written, sealed)
 
 
 def told(vault: Vault, row: ChangeRow) -> Iterator[MoveTold]:

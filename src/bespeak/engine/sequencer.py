@@ -279,8 +279,7 @@ class Sequencer:
             changes = self.segments.advance(profile, now, self.profile_settings)
             self.live.lay_down(sleeper, profile)
             self._count(changes)
-            self.moves.note(changes, 0)
-            self._vault.note(profile.id, sleeper.sealer)  # what moved is sealed in a moment
+            self.moves.note(changes, 0, sealer=sleeper.sealer)
         self.timers.note(sleeper.name, profile.next_flip_at)
         return changes
 

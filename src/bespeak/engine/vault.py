@@ -125,6 +125,15 @@ class Vault:
                 with suppress(SealBroken, KeyMissing):
                     self._heads.put(head_of(held.number), self._unwrapped(held))
 
+    def gather(self, subjects: Iterable[str]) -> None:
+        """Read the keys of many subjects at once, as far as they are not held; who has none gets one from `sealer`."""
+        name_of, held = self.masters.name_of, self._subjects.get
+        wanted = {name: one for one in subjects if held(one) is None and (name := name_of(one)) not in self._pending}
+        for key in self._store.keys_of(tuple(wanted)) if wanted else ():
+            if key.number not in self._gone:
+                with suppress(SealBroken, KeyMissing):  # what is wrong with it, `sealer` says
+                    self._hold(wanted[key.subject], self._unwrapped(key))
+
     def note(self, subject: str, sealer: Sealer) -> None:
         """Remember whose key it is: sealing something for them then asks the store for nothing."""
         if self._subjects.get(subject) is None:
@@ -147,9 +156,12 @@ class Vault:
         else:
             held = self._store.key_of(name)
             sealer = self._make(name) if held is None or held.number in self._gone else self._unwrapped(held)
+        self._hold(subject, sealer)
+        return sealer
+
+    def _hold(self, subject: str, sealer: Sealer) -> None:
         self._subjects.put(subject, sealer)
         self._heads.put(head_of(sealer.number), sealer)
-        return sealer
 
     def _make(self, name: bytes) -> Sealer:
         self._last += 1

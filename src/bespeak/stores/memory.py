@@ -318,6 +318,11 @@ class MemoryStore:
             number = self._subjects.get(subject)
             return None if number is None else self._keys[number]
 
+    def keys_of(self, subjects: Sequence[bytes]) -> tuple[WrappedKey, ...]:
+        """Return the keys of these subjects as `key_of` does, in any order; those that have none are left out."""
+        with self._lock:
+            return tuple(key for one in dict.fromkeys(subjects) if (key := self.key_of(one)) is not None)
+
     def each_key(self) -> Iterator[WrappedKey]:
         """Yield every key that was not destroyed, in the order of its number, as of the first call of `next`."""
         with self._lock:

@@ -371,6 +371,11 @@ class SqliteStore:
         with self._shared_reader() as reader:
             return sqlite_keys.by_subject(reader, subject)
 
+    def keys_of(self, subjects: Sequence[bytes]) -> tuple[WrappedKey, ...]:
+        """Return the keys of these subjects as `key_of` does, in any order; those that have none are left out."""
+        with self._shared_reader() as reader:
+            return tuple(sqlite_keys.by_subjects(reader, dict.fromkeys(subjects)))
+
     def each_key(self) -> Iterator[WrappedKey]:
         """Yield every key that was not destroyed, in the order of its number, as of the first call of `next`."""
         with self._own_reader() as reader:

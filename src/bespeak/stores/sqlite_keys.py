@@ -78,6 +78,13 @@ def by_subject(reader: sqlite3.Connection, subject: bytes) -> WrappedKey | None:
     return None if row is None else WrappedKey(row[0], subject, row[1])
 
 
+def by_subjects(reader: sqlite3.Connection, subjects: Iterable[bytes]) -> Iterator[WrappedKey]:
+    """Yield the keys of these subjects, as far as there are any."""
+    query = "SELECT max(number), subject, wrapped FROM keys WHERE subject IN ({values}) GROUP BY subject"
+    for row in sqlite_many.read(reader, query, subjects):
+        yield WrappedKey(*row)
+
+
 def all_kept(reader: sqlite3.Connection) -> Iterator[WrappedKey]:
     """Yield every key that was not destroyed, in order."""
     for row in reader.execute("SELECT number, subject, wrapped FROM keys ORDER BY number"):

@@ -399,6 +399,10 @@ class Store(Protocol):
         """Return the key of a subject; None when there is none, or it was destroyed."""
         ...
 
+    def keys_of(self, subjects: Sequence[bytes]) -> tuple[WrappedKey, ...]:
+        """Return the keys of these subjects as `key_of` does, in any order; those that have none are left out."""
+        ...
+
     def each_key(self) -> Iterator[WrappedKey]:
         """Yield every key that was not destroyed, in the order of its number, as of the first `next`."""
         ...

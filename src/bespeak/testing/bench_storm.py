@@ -31,7 +31,7 @@ from bespeak.errors import Unavailable
 from bespeak.events import Event
 from bespeak.profiles import ProfileSettings
 from bespeak.server import listen, serve_engine
-from bespeak.settings import ServerSettings, Settings
+from bespeak.settings import EngineSettings, ServerSettings, Settings
 from bespeak.sources import import_in_turn
 from bespeak.testing.bench_http import send
 from bespeak.testing.bench_parts import server_loop
@@ -47,6 +47,7 @@ BODIES = 500
 BATCH = 20
 LOOK_SECONDS = 0.01
 LIMIT_SECONDS = 600.0
+KEYS = EngineSettings().keys_max
 
 STORM = ("storm", "storm-flips", "storm-ingest", "storm-acks")
 """The figures that one run tells: until the last flip is done, how many a second, events a second, acknowledgements."""
@@ -164,6 +165,7 @@ async def _weather(plan: Plan, folder: Path, definitions: Sequence[Definition]) 
         data_dir=str(folder),
         server=ServerSettings(port=0),
         profiles=ProfileSettings(live_max=plan.live_max),
+        engine=EngineSettings(keys_max=max(KEYS, 2 * plan.live_max)),
         archive=ArchiveSettings(minutes=0),
     )
     engine = Engine.open(settings, clock=clock, rng=Random(SEED))

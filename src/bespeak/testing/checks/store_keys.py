@@ -24,6 +24,7 @@ def check_keys_are_found_by_number_and_by_subject(make: StoreMaker) -> None:
         equal("keys of some numbers", several, [anew, keys[2]])
         equal("keys of many numbers", len(store.keys_numbered(range(300))), 3)
         equal("key of a subject", store.key_of(digest(2)), anew)
+        equal("keys of many subjects", store.keys_of((digest(3), digest(2), digest(2))), (anew,))
         equal("key of no subject", store.key_of(digest(3)), None)
         equal("last_key", store.last_key(), 5)
         for wrong in (WrappedKey(0, digest(1), b"w"), WrappedKey(6, b"short", b"w"), WrappedKey(6, digest(1), b"")):
@@ -43,6 +44,7 @@ def check_a_destroyed_key_stays_destroyed(make: StoreMaker) -> None:
         equal("a key made and destroyed in one commit", store.key(3), WrappedKey(3, bytes(16), b""))
         equal("among others", sorted(store.keys_numbered((1, 2)), key=lambda key: key.number), [keys[0], gone])
         equal("key of its subject", store.key_of(digest(2)), None)
+        equal("and among others", store.keys_of((digest(2),)), ())
         equal("keys", list(store.each_key()), [keys[0]])
         equal("last_key", store.last_key(), 3)
         store.commit(Commit(keys=(WrappedKey(4, digest(2), b"n" * 64),)))
