@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bespeak.clock import MINUTE, NEVER, SECOND
-from bespeak.conditions import Feeds
+from bespeak.conditions import Feeds, key
 from bespeak.errors import DefinitionError
 from bespeak.events import Event
 from bespeak.profiles import Folding, Profile, ProfileSettings, View, fold
@@ -254,6 +255,42 @@ def test_whoever_is_new_starts_as_if_asked_everything(happened: list[tuple[str, 
     assert dict(sorted(welcomed.profile.segments.items())) == dict(sorted(asked.profile.segments.items()))
     assert welcomed.profile.flips == asked.profile.flips
     assert welcomed.profile.as_of == asked.profile.as_of
+
+
+@given(arrivals, st.dictionaries(st.sampled_from(sorted(SHAPES)), st.sampled_from([*sorted(SHAPES), ""]), max_size=6))
+def test_whoever_is_asked_what_has_changed_comes_to_what_they_would_be_asked_everything(
+    happened: list[tuple[str, int, int, str | None]], changes: dict[str, str]
+) -> None:
+    """A changed segment asks what another one did (or is deleted), and one is new."""
+    town, clock = Town(SHAPES), START
+    for place, (name, gap, price, country) in enumerate(happened):
+        clock += gap * SECOND
+        town.take(event(name, clock, place, price=price, country=country))
+    town.advance(town.profile.as_of + 2 * SECOND)
+    texts = {name: SHAPES[changes.get(name, name)] for name in SHAPES if changes.get(name, name)}
+    after, at = segments_of(texts | {"new": 'performed("View", last 3 seconds)'}), town.profile.as_of
+    profiles = [msgspec.msgpack.decode(msgspec.msgpack.encode(town.profile), type=Profile) for _ in range(2)]
+    asked, all_asked = profiles
+    changed = after.changed_since(town.segments)
+    assert changed.names == {"new", *(name for name, other in changes.items() if name != other)}
+    moved = after.classify_changed(asked, at, SETTINGS, changed)
+    all_moved = after.classify_all(all_asked, at, SETTINGS)
+    assert sorted(map(repr, moved)) == sorted(map(repr, all_moved))
+    assert dict(sorted(asked.segments.items())) == dict(sorted(all_asked.segments.items()))
+    assert asked.as_of == all_asked.as_of
+    assert asked.next_flip_at == asked.flips.next
+    for segment in after.all():
+        assert at < asked.flips.at(segment.id) <= all_asked.flips.at(segment.id)
+
+
+def test_a_segment_is_asked_anew_when_what_it_names_has_changed_or_history_was_counted_for_it() -> None:
+    texts = {"one": "traits.plan = 1", "named": 'in_segment("one")', "often": 'count("View") >= 3', "new": "true"}
+    before = segments_of(texts)
+    assert not before.changed_since(segments_of(texts)).names
+    assert segments_of(texts | {"one": "traits.plan = true"}).changed_since(before).names == {"one", "named"}
+    assert segments_of(texts).changed_since(segments_of({"new": "true"})).names == {"one", "named", "often"}
+    counted = [key(one) for one in before.aggregates()]
+    assert segments_of(texts).changed_since(before, counted).names == {"often"}
 
 
 def test_moves_alternate_and_never_go_back_in_time() -> None:

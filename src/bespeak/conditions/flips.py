@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -22,6 +23,8 @@ class Flips(msgspec.Struct, array_like=True, gc=False):
     >>> flips.by("idle", 30)  # is noted for 20, which will do
     >>> flips.next, flips.take(), flips.at("idle")
     (10, 'new', 20)
+    >>> flips.without({"idle"}).next == NEVER
+    True
     """
 
     times: list[Instant] = []
@@ -57,6 +60,13 @@ class Flips(msgspec.Struct, array_like=True, gc=False):
                 return
             del times[held], names[held]
         self.note(name, at)
+
+    def without(self, names: AbstractSet[str]) -> Flips:
+        """Return what is noted of all other names."""
+        if names.isdisjoint(self.names):
+            return self
+        kept = [place for place, name in enumerate(self.names) if name not in names]
+        return Flips([self.times[place] for place in kept], [self.names[place] for place in kept])
 
     def take(self) -> str:
         """Take out the earliest name; there must be one."""

@@ -10,7 +10,8 @@ import msgspec
 from bespeak.clock import NEVER, Instant
 from bespeak.computed import Borders, ScorePlan, Trait
 from bespeak.engine.backfill import Backfill
-from bespeak.segments import By, Segment, Segments
+from bespeak.profiles import Profile, ProfileSettings
+from bespeak.segments import By, Change, Changed, Segment, Segments
 
 
 class Owed(msgspec.Struct, frozen=True, array_like=True):
@@ -63,7 +64,8 @@ class Question:
     """What everybody is asked: under which segments they were, as of when, and what history has counted.
 
     `passed`, `offset` and `by` are those of an `Owed`. Time that a record of the log lets pass is the same for
-    everybody: those who were asked before it flip at the record, the others when they are asked.
+    everybody: those who were asked before it flip at the record, the others when they are asked. `changed` is what is
+    asked of them; None: everything.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Question:
         zone: str,
         offset: int = 0,
         by: By = "definition",
+        changed: Changed | None = None,
     ) -> None:
         self.before = before
         self.backfill = backfill
@@ -84,6 +87,22 @@ class Question:
         self.zone = zone
         self.offset = offset
         self.by: By = by
+        self._changed = changed
+
+    def ask(
+        self, profile: Profile, segments: Segments, settings: ProfileSettings, before: ProfileSettings
+    ) -> tuple[Change, ...]:
+        """Ask somebody; what was due until then flips first, under the segments and the settings until then."""
+        self.backfill.give(profile)
+        at, moved = self.at, tuple[Change, ...]()
+        if profile.next_flip_at <= at:
+            moved = self.before.advance(profile, at, before)
+        at = max(profile.last_seen, at)
+        if self._changed is None:
+            moved += segments.classify_all(profile, at, settings, self.by)
+        else:
+            moved += segments.classify_changed(profile, at, settings, self._changed)
+        return moved + segments.advance(profile, self.passed, settings)
 
     @cached_property
     def _before(self) -> tuple[msgspec.Raw, ...]:

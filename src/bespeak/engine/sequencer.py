@@ -342,7 +342,8 @@ class Sequencer:
             self.counted = backfill.offset
         elif segments.same_as(before):
             return
-        self._owe(Question(before, backfill, at, zone=self.zone, offset=offset))
+        changed = segments.changed_since(before, backfill.counted if backfill.has_work else ())
+        self._owe(Question(before, backfill, at, zone=self.zone, offset=offset, changed=changed))
 
     def rezone(self, zone: str, *, at: Instant, offset: int = 0) -> None:
         """Let people who name no time zone live in another one: whoever it may move is asked again, as of `at`.
@@ -383,14 +384,17 @@ class Sequencer:
         new = frozenset(owed.counted)
         feeds = Feeds((one for one in aggregates if key(one) in new), zone=self.profile_settings.time_zone)
         backfill = self.backfill(feeds, self.live.owes)
+        before, zone = owed.segments(), owed.zone or self.zone
+        is_of_definitions = owed.by == "definition" and zone == self.zone
         self._question = question = Question(
-            owed.segments(),
+            before,
             backfill,
             owed.at,
             owed.passed,
-            zone=owed.zone or self.zone,
+            zone=zone,
             offset=owed.offset,
             by=owed.by,
+            changed=self.segments.changed_since(before, new) if is_of_definitions else None,
         )
         self.live.owe_again(lambda profile: self._ask_one(profile, question), owed.asked_to, owed.ahead)
         backfill.read(owed.upto)
@@ -419,13 +423,8 @@ class Sequencer:
         return moved
 
     def _ask_one(self, profile: Profile, question: Question) -> None:
-        settings, at = self.profile_settings, question.at
-        question.backfill.give(profile)
-        moved: list[Change] = []
-        if profile.next_flip_at <= at:
-            moved += question.before.advance(profile, at, self._settings_in(question.zone))
-        moved += self.segments.classify_all(profile, max(profile.last_seen, at), settings, question.by)
-        moved += self.segments.advance(profile, question.passed, settings)
+        before = self._settings_in(question.zone)
+        moved = question.ask(profile, self.segments, self.profile_settings, before)
         self._moved += moved
         self.moves.note(moved, question.offset)
         self.timers.note(profile.id, profile.next_flip_at)

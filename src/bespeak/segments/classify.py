@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -90,6 +90,15 @@ class _Live:
         self.count = _count_of(self.compiled.condition)
         _check(segment, self.compiled)
 
+    def same_as(self, other: _Live | None, counted: Collection[str]) -> bool:
+        """Say whether another asks the very same of everybody, and of no state in which history was counted."""
+        if other is None or self.segment != other.segment:
+            return False
+        ours, theirs = self.compiled.condition, other.compiled.condition
+        if ours is not theirs and repr(ours) != repr(theirs):  # to Python, 1 is True
+            return False
+        return not any(key(one) in counted for one in self.compiled.depends.aggregates)
+
     def flipped(self, view: View) -> tuple[bool, Instant, str | None]:
         """Say at a noted flip whether it holds now, until when, and why, where that needs no look at the state."""
         at, count = view.at, self.count
@@ -107,6 +116,21 @@ class _Live:
             return reached, until, None
         exactly = least == 1 or times[1 - least] > times[-least]
         return not reached, NEVER, why if exactly else None
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """What definitions have changed of which segments.
+
+    Parameters
+    ----------
+    names
+        The ids of those that are new, gone, or not what they were.
+    ask
+        Asks about those that are not gone.
+    """
+
+    names: frozenset[str]
+    ask: Pass
 
 
 class Segments:
@@ -219,10 +243,15 @@ class Segments:
         self, profile: Profile, at: Instant, settings: ProfileSettings, by: By = "definition"
     ) -> tuple[Change, ...]:
         """Bring every membership up to date: of a new profile, after a merge, and when definitions have changed."""
-        at = profile.as_of = max(at, profile.as_of)
         profile.flips = Flips()
+        return self._asked(profile, at, settings, self._everything, by)
+
+    def _asked(
+        self, profile: Profile, at: Instant, settings: ProfileSettings, ask: Pass, by: By
+    ) -> tuple[Change, ...]:
+        at = profile.as_of = max(at, profile.as_of)
         view = View(profile, at, settings)
-        moved = self._everything(view, at, profile.segments, profile.flips)
+        moved = ask(view, at, profile.segments, profile.flips)
         profile.next_flip_at = profile.flips.next
         gone = {name: held.version for name, held in profile.segments.items() if name not in self._all}
         for segment_id in gone:
@@ -232,6 +261,30 @@ class Segments:
             for name, version in gone.items()
         ]
         return (*self._moved(moved, view, by), *deleted)
+
+    def changed_since(self, before: Segments, counted: Collection[str] = ()) -> Changed:
+        """Return what is to be asked of those who stood under other definitions until now, in the same time zone.
+
+        Parameters
+        ----------
+        counted
+            Keys of the states that history was counted in: who reads one of them is asked, too.
+        """
+        asked = [entry for entry in self._all.values() if not entry.same_as(before._all.get(entry.id), counted)]
+        names = frozenset(before._all.keys() - self._all.keys()).union(entry.id for entry in asked)
+        return Changed(names, together(((entry.id, entry.compiled, "both") for entry in asked), anew=True))
+
+    def classify_changed(
+        self, profile: Profile, at: Instant, settings: ProfileSettings, changed: Changed
+    ) -> tuple[Change, ...]:
+        """Bring the memberships up to date of somebody whose were right under other definitions, by what has changed.
+
+        It comes to the same as to ask everything.
+        """
+        if not profile.as_of:
+            return self.classify_all(profile, at, settings)
+        profile.flips = profile.flips.without(changed.names)
+        return self._asked(profile, at, settings, changed.ask, "definition")
 
     def advance(self, profile: Profile, until: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
         """Work through every flip due by `until`, each stamped with its true time."""
