@@ -1,7 +1,9 @@
-"""Run the benchmarks and write down what they say: `python benchmarks/record.py` on a quiet machine, three minutes.
+"""Run the benchmarks and write down what they say: `python benchmarks/record.py` on a quiet machine.
 
-With names only these are run anew (`python benchmarks/record.py fold decide`), and the others stay as they were. The
-page is `docs/performance.md`; `results.json` is the same for programs.
+All of them are run, those that take minutes (`start`, `storm`), too. With names only these are run anew (`python
+benchmarks/record.py fold decide`), and the others stay as they were. Written are three tables of `docs/performance.md`
+(results, parts, steps) and `results.json`, which is the same for programs; `storm.py`, `preview.py`, `million.py` and
+`steady.py` write pages of their own.
 """
 
 from __future__ import annotations

@@ -138,8 +138,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Parameters
     ----------
     checkpoint_seconds
-        How often changed profiles are written back (0.1 to 3,600), unless `checkpoint_events` or half of
-        `profiles.live_max` changed profiles come sooner: after a crash, the log since then is replayed.
+        How often changed profiles are written back (0.1 to 3,600), unless `checkpoint_events` or three
+        quarters of `profiles.live_max` changed profiles come sooner: after a crash, the log since then is replayed.
     checkpoint_events
         Records of the log after which changed profiles are written back (1,000 to 100,000,000); a start after a crash
         replays some 25,000 a second.

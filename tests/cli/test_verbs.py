@@ -193,7 +193,14 @@ def test_what_the_server_takes_is_there_after_it_has_stopped(folder: Any) -> Non
             == 200
         )
     assert folder.json("profile", "ada")["counts"] == {"Product Viewed": 3}
-    assert "yes count" in folder.run("segments", "explain", "interested", "ada").stdout
+    told = folder.json("segments", "explain", "interested", "ada")
+    why = told["explanation"]
+    assert (told["member"], why["value"], why["decides"], len(why["events"])) == (True, 3, True, 3)
+    said = folder.run("segments", "explain", "interested", "ada").stdout
+    assert f"ada is in since {told['since']}: interested" in said
+    assert "yes count" in said
+    assert f"(found 3, newest at {why['events'][0]})" in said
+    assert "decides nothing" not in said
     code, said = folder.stop()
     assert (code, said) == (0, "")
     assert not (folder.path / ".bespeak" / "server.json").exists()

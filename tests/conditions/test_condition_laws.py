@@ -51,7 +51,7 @@ numbers = st.one_of(st.integers(-3, 5), st.sampled_from([0.1, 0.2, 0.3, 1.5, -2.
 values = st.one_of(texts, numbers, st.booleans())
 found_values = st.one_of(values, st.none(), st.lists(values, max_size=3), st.just({"deep": 1}))
 operators = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
-person_paths = st.sampled_from(["traits.country", "traits.age", "traits.a b.c", "context.device", "stage"]).map(Path)
+person_paths = st.sampled_from(["traits.country", "traits.age", "traits.a b.c", "context.device", "user_id"]).map(Path)
 event_paths = st.sampled_from(["properties.price", "properties.deep.er", "context.page", "type"]).map(Path)
 item_paths = st.sampled_from(["item.price", "item.tags", "item.hidden", "item.properties.colour"]).map(Path)
 windows = st.one_of(st.none(), st.integers(1, 5).map(lambda n: n * MILLISECOND))
@@ -132,7 +132,7 @@ totals = st.builds(
 rolling_groups = trees(rolling, most=4)
 conditions = trees(st.one_of(leaves(person_paths), moving, memberships))
 people = st.dictionaries(
-    st.sampled_from(["traits.country", "traits.age", "traits.a b.c", "context.device", "stage", "segments.loyal"]),
+    st.sampled_from(["traits.country", "traits.age", "traits.a b.c", "context.device", "user_id", "segments.loyal"]),
     found_values,
 )
 prices = st.one_of(

@@ -174,6 +174,7 @@ WRONG = {
     '!performed("E")': "column 1: expected a condition, found `!`; write `not` or `!=`",
     "traits.a <> 1": "found `<>`; write `!=`",
     "traits.a = 'x'": "column 12: expected a condition, found `'`; write strings in double quotes",
+    "traits.a = stage": 'column 12: expected a value such as "DE", 5 or true, found `stage`; write strings in double quotes',
     "traits.a = DE": 'column 12: expected a value such as "DE", 5 or true, found `DE`; write strings in double quotes: "DE"',
     'traits.a = "x': 'column 12: expected a condition, found `"`; close the string with a double quote',
     'traits.a = "\\x"': "column 12: expected a string with JSON's escapes",

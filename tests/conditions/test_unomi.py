@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bespeak.conditions import format_condition
@@ -23,6 +25,7 @@ def event(kind):
     return condition("eventTypeCondition", eventTypeId=kind)
 
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "conditions.md"
 VIEW = event("view")
 PAID = condition(
     "eventPropertyCondition", propertyName="properties.total", comparisonOperator="greaterThan", propertyValueInteger=50
@@ -163,6 +166,28 @@ def test_what_has_no_counterpart_is_refused_with_its_place(old, said):
     with pytest.raises(ConditionError) as caught:
         from_unomi(old)
     assert said in str(caught.value)
+
+
+WITHOUT_COUNTERPART = {
+    "idsCondition": "`user_id in [...]`",
+    "goalMatchCondition": "performed(...)",
+    "newVisitorCondition": "sessions.count = 1",
+    "returningVisitorCondition": "sessions.count > 1",
+    "profileAliasesPropertyCondition": "aliases are followed by themselves",
+    "topicPropertyCondition": "interests.category.NAME",
+    "userListPropertyCondition": "in_list(...)",
+    "sourceEventPropertyCondition": "context.page.path",
+}
+
+
+@pytest.mark.parametrize("kind, remedy", WITHOUT_COUNTERPART.items())
+def test_a_type_without_a_counterpart_is_refused_with_what_would_do_and_the_page_has_it(kind, remedy):
+    with pytest.raises(ConditionError) as caught:
+        from_unomi(condition(kind, since=3))
+    assert f"expected a condition that has a counterpart here, found `{kind}`; " in str(caught.value)
+    assert remedy in str(caught.value)
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    assert [line for line in rows if f"`{kind}`" in line and remedy.strip("`") in line] != []
 
 
 def test_nesting_has_a_bound():

@@ -56,12 +56,14 @@ def test_twenty_kills_lose_nothing_and_count_nothing_twice(
     promised: dict[str, str] = {}
     acknowledged: set[str] = set()
     starts: list[float] = []
-    sent = 0
+    unheard: list[list[str]] = [[] for _ in range(SENDERS)]
+    sent = again = 0
     for run in range(kills):
         began = time.monotonic()
         process = _serve(tmp_path)
         try:
-            senders = [_Sender(tmp_path, token, f"{run}-{place}") for place in range(SENDERS)]
+            senders = [_Sender(tmp_path, token, f"{run}-{place}", unheard[place]) for place in range(SENDERS)]
+            again += sum(map(len, unheard))
             for sender in senders:
                 sender.start()
             time.sleep(rng.uniform(0.05, 0.6))
@@ -74,20 +76,24 @@ def test_twenty_kills_lose_nothing_and_count_nothing_twice(
             sender.join()
             acknowledged |= sender.acknowledged
             sent += sender.sent
+        unheard = [sender.unheard for sender in senders]
         starts += (
             [min(sender.heard for sender in senders) - began] if any(each.acknowledged for each in senders) else []
         )
     in_force = asyncio.run(_in_force(tmp_path))
     assert {name: in_force.get(name) for name in promised} == promised, "what was to come into force is"
     found = _compared(tmp_path, acknowledged)
+    figures = {"kills": kills, "sent": sent, "sent again": again, **found}
     tell(
         "killed under load",
-        *(f"  {name:<34}{count:>9,}" for name, count in {"kills": kills, "sent": sent, **found}.items()),
+        *(f"  {name:<34}{count:>9,}" for name, count in figures.items()),
         f"  {'start to first answer, p50 and max':<34}{statistics.median(starts):>7.2f} s{max(starts):>7.2f} s",
     )
     wrong = {name: found[name] for name in ("doubled", "missing", "differences to a replay")}
     assert wrong == {"doubled": 0, "missing": 0, "differences to a replay": 0}
     assert found["acknowledged"] > kills, "the load was real"
+    assert again > kills, "what was on its way at a kill was sent again"
+    assert found["stored, but unheard of"] <= sum(map(len, unheard)), "all but the last were heard of later"
     assert promised, "history was counted meanwhile"
 
 
@@ -145,12 +151,17 @@ def _serve(folder: Path) -> subprocess.Popen[bytes]:
 
 
 class _Sender(threading.Thread):
-    """Sends batches one after the other, and remembers the ids of those that were answered 200."""
+    """Sends batches one after the other, and remembers the ids of those that were answered 200.
 
-    def __init__(self, folder: Path, token: str, name: str) -> None:
+    A batch that is not answered 200 is sent again: `unheard` is the one that nothing was heard of when the server was
+    killed, and is the first one of the next sender.
+    """
+
+    def __init__(self, folder: Path, token: str, name: str, unheard: list[str]) -> None:
         super().__init__(daemon=True)
         self.folder = folder
         self.label = name
+        self.unheard = unheard
         self.headers = {"Authorization": "Basic " + b64encode(f"{token}:".encode()).decode()}
         self.acknowledged: set[str] = set()
         self.sent = 0
@@ -161,7 +172,7 @@ class _Sender(threading.Thread):
         connection = http.client.HTTPConnection(owner, timeout=20)
         try:
             for place in range(10_000):
-                ids = [f"{self.label}-{place}-{one}" for one in range(5)]
+                ids = self.unheard = self.unheard or [f"{self.label}-{place}-{one}" for one in range(5)]
                 self.sent += len(ids)
                 connection.request(
                     "POST", "/v1/batch", json.dumps({"batch": [_view(one) for one in ids]}), self.headers
@@ -171,6 +182,7 @@ class _Sender(threading.Thread):
                 if answer.status == 200:
                     self.heard = min(self.heard, time.monotonic())
                     self.acknowledged |= set(ids)
+                    self.unheard = []
                 else:
                     time.sleep(0.005)  # it is starting, and says so
         except (TimeoutError, OSError, http.client.HTTPException):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from typing import Any
 
 import pytest
+
+from bespeak.clock import HOUR, MINUTE, SECOND, format_time
 
 pytestmark = pytest.mark.server
 
@@ -168,6 +171,21 @@ def test_a_segment_tells_its_size_its_members_and_why(site: Any, name: str) -> N
     assert told["explanation"]["value"] == 2
     assert told["since"].endswith("Z")
     assert told["explanation"]["next_change"] > told["since"]
+
+
+def test_each_part_of_a_reason_says_whether_it_decides_and_which_events_are_behind_it(site: Any, name: str) -> None:
+    event, now = f"Event {name}", int(time.time()) * SECOND
+    condition = f'count("{event}", last 1 hour) >= 2 or traits.plan = "pro"'
+    site.secret.put(f"/v1/segments/{name}", json={"condition": condition}).raise_for_status()
+    times = [format_time(now - ago * MINUTE) for ago in (10, 20)]
+    did = {"type": "track", "anonymousId": name, "event": event}
+    site.write.post("/v1/batch", json={"batch": [{**did, "timestamp": at} for at in times]}).raise_for_status()
+    told = site.secret.get(f"/v1/profiles/{name}/segments?explain=1").json()[name]["explanation"]
+    counted, said = told["children"]
+    assert (told["holds"], told["decides"], told["events"]) == (True, True, [])
+    assert (counted["holds"], counted["decides"], counted["events"]) == (True, True, times)
+    assert counted["next_change"] == told["next_change"] == format_time(now - 20 * MINUTE + HOUR)
+    assert (said["holds"], said["decides"], said["events"]) == (False, False, [])
 
 
 def test_a_segment_that_needs_history_is_prepared_and_says_so_until_it_is_in_force(site: Any, name: str) -> None:

@@ -38,15 +38,17 @@ while True:
 """
 
 KILLS = 5
+SEED = 20
 
 
 @pytest.mark.crash
 def test_what_was_committed_survives_a_kill(tmp_path):
     path = tmp_path / "bespeak.db"
-    rng = random.Random()
-    for _ in range(KILLS):
-        acknowledged = run_and_kill(path, rng.uniform(0.05, 0.5))
-        verify_all_of(path, acknowledged)
+    rng = random.Random(SEED)
+    for kill in range(1, KILLS + 1):
+        seconds = rng.uniform(0.05, 0.5)
+        acknowledged = run_and_kill(path, seconds)
+        verify_all_of(path, acknowledged, f"seed {SEED}, kill {kill}, after {seconds:.3f} s")
 
 
 def run_and_kill(path, seconds):
@@ -62,34 +64,34 @@ def run_and_kill(path, seconds):
     return int(printed[-1]) if printed else 0
 
 
-def verify_all_of(path, acknowledged):
+def verify_all_of(path, acknowledged, when):
     store = SqliteStore(path)
     try:
         last = store.last_offset()
-        assert last >= acknowledged
+        assert last >= acknowledged, when
         expected = 1
         for row in store.read(0):
             check = random.Random(row.first)
-            assert (row.first, row.count) == (expected, check.randint(1, 30))
-            assert row.payload == check.randbytes(check.randint(0, 30_000))
+            assert (row.first, row.count) == (expected, check.randint(1, 30)), when
+            assert row.payload == check.randbytes(check.randint(0, 30_000)), when
             expected += row.count
-        assert expected == last + 1
+        assert expected == last + 1, when
         every = [digest(str(offset)) for offset in range(1, last + 1)]
-        assert store.seen(every) == frozenset(every)
-        assert not store.seen([digest(str(last + 1))])
-        verify_the_cut(store)
+        assert store.seen(every) == frozenset(every), when
+        assert not store.seen([digest(str(last + 1))]), when
+        verify_the_cut(store, when)
     finally:
         store.close()
 
 
-def verify_the_cut(store):
+def verify_the_cut(store, when):
     """Every part of the checkpoint is of one moment."""
     offset = store.checkpoint_offset()
     profiles = list(store.profiles())
-    assert {(row.data, row.next_flip_at) for row in profiles} <= {(b"%d" % offset, offset)}
+    assert {(row.data, row.next_flip_at) for row in profiles} <= {(b"%d" % offset, offset)}, when
     if offset:
-        assert len(profiles) == 3
-        assert store.aliases() == {"a:1": f"u:{offset}"}
+        assert len(profiles) == 3, when
+        assert store.aliases() == {"a:1": f"u:{offset}"}, when
         product = store.product("counts")
-        assert product is not None
-        assert (product.offset, product.data) == (offset, b"%d" % offset)
+        assert product is not None, when
+        assert (product.offset, product.data) == (offset, b"%d" % offset), when

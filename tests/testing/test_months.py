@@ -16,6 +16,7 @@ import pytest
 
 from bespeak.cli import main
 from bespeak.engine import Engine
+from bespeak.engine.archiving import Archiving, Rewritten
 from bespeak.engine.dedupe import Dedupe
 from bespeak.engine.feed import Feed
 from bespeak.engine.live import LiveTable
@@ -25,6 +26,7 @@ from bespeak.engine.vault import Vault
 from bespeak.stores import Commit
 from bespeak.testing.world_fragile import FragileMemory
 from bespeak.testing.world_months import Months
+from bespeak.testing.world_run import archives
 from bespeak.testing.world_traces import found_in
 
 SEEDS, SEEDS_OF_ALL = 8, 200
@@ -60,10 +62,12 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.world
 def test_months_of_a_town_break_no_promise(seed_of_months: int, tmp_path: Path, tally: Counter[str]) -> None:
     began = time.process_time()
-    counts = asyncio.run(Months(seed_of_months, tmp_path if seed_of_months % ON_DISK == 0 else None).live())
+    folder = tmp_path if seed_of_months % ON_DISK == 0 else None
+    counts = asyncio.run(Months(seed_of_months, folder).live())
     tally.update(msgspec.structs.asdict(counts), runs=1, cpu=round(1000 * (time.process_time() - began)))
     assert counts.checks >= 2
     assert counts.acknowledged > 50
+    assert counts.archived >= 2 * archives(seed_of_months, folder), "at the end of each month"
 
 
 def test_a_seed_is_the_same_run_every_time(tmp_path: Path) -> None:
@@ -143,6 +147,24 @@ def test_a_fault_in_the_engine_is_noticed_and_its_seed_is_named(
     assert noticed, "nobody noticed"
     assert f"see it again: ./test world --seed {seed}" in str(noticed[0])
     assert words in str(noticed[0])
+
+
+def test_somebody_who_stays_in_a_file_of_the_archive_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def leave_them(_self: Archiving, _ids: object) -> Rewritten:
+        return Rewritten()
+
+    monkeypatch.setattr(Archiving, "archive_without", leave_them)
+    noticed: list[str] = []
+    for seed in (0, 8, 12, 20, 24, 32):
+        try:
+            asyncio.run(Months(seed, tmp_path / str(seed), months=1).live())
+        except AssertionError as error:
+            noticed.append(str(error))
+            break
+    assert noticed, "nobody noticed"
+    assert "BrokenPromise: the archive: " in noticed[0]
 
 
 # `bespeak erase` at the end of any month

@@ -268,7 +268,7 @@ def _evaluate(parser: ArgumentParser) -> None:
 
 
 def _bench(parser: ArgumentParser) -> None:
-    parser.add_argument("names", metavar="NAME", nargs="*", help="which benchmarks (default: all)")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="which benchmarks (default: all that take no minutes)")
 
 
 VERBS = (

@@ -82,9 +82,8 @@ KEYWORDS = frozenset(
 
 HEADS = frozenset(
     {
-        "traits", "context", "sessions", "interests", "segments", "consent", "user_id", "known", "stage", "zone",
-        "local", "place", "device", "bucket", "lists", "first_seen", "scores", "computed", "rfm", "predictions",
-        "item", "candidate", "properties", "type", "it",
+        "traits", "context", "sessions", "interests", "segments", "consent", "user_id", "known", "zone", "local",
+        "place", "device", "bucket", "lists", "scores", "computed", "item", "candidate", "properties", "type", "it",
     }
 )  # fmt: skip
 """First parts that a path on the right of a comparison may have; other words there are strings without their quotes."""

@@ -73,12 +73,15 @@ _SHORTCUTS = {
 _REFUSED = {
     "idsCondition": "ids of profiles differ; ask for `user_id in [...]`",
     "goalMatchCondition": "write the goal's event: performed(...)",
-    "newVisitorCondition": "write sessions.count = 1",
-    "returningVisitorCondition": "write sessions.count > 1",
+    "newVisitorCondition": "when the visit before began is not kept; that there was none is sessions.count = 1",
+    "returningVisitorCondition": "when the visit before began is not kept; that there was one is sessions.count > 1",
     "profileAliasesPropertyCondition": "aliases are followed by themselves",
     "topicPropertyCondition": "topics are interests: interests.category.NAME > 1",
     "userListPropertyCondition": "write in_list(...)",
+    "sourceEventPropertyCondition": "ask for what the event itself has: where context.page.path = ...",
 }
+"""What Unomi ships and there is no counterpart for, and what would do; `docs/conditions.md` has the same."""
+
 _COMPARED: dict[str, Operator] = {
     "equals": "=",
     "notEquals": "!=",

@@ -349,8 +349,8 @@ def _dated(value: object) -> object:
             if "holds" in fields and "text" in fields:  # the times of the events behind a part
                 shown["events"] = list(map(format_time, cast("Iterable[Instant]", fields.get("events", ()))))
             return shown
-        case list():
-            return [_dated(inner) for inner in cast("list[object]", value)]
+        case list() | tuple():
+            return [_dated(inner) for inner in cast("Iterable[object]", value)]
         case _:
             return value
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Literal, TypeAlias, TypeVar
 
 from bespeak.clock import HOUR, Instant
-from bespeak.engine import Engine
+from bespeak.engine import ArchiveFile, Engine
+from bespeak.engine.archive import folder_of
 from bespeak.errors import StoreError
 from bespeak.stores import Commit, MemoryStore, Snapshot, SqliteStore
 
@@ -130,6 +131,18 @@ class MortalEngine(Engine):
         while self._pending:
             await asyncio.wait(self._pending)
         await self._on_disk()
+
+    async def archive_next(self) -> ArchiveFile | None:
+        """Write the next part of the log, a day at most, to a file of the archive; None where there is none.
+
+        Files that are gone are taken from the list before, as in any run of the archive.
+        """
+        folder = folder_of(self.settings)
+        if folder is None:
+            return None
+        await self.checkpoint_now()
+        await self._unlist_lost(folder)
+        return await self._archive_next(None, everything=True)
 
     def doom(self) -> None:
         """Let no failed commit be undone any more: the process is about to be killed."""

@@ -1,9 +1,9 @@
 """Simulated months of a town against the real engine, with all that goes wrong in months; every run is a seed.
 
 The clock jumps, messages come doubled, late and damaged, devices turn out to be somebody, people change their minds
-and ask to be forgotten, definitions and the catalog change, the disk is full, the process is killed. At random moments
-and at the end of each month every promise is asked for: what was acknowledged is in the log, once; a replay of the log
-is what is live; and both are what plain counting makes of it.
+and ask to be forgotten, definitions and the catalog change, days of the log become files, the disk is full, the process
+is killed. At random moments and at the end of each month every promise is asked for: what was acknowledged is in the
+log, once; a replay of the log is what is live; and both are what plain counting makes of it.
 
 Examples
 --------
@@ -26,6 +26,7 @@ import msgspec
 
 from bespeak.clock import DAY, HOUR, MINUTE
 from bespeak.decide import DecideRequest, SlotRequest
+from bespeak.engine import ArchiveFile
 from bespeak.engine.pages import OWN
 from bespeak.errors import InvalidInput, NotFound, StoreError
 from bespeak.events import Event
@@ -33,6 +34,7 @@ from bespeak.ids import ProfileId
 from bespeak.privacy.masters import KEY_FILE
 from bespeak.stores import LogRow, SqliteSettings, copy_file, put_in_place
 from bespeak.testing.world import OPENED
+from bespeak.testing.world_archive import archive_is_log, people_in
 from bespeak.testing.world_book import Book
 from bespeak.testing.world_changes import changes_are_live
 from bespeak.testing.world_faults import Delivery, Faults, deliver
@@ -47,7 +49,7 @@ from bespeak.testing.world_promises import (
     same,
     truth_is_live,
 )
-from bespeak.testing.world_run import Counts, Run, forgets, grades, key_of, settings_of
+from bespeak.testing.world_run import Counts, Run, archives, forgets, grades, key_of, settings_of
 from bespeak.testing.world_truth import Truth
 from bespeak.testing.world_wishes import definition, first_definitions, goods, history
 
@@ -75,6 +77,8 @@ class Months(Run):
         self._gone: list[Gone] = []
         self._backup: _Backup | None = None
         self._old: list[LogRow] = []
+        self._archives = archives(seed, self._data)
+        self._file: ArchiveFile | None = None
 
     async def live(self) -> Counts:
         """Live through all of it.
@@ -144,6 +148,8 @@ class Months(Run):
         }
         if forgets(self.seed):
             steps[self._retain] = 8
+        if self._archives:
+            steps[self._archive] = 1
         (step,) = self.rng.choices([*steps], [*steps.values()])
         await step()
 
@@ -313,19 +319,25 @@ class Months(Run):
         self.counts.retentions += 1
         self.counts.rows_dropped += len(gone)
 
+    async def _archive(self) -> None:
+        """Write the next day of the log to a file."""
+        self.doing = "archiving"
+        self._file = await self._engine.archive_next()
+        self.counts.archived += self._file is not None
+
     def _truth(self) -> Truth:
         return Truth(self.settings, self._store, self._engine.vault, self._old)
 
     # -- erasing
 
-    async def _erase(self) -> None:
-        """Erase somebody: nothing answers any more, and nobody else has changed."""
+    async def _erase(self, among: Iterable[ProfileId] = ()) -> None:
+        """Erase somebody, of these if they are known: nothing answers any more, and nobody else has changed."""
         engine = self._engine
         await engine.settle()
         before = everything(engine, self._high)
         if not before["profiles"]:
             return
-        whose = self.rng.choice(sorted(before["profiles"]))
+        whose = self.rng.choice(sorted(set(among) & set(before["profiles"])) or sorted(before["profiles"]))
         self.doing = f"erasing {whose}"
         events, gone = self._going(whose)
         await self._forget(gone, self.rng.choice(gone.names))
@@ -351,6 +363,7 @@ class Months(Run):
     async def _forget(self, gone: Gone, asked: str) -> None:
         receipt = await self._engine.erase(asked)
         same("identifiers erased", receipt.identifiers, len(gone.names))
+        self.counts.rewritten += "written anew" in receipt.stores["archive"]
         self._gone.append(gone)
         self._rejected = self._store.rejected_count()
         self._feed.close()
@@ -403,8 +416,24 @@ class Months(Run):
     # -- asking for every promise
 
     async def _end_month(self) -> None:
-        await self._erase()
+        if not self._archives:
+            await self._erase()
+            await self._check()
+            return
+        await self._archive()
+        await self._erase_from_file()
         await self._check()
+        await self._engine.settle()
+        self.doing = "asking the archive"
+        archive_is_log(self._engine, self.settings)
+
+    async def _erase_from_file(self) -> None:
+        """Erase somebody whose events the newest file holds, if it holds any: it is written anew without them."""
+        among = set[ProfileId]() if self._file is None else people_in(self._file, self._engine, self._truth())
+        before = self.counts.rewritten
+        await self._erase(among)
+        if among and self.counts.rewritten == before:
+            raise BrokenPromise("the archive: somebody was erased whose events a file holds, and none was written anew")
 
     async def _check(self) -> None:
         """Ask for every promise, of everybody."""

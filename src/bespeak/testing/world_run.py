@@ -56,6 +56,8 @@ class Counts(msgspec.Struct):
     erasures: int = 0
     retentions: int = 0
     rows_dropped: int = 0
+    archived: int = 0
+    rewritten: int = 0
     rotations: int = 0
     restores: int = 0
     checks: int = 0
@@ -228,13 +230,18 @@ def settings_of(seed: int, data: Path | None) -> Settings:
         engine=engine,
         identity=IdentitySettings(unsigned="claim" if seed % 5 == 3 else "merge"),
         privacy=PrivacySettings(mode="opt_in" if seed % 7 == 6 else "opt_out"),
-        archive=ArchiveSettings(minutes=0 if forgets(seed) else ArchiveSettings().minutes, apart=False),
+        archive=ArchiveSettings(minutes=0, cpu_share=1.0, apart=False, query_rows=1_000_000),
     )
 
 
 def forgets(seed: int) -> bool:
     """Say whether a run keeps only some days of its log."""
     return seed % 3 == 1
+
+
+def archives(seed: int, data: Path | None) -> bool:
+    """Say whether a run writes days of its log to files: those that are on disk, and keep all of it."""
+    return data is not None and not forgets(seed)
 
 
 def grades(seed: int) -> bool:

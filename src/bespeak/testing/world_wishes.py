@@ -31,8 +31,19 @@ CONDITIONS: Final = (
     "consent.personalization = true",
     "known = true",
     "sessions.count >= 2",
+    'sequence("Product Viewed" then "Product Added" within 1 hour, last 12 days)',
+    'sequence("Product Viewed" where properties.price > 40 then "Product Added" without "Product Clicked")',
+    'sequence("Product Added" without "Order Completed" for 6 hours, last 9 days)',
+    'traits.plan has been "pro" for 3 days',
+    'count("Page Viewed", this week) >= 2 or performed("Order Completed", yesterday)',
+    'count("Product Viewed", since date "2026-01-20") >= 3',
+    'performed("Order Completed" where any of properties.products where (it.price > 40 and it.quantity = 1))',
+    'count("Product Viewed" where item.tags in ["new", "sale"] and item.price > 40, last 15 days) >= 1',
+    'count("Product Viewed", half-life 3 days) >= 1.7',
+    'bucket("spring") < 0.5 and performed("Product*", last 4 days)',
 )
-"""Conditions over the town's events: of every kind of aggregate, with windows of an hour to weeks and with none."""
+"""Conditions over the town's events: of every kind of aggregate, with windows of an hour to weeks and with none; of the
+order of events, the calendar, lists, the items of an event, what fades, and chance."""
 
 OTHERS: Final[tuple[tuple[Any, dict[str, Any]], ...]] = (
     ("rules", {"id": "sale", "kind": "boost", "items": 'item.tags = "sale"', "add": 0.5}),
