@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import resource
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -18,7 +20,8 @@ from bespeak.analytics import ArchiveSettings
 from bespeak.clock import HOUR, SECOND, ManualClock, format_time
 from bespeak.conditions import parse
 from bespeak.engine import Definition, Engine, WarmPreview, previews
-from bespeak.engine.preview_apart import Open, Taking, WarmApart
+from bespeak.engine.archive_apart import Failed, receive, send, start_beside
+from bespeak.engine.preview_apart import WORKER, Asked, Open, Taking, WarmApart, told
 from bespeak.engine.preview_reading import NotWarm
 from bespeak.errors import InvalidInput, Overloaded, Unavailable
 from bespeak.privacy import Key
@@ -124,6 +127,25 @@ async def test_a_preview_is_what_is_live_once_it_is_defined_and_follows_what_is_
         alone = await previewed(engine, 'in_segment("tried") and not in_segment("bought")', overlaps=False)
         assert alone.preview.found.members.size == len(members - live(engine, "bought"))
         assert (alone.preview.found.others, alone.preview.left_out) == ({}, {})
+
+
+async def test_the_process_leaves_no_core_when_it_crashes(tmp_path: Path) -> None:
+    async with running(tmp_path) as (engine, _):
+        await previewed(engine)
+        warm = engine._warm
+        assert warm is not None
+        assert resource.prlimit(warm.pid, resource.RLIMIT_CORE) == (0, 0)
+
+
+def test_a_process_that_cannot_go_on_says_where_and_ends_without_a_crash() -> None:
+    with start_beside(WORKER, "{}") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        send(process.stdin, Asked(()))  # before it was told what to hold
+        answer = told.decode(receive(process.stdout) or b"")
+        assert isinstance(answer, Failed)
+        assert re.fullmatch(r"TypeError \(text withheld\), at .*preview_worker\.py:\d+", answer.message)
+        assert process.wait() == 1, "its pipe is open still, and a thread of it waits there"
 
 
 async def test_whoever_is_erased_is_in_no_preview_from_then_on(tmp_path: Path) -> None:
