@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 
 from bespeak.analytics import ArchiveSettings
-from bespeak.clock import HOUR, SECOND, ManualClock, format_time
+from bespeak.analytics.conditions_sql import Query
+from bespeak.clock import HOUR, SECOND, ManualClock, format_time, parse_time
 from bespeak.conditions import parse
 from bespeak.engine import Definition, Engine, WarmPreview, previews
 from bespeak.engine.archive_apart import Failed, receive, send, start_beside
-from bespeak.engine.preview_apart import WORKER, Asked, Open, Taking, WarmApart, told
+from bespeak.engine.preview_apart import WORKER, Answered, Asked, Open, Row, Taking, WarmApart, told
 from bespeak.engine.preview_reading import NotWarm
+from bespeak.engine.previews import Questions, preview_of
 from bespeak.errors import InvalidInput, Overloaded, Unavailable
 from bespeak.privacy import Key
 from bespeak.privacy.masters import encode_masters
@@ -127,6 +129,34 @@ async def test_a_preview_is_what_is_live_once_it_is_defined_and_follows_what_is_
         alone = await previewed(engine, 'in_segment("tried") and not in_segment("bought")', overlaps=False)
         assert alone.preview.found.members.size == len(members - live(engine, "bought"))
         assert (alone.preview.found.others, alone.preview.left_out) == ({}, {})
+
+
+async def test_a_question_that_sql_fails_at_is_told_and_the_process_answers_the_next(tmp_path: Path) -> None:
+    async with running(tmp_path) as (engine, _):
+        await previewed(engine)
+        warm = engine._warm
+        assert warm is not None
+        fails = Query("SELECT CAST(message_id AS INTEGER) FROM heard", {})
+        answered = await asyncio.to_thread(warm.ask, Asked((fails, Query("SELECT 7", {}))))
+        assert "SQL fails at the question (ConversionException" in answered.rows[0].failure
+        assert (answered.rows[1].values, answered.rows[1].failure) == ((7,), "")
+        assert (await previewed(engine)).preview.found.members.size == 3
+        assert engine._warm is warm
+
+
+async def test_an_instant_at_which_no_clock_is_known_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
+    async with running(tmp_path) as (engine, _):
+        with pytest.raises(InvalidInput, match="at: expected a time from 0002-01-01T00:00:00Z to 9998-01-01T00:00:00Z"):
+            await engine.preview(parse('performed("Product Viewed", this year)'), at=parse_time("9999-12-31"))
+        assert engine._warm is None
+
+
+def test_segments_that_sql_fails_at_are_left_out_and_the_condition_is_answered() -> None:
+    asked = Query("SELECT 7", {})
+    questions = Questions(asked, asked, ("often", "bought"), {"odd": "why"})
+    found = preview_of(START, questions, Answered(9, (Row((8, 3, ["u:a"]), 0.1), Row((), 0.2, "SQL fails"))))
+    assert (found.preview.found.members.size, found.preview.found.others) == (3, {})
+    assert found.preview.left_out == {"odd": "why", "often": "SQL fails", "bought": "SQL fails"}
 
 
 async def test_the_process_leaves_no_core_when_it_crashes(tmp_path: Path) -> None:

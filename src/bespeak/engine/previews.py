@@ -107,7 +107,7 @@ class Previewing(Drawing):
         at
             As of which instant; now by default.
         most
-            People named, 1 or more.
+            People named, 1 to 1,000.
         overlaps
             Whether to say how many of them are in each of the segments in force.
 
