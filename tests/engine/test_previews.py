@@ -29,7 +29,7 @@ from bespeak.errors import InvalidInput, Overloaded, Unavailable
 from bespeak.privacy import Key
 from bespeak.privacy.masters import encode_masters
 from bespeak.settings import EngineSettings, Settings
-from bespeak.stores import MemorySettings
+from bespeak.stores import MemorySettings, WrappedKey
 
 pytestmark = pytest.mark.anyio
 
@@ -204,6 +204,25 @@ async def test_a_new_master_key_lets_go_of_who_was_given_the_old_one(tmp_path: P
         assert engine.previews().state == "cold"
         await view(engine, key, range(8, 10), "more")
         assert (await previewed(engine)).preview.found.members.size == 5
+
+
+async def test_previews_go_on_while_the_master_key_changes_and_events_come_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as (engine, key):
+        await previewed(engine)
+        sizes: list[int] = []
+        write = engine._write_keys
+
+        async def meanwhile(keys: list[WrappedKey]) -> int:
+            await view(engine, key, range(8, 10), "more")
+            sizes.append((await previewed(engine)).preview.found.members.size)
+            return await write(keys)
+
+        monkeypatch.setattr(engine, "_write_keys", meanwhile)
+        rotated = await engine.rotate_master_key()
+        assert (rotated.version, rotated.retired, sizes) == (2, (1,), [5])
+        assert engine.previews().state == "cold", "whoever was given both versions has gone, too"
 
 
 @pytest.mark.slow
