@@ -20,10 +20,10 @@ from bespeak.analytics import ArchiveSettings
 from bespeak.analytics.conditions_sql import Query
 from bespeak.clock import HOUR, SECOND, ManualClock, format_time, parse_time
 from bespeak.conditions import parse
-from bespeak.engine import Definition, Engine, WarmPreview, previews
-from bespeak.engine.archive_apart import Failed, receive, send, start_beside
+from bespeak.engine import Definition, Engine, WarmPreview, preview_apart, previews
+from bespeak.engine.archive_apart import Failed, failed, receive, send, start_beside
 from bespeak.engine.preview_apart import WORKER, Answered, Asked, Open, Row, Taking, WarmApart, told
-from bespeak.engine.preview_reading import NotWarm
+from bespeak.engine.preview_reading import DoesNotFit, NotWarm
 from bespeak.engine.previews import Questions, preview_of
 from bespeak.errors import InvalidInput, Overloaded, Unavailable
 from bespeak.privacy import Key
@@ -264,6 +264,62 @@ async def test_too_little_memory_and_none_are_told_with_the_way_without(tmp_path
     with pytest.raises(InvalidInput, match="no archive"):
         await engine.preview(parse(TRIED))
     await engine.close()
+
+
+async def test_events_that_do_not_fit_are_taken_in_again_after_an_hour_and_no_sooner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[object] = []
+
+    class Full:
+        """In place of the process: it has found already that the events do not fit."""
+
+        ready, taking, failure = None, Taking(3, 10), DoesNotFit("too little")
+
+        def __init__(self, *_: object) -> None:
+            begun.append(self)
+
+        def kill(self) -> None:
+            pass
+
+        def end(self) -> None:
+            pass
+
+    async with running(tmp_path) as (engine, _):
+        monkeypatch.setattr(previews, "WarmApart", Full)
+        assert await engine.preview(parse(TRIED)) == Taking(3, 10)
+        await refused_thrice(engine)
+        assert (len(begun), engine.previews().state) == (1, "cold")
+        engine.clock.advance(HOUR - 1)
+        await refused_thrice(engine)
+        assert len(begun) == 1
+        engine.clock.advance(1)
+        assert await engine.preview(parse(TRIED)) == Taking(3, 10)
+        assert len(begun) == 2
+
+
+async def refused_thrice(engine: Engine) -> None:
+    for _ in range(3):
+        with pytest.raises(DoesNotFit, match="too little"):
+            await engine.preview(parse(TRIED))
+
+
+@pytest.mark.slow
+async def test_a_process_without_room_for_the_events_says_so_and_is_begun_once(tmp_path: Path) -> None:
+    async with running(tmp_path, preview_mib=16) as (engine, key):
+        for part in range(50):
+            texts = [[f"{part} {n} {m}" for m in range(1_200)] for n in range(20)]
+            said = {"type": "track", "event": "Read", "userId": "ann"}
+            batch = [{**said, "messageId": f"m{part}-{n}", "properties": {"p": one}} for n, one in enumerate(texts)]
+            await engine.track(engine.parse(json.dumps({"batch": batch}).encode(), key=key), key)
+        for _ in range(2):
+            with pytest.raises(DoesNotFit, match=r"archive\.preview_mib \(16 MiB;.*--cold"):
+                await previewed(engine)
+        assert engine._warm is None
+
+
+def test_that_events_do_not_fit_is_known_from_what_the_process_says() -> None:
+    assert isinstance(preview_apart._error(failed(DoesNotFit("too little"))), DoesNotFit)
 
 
 async def test_what_the_events_do_not_say_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
