@@ -77,6 +77,22 @@ def test_no_value_is_ever_the_text_of_the_question() -> None:
     assert str(START) not in text
 
 
+def test_values_that_are_equal_in_python_only_stand_for_themselves() -> None:
+    bound = Bound()
+    given: list[object] = [1, 1.0, True, [1], [1.0], [True], ["1"], [1.0, True], [True, 1.0]]
+    names = [bound(value) for value in given]
+    assert len(set(names)) == len(given)
+    assert [bound(value) for value in given] == names, "the same value has the same name"
+    assert [repr(bound.values[name[1:]]) for name in names] == [repr(value) for value in given]
+
+
+def test_a_number_and_a_flag_in_one_question_are_found_by_what_they_are() -> None:
+    said = ({"a": 1}, {"a": True}, {"a": "1"}, {"a": 0}, {"a": False})
+    assert found("traits.a in [1] or traits.a in [true]", *said).sample == ("u:u0", "u:u1")
+    known = sql_of(parse("traits.a in [1, true]"), START).parameters.values()
+    assert sorted(map(repr, (one for one in known if isinstance(one, list)))) == ["[1.0]", "[True]"]
+
+
 def test_odd_values_are_found_by_what_they_are() -> None:
     assert found(Compare(Path("traits.a"), "=", ODD), {"a": ODD}, {"a": "o'clock"}, {}) == Members(1, ("u:u0",))
 
