@@ -120,7 +120,8 @@ class Previewing(Drawing):
         NotInSql
             Events alone do not answer it; the message names the part.
         InvalidInput
-            The store is in RAM, or the question takes longer than `archive.query_seconds` or too much memory.
+            The store is in RAM, `at` or `most` is out of bounds, or the question takes longer than
+            `archive.query_seconds`, takes too much memory, or has no answer.
         NotWarm
             `archive.preview_mib` is 0, or too little, which nobody tries again within an hour; or it reads items or
             interests, which are not held.
@@ -268,7 +269,7 @@ def preview_of(at: Instant, questions: Questions, answered: Answered) -> WarmPre
     Raises
     ------
     InvalidInput
-        The condition alone took too long, or too much memory.
+        The condition alone took too long, or too much memory, or has no answer.
     """
     alone, *more = answered.rows
     if alone.failure:
