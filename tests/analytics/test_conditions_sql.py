@@ -12,13 +12,14 @@ from bespeak.analytics import ArchiveSettings, row_of
 from bespeak.analytics.conditions_sql import Events, Members, Rules, members, sql_of, sql_of_all
 from bespeak.analytics.conditions_sql_goods import ALL_OTHERS, Goods
 from bespeak.analytics.conditions_sql_people import ways_of
-from bespeak.analytics.conditions_sql_values import NotInSql
+from bespeak.analytics.conditions_sql_values import Bound, NotInSql
 from bespeak.analytics.conditions_sql_words import version_order
-from bespeak.clock import DAY, NEVER, SECOND
+from bespeak.clock import DAY, NEVER, SECOND, parse_time
 from bespeak.conditions import Aggregate, Compare, Path, parse
 from bespeak.conditions.derived import Band, Grade, Rfm, Score, Term, Worked
 from bespeak.conditions.versions import version_key
-from bespeak.errors import ConditionError
+from bespeak.conditions.zones import FIRST, LAST
+from bespeak.errors import ConditionError, InvalidInput
 from bespeak.events import Event
 
 START = 1_780_000_000 * SECOND
@@ -76,6 +77,22 @@ def test_no_value_is_ever_the_text_of_the_question() -> None:
     assert str(START) not in text
 
 
+def test_values_that_are_equal_in_python_only_stand_for_themselves() -> None:
+    bound = Bound()
+    given: list[object] = [1, 1.0, True, [1], [1.0], [True], ["1"], [1.0, True], [True, 1.0]]
+    names = [bound(value) for value in given]
+    assert len(set(names)) == len(given)
+    assert [bound(value) for value in given] == names, "the same value has the same name"
+    assert [repr(bound.values[name[1:]]) for name in names] == [repr(value) for value in given]
+
+
+def test_a_number_and_a_flag_in_one_question_are_found_by_what_they_are() -> None:
+    said = ({"a": 1}, {"a": True}, {"a": "1"}, {"a": 0}, {"a": False})
+    assert found("traits.a in [1] or traits.a in [true]", *said).sample == ("u:u0", "u:u1")
+    known = sql_of(parse("traits.a in [1, true]"), START).parameters.values()
+    assert sorted(map(repr, (one for one in known if isinstance(one, list)))) == ["[1.0]", "[True]"]
+
+
 def test_odd_values_are_found_by_what_they_are() -> None:
     assert found(Compare(Path("traits.a"), "=", ODD), {"a": ODD}, {"a": "o'clock"}, {}) == Members(1, ("u:u0",))
 
@@ -116,6 +133,21 @@ def test_a_segment_is_asked_as_what_it_means() -> None:
 def test_what_has_no_meaning_is_refused_as_anywhere() -> None:
     with pytest.raises(ConditionError, match="an end after its start"):
         sql_of(parse('count("A", from date "2026-01-02" to date "2026-01-01") > 1'), START)
+
+
+@pytest.mark.parametrize(
+    "at, got", [(FIRST - 1, "an earlier one"), (LAST + 1, "a later one"), (parse_time("9999-12-31"), "a later one")]
+)
+def test_an_instant_at_which_no_clock_is_known_is_refused(at: int, got: str) -> None:
+    known = "at: expected a time from 0002-01-01T00:00:00Z to 9998-01-01T00:00:00Z"
+    with pytest.raises(InvalidInput, match=f"{known}, got {got}"):
+        sql_of(parse('performed("Seen", this year)'), at)
+
+
+@pytest.mark.parametrize("at", [FIRST, LAST])
+def test_the_first_and_the_last_instant_of_known_clocks_can_be_asked_about(at: int) -> None:
+    asked = parse('performed("Seen", this year)')
+    assert members(asked, at, told({}), ArchiveSettings(query_mib=256), Rules(), threads=1) == Members(0, ())
 
 
 def test_an_event_that_is_late_for_one_device_is_in_time_for_another() -> None:

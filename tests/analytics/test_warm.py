@@ -130,6 +130,23 @@ def test_a_question_that_takes_too_long_is_given_up_and_the_next_is_answered(hel
     assert found(held, "true")[1] == 2_999
 
 
+def test_a_question_that_sql_fails_at_is_told_without_its_words_and_the_next_is_answered(held: WarmEvents) -> None:
+    held.add_rows([row(77)], merged=0)
+    with pytest.raises(InvalidInput, match=r"SQL fails at the question \(ConversionException") as refused:
+        held.ask(Query("SELECT CAST(message_id AS INTEGER) FROM heard", {}), LIMITS)
+    assert "m77" not in refused.value.message
+    assert found(held, 'performed("Viewed")') == (1, 1, ["u:ann"])
+
+
+def test_what_leaves_duckdb_of_no_use_is_no_answer(held: WarmEvents, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object) -> None:
+        raise duckdb.FatalException("database has been invalidated")
+
+    monkeypatch.setattr(held, "keep", lost)
+    with pytest.raises(duckdb.FatalException):
+        found(held, "true")
+
+
 def test_what_does_not_fit_is_an_error_and_nothing_is_spilled() -> None:
     held = WarmEvents(Rules(), mib=16, threads=1)
     rows = [row(n, properties={"p": [f"{n} {m}" for m in range(900)]}) for n in range(1, 2_000)]

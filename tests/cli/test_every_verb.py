@@ -212,6 +212,9 @@ def segments_preview(project: Any, place: Path) -> None:
     found = project.json("segments", "preview", str(place / "keen.yaml"), "--at", "2026-03-08")["found"]
     assert found["members"]["size"] >= 1
     assert "there is no score 'leed'" in project.run("segments", "preview", "scores.leed > 1", code=1).stderr
+    for wrong in ("0", "1001"):
+        refused = project.run("segments", "preview", "true", "-n", wrong, code=1)
+        assert "-n: expected 1 to 1,000 people to name, got" in refused.stderr
 
 
 def segments_diff(project: Any, place: Path) -> None:
@@ -224,6 +227,8 @@ def segments_diff(project: Any, place: Path) -> None:
     assert found["old"] == 0
     assert 1 <= found["enter"]["size"] == found["new"] <= found["people"]
     assert "is no segment" in project.run("segments", "diff", "interested", "no such thing", code=1).stderr
+    refused = project.run("segments", "diff", "interested", "true", "-n", "-1", code=1)
+    assert "-n: expected 1 to 1,000 people to name, got -1" in refused.stderr
 
 
 def segments_complete(project: Any, _place: Path) -> None:

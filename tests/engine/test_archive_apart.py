@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -21,11 +23,12 @@ from bespeak.analytics import ArchiveSettings
 from bespeak.clock import SECOND, ManualClock
 from bespeak.engine import Engine, archive_apart, archiving, ask_archive
 from bespeak.engine.archive import folder_of, listed
-from bespeak.engine.archive_apart import WORKER, Job, receive, send
+from bespeak.engine.archive_apart import WORKER, Job, failed, receive, send
 from bespeak.errors import CorruptLog, StoreError
 from bespeak.privacy.envelope import SealBroken
 from bespeak.privacy.masters import encode_masters
 from bespeak.settings import EngineSettings, Settings
+from bespeak.stores import MemorySettings
 
 pytestmark = pytest.mark.anyio
 
@@ -204,10 +207,33 @@ async def test_a_key_that_does_not_open_is_told_as_it_is(tmp_path: Path) -> None
 async def test_what_nobody_thought_of_is_told_with_its_place(tmp_path: Path) -> None:
     async with filled(tmp_path) as engine:
         (tmp_path / "archive").write_bytes(b"in the way")
-        with pytest.raises(StoreError, match=r"process failed: FileExistsError: .*, at .*\.py:\d+"):
+        with pytest.raises(StoreError, match=r"process failed: FileExistsError \(text withheld\), at .*\.py:\d+$"):
             await engine.archive(everything=True)
         (tmp_path / "archive").unlink()
         assert (await engine.archive(everything=True)).rows == 200
+
+
+def test_what_nobody_thought_of_may_quote_somebody_and_is_told_without_its_words() -> None:
+    with pytest.raises(ValueError, match="ada") as raised:
+        raise ValueError("ada@example.com is no number")
+    found = failed(raised.value)
+    assert found.code == ""
+    assert re.fullmatch(r"ValueError \(text withheld\), at .*test_archive_apart\.py:\d+", found.message)
+
+
+def test_our_own_errors_are_told_in_their_words() -> None:
+    found = failed(StoreError("cannot write /there: No space left on device"))
+    assert (found.code, found.message) == ("store_failed", "cannot write /there: No space left on device")
+
+
+def test_a_process_that_crashes_leaves_no_core() -> None:
+    with archive_apart._start() as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        settings = Settings(store=MemorySettings())
+        send(process.stdin, Job(settings=settings, masters=b"", now=START, everything=True))
+        assert b"nothing on disk to archive" in (receive(process.stdout) or b"")
+        assert resource.prlimit(process.pid, resource.RLIMIT_CORE) == (0, 0)
 
 
 @pytest.fixture

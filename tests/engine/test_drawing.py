@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bespeak.clock import DAY, HOUR, MINUTE, NEVER, SECOND, Instant, ManualClock, format_time
+from bespeak.computed import Spread, spread
 from bespeak.engine import BordersStatus, Definition, Engine, drawing, replay
 from bespeak.engine.bordering import GATHERED_AT_ONCE, Gathered
 from bespeak.errors import Conflict, NotFound, StoreError
@@ -268,6 +269,20 @@ async def test_others_have_their_turn_and_nobody_is_left_out_of_a_large_drawing(
             await asyncio.sleep(0)
         assert seen >= {GATHERED_AT_ONCE, 2 * GATHERED_AT_ONCE, 3 * GATHERED_AT_ONCE, len(people)}
         assert (await drawn)["people"] == len(people)
+
+
+async def test_figures_that_wait_are_taken_in_with_turns_for_others_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_one_go(full: Spread) -> None:
+        assert not full._waiting, "all of it at once, and nobody has their turn meanwhile"
+
+    monkeypatch.setattr(spread, "SORTED_AT_ONCE", 2 * GATHERED_AT_ONCE + 36)
+    monkeypatch.setattr(Spread, "_take_in", in_one_go)
+    people = [f"p{person}" for person in range(5 * GATHERED_AT_ONCE + 7)]
+    async with running(Kept(), ManualClock(START)) as engine:
+        await engine.apply([IDLE, rfm()])
+        await views(engine, *people)
+        drawn = await engine.draw_borders("rfm")
+        assert (drawn["people"], drawn["borders"]["frequency"]) == (len(people), [1.0] * 4)
 
 
 async def test_while_history_is_imported_nothing_is_drawn() -> None:

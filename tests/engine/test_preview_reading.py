@@ -17,7 +17,7 @@ from bespeak.clock import DAY, HOUR, SECOND, ManualClock, format_time
 from bespeak.conditions import parse
 from bespeak.engine import Definition, Engine, members_in_archive, preview_reading
 from bespeak.engine.archive import folder_of, listed
-from bespeak.engine.preview_reading import Following, NotWarm
+from bespeak.engine.preview_reading import DoesNotFit, Following
 from bespeak.errors import InvalidInput
 from bespeak.privacy import Key
 from bespeak.settings import EngineSettings, Settings
@@ -211,7 +211,7 @@ async def test_events_that_do_not_fit_are_refused_with_the_setting_and_the_way_w
             ]  # fmt: skip
             body = json.dumps({"batch": batch}).encode()
             await engine.track(engine.parse(body, key=key), key)
-        with following(engine) as held, pytest.raises(NotWarm, match=r"archive\.preview_mib \(16 MiB;.*--cold"):
+        with following(engine) as held, pytest.raises(DoesNotFit, match=r"archive\.preview_mib \(16 MiB;.*--cold"):
             held.follow(lambda _done, _total: None)
 
 

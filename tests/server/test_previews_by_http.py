@@ -28,6 +28,7 @@ TRIED = {"condition": 'performed("Product Viewed")'}
         ({**TRIED, "sample": 0}, "expected 1 to 1,000"),
         ({**TRIED, "sample": 1_001}, "expected 1 to 1,000"),
         ({**TRIED, "at": "tomorrow"}, "ISO 8601"),
+        ({**TRIED, "at": "9999-12-31"}, "at: expected a time from 0002-01-01T00:00:00Z to 9998-01-01T00:00:00Z"),
         ({**TRIED, "overlap": True}, "overlap"),
         ({"condition": 'context.device = "phone"'}, "context.device"),
         (TRIED, "there is no archive"),

@@ -17,13 +17,14 @@ from bespeak.analytics.conditions_sql import (
     Members,
     Query,
     Rules,
+    most_named,
     open_to_conditions,
     refuse_doubtful,
     sql_of_all,
 )
 from bespeak.analytics.conditions_sql_goods import Goods
 from bespeak.analytics.parquet import connect
-from bespeak.analytics.query import limited, view
+from bespeak.analytics.query import answerable, limited, view
 from bespeak.analytics.settings import ArchiveSettings
 from bespeak.clock import Instant
 from bespeak.conditions import Condition
@@ -96,8 +97,9 @@ def beside(
     NotInSql, InvalidInput
         As `members`, of any of the conditions.
     """
+    most = most_named(most)
     query = sql_of_all({"": condition, **{f"o{name}": one for name, one in others.items()}}, at, segments=segments)
-    with closing(connect(threads=THREADS, mib=limits.query_mib)) as connection:
+    with answerable(limits), closing(connect(threads=THREADS, mib=limits.query_mib)) as connection:
         view(connection, events.files, events.tail, events.aliases)
         with limited(connection, limits):
             _ask(connection, rules, query, events.goods)
@@ -120,8 +122,9 @@ def difference(
     most: int = 20,
 ) -> Difference:
     """Ask who holds one of two conditions and not the other. Parameters and errors are those of `beside`."""
+    most = most_named(most)
     query = sql_of_all({"old": old, "new": new}, at, segments=segments)
-    with closing(connect(threads=THREADS, mib=limits.query_mib)) as connection:
+    with answerable(limits), closing(connect(threads=THREADS, mib=limits.query_mib)) as connection:
         view(connection, events.files, events.tail, events.aliases)
         with limited(connection, limits):
             _ask(connection, rules, query, events.goods)

@@ -36,10 +36,10 @@ from bespeak.analytics.conditions_sql_values import Bound, Kept, NotInSql, Scope
 from bespeak.analytics.conditions_sql_words import teach
 from bespeak.analytics.conditions_sql_worked import worked
 from bespeak.analytics.parquet import connect
-from bespeak.analytics.query import limited, view
+from bespeak.analytics.query import answerable, limited, view
 from bespeak.analytics.rows import Row
 from bespeak.analytics.settings import ArchiveSettings
-from bespeak.clock import Instant
+from bespeak.clock import Instant, format_time
 from bespeak.conditions import check
 from bespeak.conditions.derived import Worked
 from bespeak.conditions.printer import format_condition, format_operand
@@ -68,6 +68,8 @@ from bespeak.conditions.tree import (
     Text,
     Within,
 )
+from bespeak.conditions.zones import FIRST, LAST
+from bespeak.errors import InvalidInput
 from bespeak.ids import ProfileId
 from bespeak.profiles import IdentitySettings, ProfileSettings
 
@@ -76,6 +78,9 @@ if TYPE_CHECKING:
 
 _PARAMETER = re.compile(r"\$(\w+)")
 NOTHING: Final[Mapping[str, Condition]] = {}
+
+NAMED_MAX: Final = 1_000
+"""People that a question may name."""
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -143,6 +148,8 @@ def sql_of(condition: Condition, at: Instant, *, segments: Mapping[str, Conditio
         Events alone do not answer it; the message names the part.
     ConditionError
         It has no meaning.
+    InvalidInput
+        The instant is one at which no wall clock is known.
     """
     return sql_of_all({"": condition}, at, segments=segments, only=True)
 
@@ -207,19 +214,26 @@ def sql_of_counts(
     Parameters
     ----------
     most
-        People named, 1 or more.
+        People named, 1 to `NAMED_MAX`.
     keeps
         Paths into what events say that are asked of columns of their own: `kept` of the answer.
 
-    Others are those of `sql_of`, and so are the errors.
+    Others are those of `sql_of`, and so are the errors; `InvalidInput` also where more people are to be named.
     """
     asked = _Asked(at, segments, keeps=keeps)
     written = [asked.holds(check(one)) for one in (condition, *others.values())]
     flags = ", ".join(f"{one} AS h{place}" for place, one in enumerate(written))
     counts = [f"count(*) FILTER (h{place}), count(*) FILTER (h{place} AND h0)" for place in range(1, len(written))]
-    figures = ", ".join(["count(*)", "count(*) FILTER (h0)", f"min(id, {most:d}) FILTER (h0)", *counts])
+    figures = ", ".join(["count(*)", "count(*) FILTER (h0)", f"min(id, {most_named(most)}) FILTER (h0)", *counts])
     everybody = asked.statement(f"p.id, {flags}", "true")
     return asked.question(f"SELECT {figures} FROM ({everybody})")  # noqa: S608 - numbers, and names of ours
+
+
+def most_named(most: int) -> int:
+    """Return how many people a question names; raises `InvalidInput` unless they are 1 to `NAMED_MAX`."""
+    if not 1 <= most <= NAMED_MAX:
+        raise InvalidInput(f"people to name: expected 1 to {NAMED_MAX:,}, got {most:,}")
+    return most
 
 
 def members(
@@ -240,18 +254,18 @@ def members(
     limits
         What the question may take: `query_mib` and `query_seconds`.
     most
-        People named, 1 or more.
+        People named, 1 to `NAMED_MAX`.
 
     Raises
     ------
     NotInSql
         Events alone do not answer it.
     InvalidInput
-        It needs more than the limits allow.
+        It needs more than the limits allow, names more people than may be named, or has no answer.
     """
     query = sql_of(condition, at, segments=segments)
-    sized = Query(f"SELECT count(*), min(person, {most}) FROM ({query.text})", query.parameters)  # noqa: S608 - a number
-    with closing(connect(threads=threads, mib=limits.query_mib)) as connection:
+    sized = Query(f"SELECT count(*), min(person, {most_named(most)}) FROM ({query.text})", query.parameters)  # noqa: S608 - a number
+    with answerable(limits), closing(connect(threads=threads, mib=limits.query_mib)) as connection:
         view(connection, events.files, events.tail, events.aliases)
         with limited(connection, limits):
             open_to_conditions(connection, rules, events.goods)
@@ -273,12 +287,20 @@ def open_to_conditions(connection: DuckDBPyConnection, rules: Rules, goods: Good
     stock(connection, goods)
 
 
+def _known(at: Instant) -> Instant:
+    """Return an instant; raises `InvalidInput` where no wall clock is known then."""
+    if not FIRST <= at <= LAST:
+        where = "an earlier one" if at < FIRST else "a later one"
+        raise InvalidInput(f"at: expected a time from {format_time(FIRST)} to {format_time(LAST)}, got {where}")
+    return at
+
+
 class _Asked:
     """A statement that is being written: a query by person for each thing that is read, each once."""
 
     def __init__(self, at: Instant, segments: Mapping[str, Condition], *, keeps: int = 0) -> None:
         self.bound = Bound(keeps=keeps)
-        self.bound.values["at"] = at
+        self.bound.values["at"] = _known(at)
         self._segments = segments
         self._parts: dict[str, str] = {}
         self._names: dict[str, str] = {}

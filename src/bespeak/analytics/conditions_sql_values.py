@@ -112,7 +112,7 @@ class Bound:
 
     def __call__(self, value: object) -> str:
         """Return what stands for a value."""
-        key = (type(value), tuple(cast("list[object]", value)) if isinstance(value, list) else value)
+        key = (type(value), _told_apart(cast("list[object]", value)) if isinstance(value, list) else value)
         name = self._given.get(key)
         if name is None:
             name = self._given[key] = f"p{len(self.values)}"
@@ -139,6 +139,11 @@ class Bound:
         """Return a name that nothing else has, for an element or a part of the statement."""
         self._names += 1
         return f"x{self._names}"
+
+
+def _told_apart(values: Sequence[object]) -> tuple[tuple[object, object], ...]:
+    """Return values so that 1, 1.0 and true, which are equal in Python, are three."""
+    return tuple((type(one), one) for one in values)
 
 
 def _no_figure(_: Asked) -> None:

@@ -100,6 +100,38 @@ def limited(connection: DuckDBPyConnection, settings: ArchiveSettings, *, memory
         timer.cancel()
 
 
+@contextmanager
+def answerable(settings: ArchiveSettings, *, memory: str | None = None) -> Generator[None]:
+    """Let a question of ours that DuckDB fails at be an error of whoever asked it, and of nobody who asks next.
+
+    Of why only the kind is said: its own words may quote what events say. After an error of its own making it answers
+    nothing any more; such a one goes on as it is.
+
+    Parameters
+    ----------
+    memory
+        As `limited`.
+
+    Raises
+    ------
+    InvalidInput
+        It needs more memory than the settings allow, or has no answer.
+    """
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.FatalException, duckdb.InternalException):
+        raise
+    except duckdb.OutOfMemoryException as error:
+        raise _too_large(settings, error, memory) from None
+    except duckdb.Error as error:
+        raise InvalidInput(
+            f"SQL fails at the question ({type(error).__name__}; what it says of it is left out, since it may quote"
+            " events). A time or a number that leads out of range does that: ask for another one"
+        ) from None
+
+
 def _too_large(settings: ArchiveSettings, error: Exception, memory: str | None = None) -> InvalidInput:
     memory = memory or f"archive.query_mib ({settings.query_mib:,} MiB)"
     return InvalidInput(f"the question needs more than {memory}; ask for less, or raise it: {error}")

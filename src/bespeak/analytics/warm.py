@@ -22,7 +22,7 @@ from bespeak.analytics.conditions_sql_values import Kept
 from bespeak.analytics.conditions_sql_words import teach
 from bespeak.analytics.lateness import NOBODY, Lateness, Meanings, Seen
 from bespeak.analytics.parquet import Table, connect, path_of, quoted
-from bespeak.analytics.query import limited
+from bespeak.analytics.query import answerable, limited
 from bespeak.analytics.rows import Row
 from bespeak.analytics.settings import ArchiveSettings
 from bespeak.ids import ProfileId
@@ -221,10 +221,11 @@ class WarmEvents:
         Raises
         ------
         InvalidInput
-            It takes longer than `archive.query_seconds`, or needs more memory than is left beside the events.
+            It takes longer than `archive.query_seconds`, needs more memory than is left beside the events, or has no
+            answer. The next question is answered as ever.
         """
         memory = f"archive.preview_mib ({self._mib:,} MiB) leaves beside the events"
-        with limited(self._connection, limits, memory=memory):
+        with answerable(limits, memory=memory), limited(self._connection, limits, memory=memory):
             self.keep(query.kept)
             self._work_out([name for name in WORKED_OUT if name in query.text])
             return self._connection.execute(query.text, query.parameters).fetchone() or ()

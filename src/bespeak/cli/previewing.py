@@ -19,7 +19,7 @@ from bespeak.conditions import Condition
 from bespeak.conditions import load as load_condition
 from bespeak.conditions.tree import InSegment
 from bespeak.engine import Definition, DefinitionKind
-from bespeak.errors import ConditionError, DefinitionError
+from bespeak.errors import ConditionError, DefinitionError, InvalidInput
 from bespeak.segments import Segments
 from bespeak.segments import load as load_segment
 from bespeak.segments.references import filled, inlined
@@ -38,6 +38,7 @@ def preview(arguments: Namespace) -> int:
     from bespeak.engine.previewing import Preview
     from bespeak.engine.previewing import preview as previewed
 
+    most = _most(arguments)
     live, at = _live(arguments), _at(arguments)
     segments = _conditions(live)
     condition = _condition(arguments.condition, live, segments)
@@ -46,10 +47,10 @@ def preview(arguments: Namespace) -> int:
     if not (arguments.cold or sql_of(condition, at, segments=segments).reads_items):
         text: str = arguments.condition
         named = InSegment(text) if text in segments else _written(text, segments)  # the server fills in what is named
-        answer = asked_of_server(settings, named, at=arguments.at, sample=arguments.n)
+        answer = asked_of_server(settings, named, at=arguments.at, sample=most)
         if answer is not None:
             return show(arguments, answer, _told(msgspec.convert(answer, Preview)))
-    found = previewed(settings, condition, segments, at, most=arguments.n)
+    found = previewed(settings, condition, segments, at, most=most)
     return show(arguments, {"at": format_time(at), **msgspec.to_builtins(found)}, _told(found))
 
 
@@ -57,17 +58,34 @@ def diff(arguments: Namespace) -> int:
     """Say who would enter and leave."""
     from bespeak.engine.previewing import compare
 
+    most = _most(arguments)
     live, at = _live(arguments), _at(arguments)
     segments = _conditions(live)
     old, new = (_condition(text, live, segments) for text in (arguments.old, arguments.new))
     settings = settings_of(arguments)
     store_of(settings)
-    offset, found = compare(settings, old, new, segments, at, most=arguments.n)
+    offset, found = compare(settings, old, new, segments, at, most=most)
     return show(arguments, {"at": format_time(at), "offset": offset, **msgspec.to_builtins(found)}, _changes(found))
 
 
 def _at(arguments: Namespace) -> Instant:
     return SystemClock().now() if arguments.at is None else parse_time(arguments.at)
+
+
+def _most(arguments: Namespace) -> int:
+    """Return how many people are to be named.
+
+    Raises
+    ------
+    InvalidInput
+        They are none, or more than a question may name.
+    """
+    from bespeak.analytics.conditions_sql import NAMED_MAX
+
+    most: int = arguments.n
+    if not 1 <= most <= NAMED_MAX:
+        raise InvalidInput(f"-n: expected 1 to {NAMED_MAX:,} people to name, got {most:,}")
+    return most
 
 
 def _live(arguments: Namespace) -> Segments:

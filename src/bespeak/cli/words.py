@@ -107,7 +107,7 @@ def _diff(parser: ArgumentParser) -> None:
 
 def _moment(parser: ArgumentParser) -> None:
     parser.add_argument("--at", metavar="TIME", help="as of this moment, ISO 8601 (default: now)")
-    parser.add_argument("-n", metavar="N", type=int, default=20, help="people to name (default 20)")
+    parser.add_argument("-n", metavar="N", type=int, default=20, help="people to name, 1 to 1,000 (default 20)")
 
 
 def _unomi(parser: ArgumentParser) -> None:

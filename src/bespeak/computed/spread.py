@@ -58,6 +58,10 @@ class Spread:
         """Whether so many figures wait that they are to be taken in."""
         return len(self._waiting) >= SORTED_AT_ONCE
 
+    def has_room(self, figures: int) -> bool:
+        """Whether so many figures more can be given before those that wait are to be taken in."""
+        return len(self._waiting) + figures <= SORTED_AT_ONCE
+
     def add(self, figure: float) -> None:
         """Give one more figure, a finite one; where it is full, the others are taken in first."""
         if self.is_full:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -66,7 +67,7 @@ class Wrote(msgspec.Struct, frozen=True, tag="wrote"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """There is no file: the code of the error, empty where it is none of ours, and its message."""
+    """There is no file: the code of the error, empty where it is none of ours, and its message, as `failed` has it."""
 
     code: str
     message: str
@@ -95,14 +96,22 @@ def receive(pipe: IO[bytes]) -> bytes | None:
 
 
 def failed(error: Exception) -> Failed:
-    """Return an error as it is sent; of one that is none of ours also where it was raised."""
+    """Return an error as it is sent; of one that is none of ours which it is and where it was raised.
+
+    What it says is left out: it goes to the log, and may quote personal data.
+    """
     if isinstance(error, BespeakError):
         return Failed(error.code, error.message)
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = "" if trace is None else f", at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
-    return Failed("", f"{type(error).__name__}: {error}{place}")
+    return Failed("", f"{type(error).__name__} (text withheld){place}")
+
+
+def leave_no_dump() -> None:
+    """Let no core of this process be written when it crashes: master keys and events that are open would be in it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 class Apart:

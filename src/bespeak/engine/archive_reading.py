@@ -95,7 +95,7 @@ def members_in_archive(
     segments
         What `in_segment` means, as `segments.references.inlined` returns it.
     most
-        People named, 1 or more.
+        People named, 1 to 1,000.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from typing import IO
 import msgspec
 
 from bespeak.engine.archive import Made
-from bespeak.engine.archive_apart import Answer, Job, Wrote, failed, receive, send
+from bespeak.engine.archive_apart import Answer, Job, Wrote, failed, leave_no_dump, receive, send
 from bespeak.engine.archive_writing import write_next
 from bespeak.errors import InvalidInput
 from bespeak.privacy.masters import decode_masters
@@ -29,16 +29,20 @@ from bespeak.stores import SqliteSettings, SqliteSnapshot
 
 def main() -> None:
     """Do what is asked until nobody is there to ask."""
+    leave_no_dump()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # a whole group is told to stop: the server ends us when it is time
     jobs = queue.Queue[bytes](maxsize=1)
     threading.Thread(target=_listen, args=(sys.stdin.buffer, jobs), daemon=True).start()
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # what a library prints is no answer
-        while True:
-            answer = do(jobs.get())
-            with contextlib.suppress(OSError):  # nobody is there to hear it, as `_listen` finds, too
-                send(answers, answer)
+        try:
+            while True:
+                answer = do(jobs.get())
+                with contextlib.suppress(OSError):  # nobody is there to hear it, as `_listen` finds, too
+                    send(answers, answer)
+        finally:
+            os._exit(1)  # Python at its end would abort, since a thread waits for the pipe
 
 
 def do(data: bytes) -> Answer:

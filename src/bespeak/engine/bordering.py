@@ -105,7 +105,7 @@ async def borders_of(
         people += len(some)
         looked_at(people)
         await pace.rest()
-        if spreads[0].is_full:
+        if not all(spread.has_room(GATHERED_AT_ONCE) for spread in spreads):  # else it fills up among the next people
             await _take_in(spreads, pace)
     await _take_in(spreads, pace)
     if not spreads[0].figures:

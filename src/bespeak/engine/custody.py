@@ -190,6 +190,7 @@ class Custody(Archiving):
         self._open_writer()
         if len(self.vault.masters.secrets) == 1:
             await asyncio.to_thread(self.vault.change_masters, with_next(self.vault.masters))
+            self._let_go_of_events()  # it cannot open what is sealed under keys that the new version wraps
         self._end_cut()
         if self.vault.has_made:  # under the version before, and no row came with them so far
             self._put(self._open_writer(), Entry(asyncio.get_running_loop().create_future()))

@@ -24,7 +24,7 @@ from bespeak.analytics import Damaged
 from bespeak.analytics.conditions_sql import Query
 from bespeak.analytics.conditions_sql_values import Kept
 from bespeak.engine.archive_apart import Failed, let_go, receive, send, start_beside
-from bespeak.engine.preview_reading import NotWarm
+from bespeak.engine.preview_reading import DoesNotFit, NotWarm
 from bespeak.errors import BespeakError, CorruptLog, InvalidInput, StoreError, Unavailable
 from bespeak.privacy.envelope import KeyMissing, SealBroken
 from bespeak.privacy.masters import Masters, encode_masters
@@ -34,7 +34,10 @@ WORKER: Final = "bespeak.engine.preview_worker"
 
 LET_GO: Final = "the events that were held for previews were let go of; ask again"
 
-_KNOWN = {kind.code: kind for kind in (InvalidInput, NotWarm, StoreError, CorruptLog, SealBroken, KeyMissing, Damaged)}
+_KNOWN = {
+    kind.code: kind for kind in (InvalidInput, DoesNotFit, StoreError, CorruptLog, SealBroken, KeyMissing, Damaged)
+}
+"""What the process says when it fails, by code; that it is not warm it says for one reason only."""
 
 
 class Open(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
@@ -140,7 +143,7 @@ class WarmApart:
         Unavailable
             It was killed by us.
         NotWarm
-            It came to its end otherwise, or what was committed since does not fit.
+            It came to its end otherwise, or, `DoesNotFit`, has no room for what was committed since.
         InvalidInput, StoreError, CorruptLog, KeyMissing, SealBroken, Damaged
             What was committed since could not be taken in; the process ends with that.
         """

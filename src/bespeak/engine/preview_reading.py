@@ -47,6 +47,10 @@ class NotWarm(CallerError):
     status = 409
 
 
+class DoesNotFit(NotWarm):
+    """The events are more than `archive.preview_mib` holds: to take them in again is in vain until that changes."""
+
+
 class Outrun(Exception):
     """What was taken in is no beginning of what there is: files were dropped, or the log is ahead."""
 
@@ -107,8 +111,8 @@ class Following:
 
         Raises
         ------
-        NotWarm
-            It does not fit into `archive.preview_mib`.
+        DoesNotFit
+            `archive.preview_mib` is too little.
         StoreError, CorruptLog, KeyMissing, SealBroken, Damaged
             The store or a file cannot be read. What is held is of no use any more then.
         """
@@ -250,10 +254,10 @@ class Following:
         vault.load()
         return vault
 
-    def _too_large(self, error: Exception) -> NotWarm:
+    def _too_large(self, error: Exception) -> DoesNotFit:
         mib, held = self._settings.archive.preview_mib, self.events
         self.close()
-        return NotWarm(
+        return DoesNotFit(
             f"the events do not fit into archive.preview_mib ({mib:,} MiB; {held:,} of them did): raise it,"
             f" or let `bespeak segments preview --cold` read the files: {error}"
         )

@@ -16,7 +16,7 @@ import time
 from typing import IO
 
 from bespeak.analytics.conditions_sql import Query
-from bespeak.engine.archive_apart import failed, receive, send
+from bespeak.engine.archive_apart import failed, leave_no_dump, receive, send
 from bespeak.engine.preview_apart import Answered, Asked, Open, Ready, Row, Taking, Told, said
 from bespeak.engine.preview_reading import Following
 from bespeak.errors import InvalidInput
@@ -31,6 +31,7 @@ TELL_SECONDS = 0.2
 
 def main() -> None:
     """Hold events and answer until nobody is there to ask, or something cannot be read."""
+    leave_no_dump()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # a whole group is told to stop: the server ends us when it is time
     asked = queue.Queue[bytes]()
@@ -42,6 +43,8 @@ def main() -> None:
             _serve(asked, speaker)
         except Exception as error:  # noqa: BLE001  whatever it is, the server is told
             speaker.say(failed(error))
+        finally:
+            os._exit(1)  # Python at its end would abort, since a thread waits for the pipe
 
 
 class _Speaker:

@@ -46,7 +46,7 @@ def preview(
     segments
         Those in force, as `segments.references.inlined` returns them.
     most
-        People named, 1 or more.
+        People named, 1 to 1,000.
 
     Raises
     ------

@@ -11,12 +11,12 @@ import msgspec
 from bespeak.analytics.conditions_compared import Beside, Overlap
 from bespeak.analytics.conditions_sql import Members, Query, sql_of_counts
 from bespeak.analytics.warm import KEPT_MAX
-from bespeak.clock import Instant
+from bespeak.clock import HOUR, Duration, Instant
 from bespeak.conditions import Condition
 from bespeak.engine.archive import folder_of
 from bespeak.engine.drawing import Drawing
 from bespeak.engine.preview_apart import LET_GO, Answered, Asked, Row, Taking, WarmApart
-from bespeak.engine.preview_reading import NotWarm
+from bespeak.engine.preview_reading import DoesNotFit, NotWarm
 from bespeak.engine.previewing import Preview, comparable, reads_items
 from bespeak.engine.site import Site
 from bespeak.errors import InvalidInput, Overloaded, Unavailable
@@ -24,6 +24,9 @@ from bespeak.segments.references import filled, inlined
 
 WAITING_MAX = 16
 """Previews that may wait for their turn; more are told to come back."""
+
+UNFIT_FOR: Duration = HOUR
+"""How long nobody tries again to take in events that did not fit: until then previews are for the files."""
 
 
 class Seconds(msgspec.Struct, frozen=True):
@@ -94,6 +97,7 @@ class Previewing(Drawing):
     _warm_turn: asyncio.Lock | None = None
     _warm_idle: asyncio.TimerHandle | None = None
     _warm_given_up = 0
+    _warm_unfit: tuple[Instant, str] | None = None
     _sited: Sited | None = None
     _warm_waiting = 0
 
@@ -107,7 +111,7 @@ class Previewing(Drawing):
         at
             As of which instant; now by default.
         most
-            People named, 1 or more.
+            People named, 1 to 1,000.
         overlaps
             Whether to say how many of them are in each of the segments in force.
 
@@ -116,9 +120,11 @@ class Previewing(Drawing):
         NotInSql
             Events alone do not answer it; the message names the part.
         InvalidInput
-            The store is in RAM, or the question takes longer than `archive.query_seconds` or too much memory.
+            The store is in RAM, `at` or `most` is out of bounds, or the question takes longer than
+            `archive.query_seconds`, takes too much memory, or has no answer.
         NotWarm
-            `archive.preview_mib` is 0, or too little; or it reads items or interests, which are not held.
+            `archive.preview_mib` is 0, or too little, which nobody tries again within an hour; or it reads items or
+            interests, which are not held.
         Overloaded
             Too many previews wait already.
         Unavailable
@@ -194,6 +200,7 @@ class Previewing(Drawing):
                 self._let_go_of_events()
                 raise warm.failure
             if warm is None:
+                self._refuse_unfit()
                 given_up = self._warm_given_up
                 kept = questions.alone.kept if questions.beside is None else questions.beside.kept
                 warm = await asyncio.to_thread(WarmApart, self.settings, self.vault.masters, kept)
@@ -203,6 +210,11 @@ class Previewing(Drawing):
                 self._warm = warm
         self._stay()
         return warm
+
+    def _refuse_unfit(self) -> None:
+        """Raise what was said of events that did not fit a short while ago, so that nobody waits for that again."""
+        if self._warm_unfit is not None and abs(self.clock.now() - self._warm_unfit[0]) < UNFIT_FOR:
+            raise DoesNotFit(self._warm_unfit[1])
 
     def _stay(self) -> None:
         """Let what is held stay for some minutes from now."""
@@ -219,6 +231,8 @@ class Previewing(Drawing):
             self._warm_idle = None
         if warm is not None:
             warm.kill()
+            if isinstance(warm.failure, DoesNotFit):
+                self._warm_unfit = self.clock.now(), warm.failure.message
 
 
 def sited(site: Site, at: Instant) -> Sited:
@@ -255,7 +269,7 @@ def preview_of(at: Instant, questions: Questions, answered: Answered) -> WarmPre
     Raises
     ------
     InvalidInput
-        The condition alone took too long, or too much memory.
+        The condition alone took too long, or too much memory, or has no answer.
     """
     alone, *more = answered.rows
     if alone.failure:

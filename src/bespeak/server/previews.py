@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from bespeak.analytics.conditions_sql import NAMED_MAX
 from bespeak.clock import format_time, parse_time
 from bespeak.conditions import load
 from bespeak.engine import Engine, Taking, WarmPreview
@@ -14,9 +15,6 @@ from bespeak.errors import InvalidInput
 from bespeak.server.answers import decode
 from bespeak.server.bodies import BodyLimits, read_body
 from bespeak.server.schemas import body_of
-
-SAMPLE_MAX = 1_000
-"""People that one preview may name."""
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,8 +54,8 @@ def preview_routes(router: APIRouter, engine: Engine, bodies: BodyLimits) -> Non
         minutes after the last preview they are let go of, and so they are when somebody is erased or keys change.
         """
         tried = decode(_TRIED, await read_body(request.receive, dict(request.scope["headers"]), bodies))
-        if not 1 <= tried.sample <= SAMPLE_MAX:
-            raise InvalidInput(f"sample: expected 1 to {SAMPLE_MAX:,}, got {tried.sample:,}")
+        if not 1 <= tried.sample <= NAMED_MAX:
+            raise InvalidInput(f"sample: expected 1 to {NAMED_MAX:,}, got {tried.sample:,}")
         at = None if tried.at is None else parse_time(tried.at)
         condition = load(tried.condition)
         found = await engine.preview(condition, at=at, most=tried.sample, overlaps=tried.overlaps)
