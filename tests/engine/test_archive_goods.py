@@ -16,12 +16,14 @@ from bespeak.analytics.conditions_sql_values import NotInSql
 from bespeak.catalog import Item
 from bespeak.clock import DAY, SECOND, ManualClock
 from bespeak.conditions import parse
-from bespeak.engine import Engine, members_in_archive
+from bespeak.engine import Definition, Engine, members_in_archive
 from bespeak.engine.archive_goods import goods_of
 from bespeak.engine.previewing import preview
 from bespeak.engine.records import ItemsRecord, TimeRecord, encode
 from bespeak.settings import EngineSettings, Settings
 from bespeak.stores import Document, LogRow, Snapshot, Store
+
+NIKE = 'performed("*" where item.brand = "nike")'
 
 
 class Log:
@@ -125,10 +127,15 @@ async def test_what_was_dropped_is_known_from_the_first_checkpoint_on(tmp_path: 
         return members_in_archive(settings, parse(text), clock.now(), most=30)[1].sample
 
     assert asked('performed("Product Viewed" where item.brand = "puma")') == ("u:last",)
-    assert asked('performed("Product Viewed" where item.brand = "nike")') == tuple(f"u:day-{n:02}" for n in range(12))
+    assert asked(NIKE.replace("*", "Product Viewed")) == tuple(f"u:day-{n:02}" for n in range(12))
     with pytest.raises(NotInSql, match="of 'p1' at offset"):
         asked('performed("Product Added" where item.brand = "nike")')
     assert asked('performed("Product Added")') == ("u:first",)
     beside = preview(settings, parse("true"), {"added": parse('performed("*" where item.id exists)')}, clock.now())
     assert "dropped" in beside.left_out["added"]
+    await engine.apply([Definition(kind="segments", id="nike", body={"id": "nike", "condition": NIKE})])
+    assert engine.segment_sizes() == {"nike": 13}, "history is counted with the oldest catalog that is known"
+    await engine.put_items([Item(id="p1", brand="Nike")])
+    await send("back", "Product Viewed")
+    assert engine.segment_sizes() == {"nike": 14}
     await engine.close()

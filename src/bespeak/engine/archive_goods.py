@@ -6,7 +6,7 @@ the catalog had then, and since when at most; what was there before nothing tell
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 import msgspec
@@ -15,7 +15,7 @@ from bespeak.analytics.conditions_sql_goods import ALL_OTHERS, Goods
 from bespeak.catalog import Item
 from bespeak.engine.records import ItemsRecord, decode, encode
 from bespeak.profiles.item_values import fields_of
-from bespeak.stores import Store, is_gap
+from bespeak.stores import Document, Store, is_gap
 
 _ITEMS: Final = encode([ItemsRecord((), (), 0)])[1:4]
 """How a record of items begins: rows without these bytes have none, and need not be decoded."""
@@ -64,15 +64,26 @@ def _changes(store: Store) -> Iterator[_Change]:
 
 def _known(store: Store, dropped: int) -> tuple[int, dict[str, tuple[int, str]]]:
     """Return the offset of the oldest snapshot that can be begun with, and by item since when it is, and what."""
+    begins, documents = _oldest(store, dropped)
+    return begins, {one.id: (one.version, _said(item)) for one in documents if (item := _item(one)) is not None}
+
+
+def first_items(store: Store) -> dict[str, Item]:
+    """Return the catalog as far back as a log without a beginning tells: as the oldest snapshot has it, by id."""
+    documents = _oldest(store, store.dropped())[1]
+    return {one.id: item for one in documents if (item := _item(one)) is not None}
+
+
+def _oldest(store: Store, dropped: int) -> tuple[int, Iterable[Document]]:
+    """Return the offset of the oldest snapshot that can be begun with, and its items."""
     for snapshot in store.snapshots():
         if snapshot.offset >= dropped:
-            documents = store.kept_documents(snapshot.offset, "item")
-            return snapshot.offset, {
-                one.id: (one.version, _said(msgspec.msgpack.decode(one.data, type=Item)))
-                for one in documents
-                if one.data is not None
-            }
-    return dropped, {}
+            return snapshot.offset, store.kept_documents(snapshot.offset, "item")
+    return dropped, ()
+
+
+def _item(document: Document) -> Item | None:
+    return None if document.data is None else msgspec.msgpack.decode(document.data, type=Item)
 
 
 def _said(item: Item) -> str:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from bespeak.catalog import Item
 from bespeak.conditions.aggregates import Feeds, State, merge
+from bespeak.engine.archive_goods import first_items
 from bespeak.engine.counted import Counted, History
 from bespeak.engine.past import Archived, Past
 from bespeak.engine.records import EventRecord, ItemsRecord, Record, SealedRecord, decode, open_event
@@ -24,6 +25,7 @@ ROWS = 16
 """Rows of the log read at once; no read of the store stays open while others work."""
 
 _NOBODY: Mapping[ProfileId, ProfileId] = {}
+_NOTHING: Mapping[str, Item] = {}
 
 
 class Known(Protocol):
@@ -74,8 +76,9 @@ class Backfill:
         self._store = store
         self._vault = vault
         self._known = known
-        self._items: dict[str, Item] = {}
-        self._feeds = feeds.reading(ItemValues(self._items.get))
+        self._items: dict[str, Item | None] = {}
+        self._first_items: Mapping[str, Item] | None = None if store.dropped() else _NOTHING
+        self._feeds = feeds.reading(ItemValues(self._item))
         self._identity = settings.identity
         self._delay = settings.profiles.delay
         self._wanted = wanted
@@ -194,6 +197,8 @@ class Backfill:
         """
         if self._past is None:
             return
+        if self._first_items is None and any("item." in name for name in self._feeds.keys):
+            self._first_items = first_items(self._store)
         found = self._past.fetch(self.offset)
         self._records.extend((one[0], one) for one in found)
         if not found:
@@ -227,8 +232,15 @@ class Backfill:
     def _note_items(self, record: ItemsRecord) -> None:
         """Change the catalog as a record says: what comes behind it speaks of the items as they are then."""
         self._items.update({item.id: item for item in record.put})
-        for item_id in record.removed:
-            self._items.pop(item_id, None)
+        self._items.update(dict.fromkeys(record.removed))
+
+    def _item(self, item_id: str) -> Item | None:
+        """Return an item as it was; where the log has dropped that, as the oldest snapshot has it."""
+        if item_id in self._items:
+            return self._items[item_id]
+        if self._first_items is None:
+            self._first_items = first_items(self._store)
+        return self._first_items.get(item_id)
 
     def _count(self, event: Event, joined: ProfileId | None) -> None:
         name = self.about(event)
