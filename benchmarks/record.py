@@ -33,6 +33,7 @@ BUDGETS = {
     "backfill": 40_000,
     "decide": 1.5,
     "segments": 2,
+    "segments-100": 2,
     "start": 5,
     "start-memory": 1_024,
     "seal": 5,

@@ -344,32 +344,35 @@ def _weathered() -> Storm:
 
 def segments() -> Result:
     """How many times as much an event costs with 1,000 segments as with 10, where ten of them depend on it."""
-    many, few = _many_segments(), _few_segments()
-    times = round(many.us_an_event / few.us_an_event, 2)
-    return Result("segments", times, "times", 1.0, times)
+    return _grown("segments", _segments(1_000))
+
+
+def segments_100() -> Result:
+    """Return the same with 100 segments."""
+    return _grown("segments-100", _segments(100))
+
+
+def _grown(name: str, many: Cost) -> Result:
+    times = round(many.us_an_event / _segments(10).us_an_event, 2)
+    return Result(name, times, "times", 1.0, times)
 
 
 def segment_bytes() -> Result:
     """Bytes that a segment adds to a person's profile as it is written, beside those of an id of its number."""
-    many, few = _many_segments(), _few_segments()
+    many, few = _segments(1_000), _segments(10)
     each = (many.bytes_a_profile - few.bytes_a_profile) / (many.segments - few.segments)
     return Result("segment-bytes", round(each, 1), "bytes", 2.0, round(each / 2, 1))
 
 
 def profile_bytes() -> Result:
     """Bytes of a person with twenty events under 1,000 segments as they are written, beside those under 10."""
-    many, few = _many_segments().bytes_a_profile, _few_segments().bytes_a_profile
+    many, few = _segments(1_000).bytes_a_profile, _segments(10).bytes_a_profile
     return Result("profile-bytes", round(many), "bytes", round(few), round(many / few, 1))
 
 
 @cache
-def _many_segments() -> Cost:
-    return asyncio.run(segment_cost(1_000, EVENTS, START))
-
-
-@cache
-def _few_segments() -> Cost:
-    return asyncio.run(segment_cost(10, EVENTS, START))
+def _segments(count: int) -> Cost:
+    return asyncio.run(segment_cost(count, EVENTS, START))
 
 
 def archive() -> Result:
@@ -473,6 +476,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "erase": erase,
     "replay": replayed,
     "segments": segments,
+    "segments-100": segments_100,
     "segment-bytes": segment_bytes,
     "profile-bytes": profile_bytes,
     "backfill": backfill,
