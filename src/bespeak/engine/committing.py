@@ -103,10 +103,14 @@ class Committing(Shown):
             self._last.set_result(None)
         return self._last
 
+    def _reached(self) -> Instant:
+        """Return up to when timers work: up to now, or, where the clock was set back, up to where they were."""
+        return max(self.clock.now(), self.sequencer.worked)
+
     def _sealed_changes(self, writer: Writer) -> tuple[ChangeRow, ...]:
         """Return who entered and left segments since the last time, for the next commit."""
         try:
-            return self.sequencer.moves.rows(self.vault, max(self.clock.now(), self.sequencer.worked))
+            return self.sequencer.moves.rows(self.vault, self._reached())
         except Exception:
             writer.fail(StoreError("changes of segments could not be sealed"))
             raise

@@ -396,7 +396,7 @@ class Ledger(Asking):
             return False
         if not self._dedupe.is_loaded:
             return True
-        return not self._importing and self.is_writable and self.sequencer.timers.is_behind(self.clock.now())
+        return not self._importing and self.is_writable and self.sequencer.timers.is_behind(self._reached())
 
     def _tick(self, now: Instant, due: Instant) -> Instant:
         """Work through what is due; returns when the next checkpoint is."""
@@ -405,7 +405,7 @@ class Ledger(Asking):
         self._probe()
         self._dedupe.refill()
         if not self._importing and self._has_room() and self.is_writable:
-            self._flip_some(now, FLIPS_AT_ONCE)
+            self._flip_some(max(now, self.sequencer.worked), FLIPS_AT_ONCE)
         due = min(due, now + self._every)  # a clock that was set back puts nothing off
         if self._pending or (now < due and not self._is_much_unwritten()):
             return due
