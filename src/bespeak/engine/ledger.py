@@ -314,6 +314,8 @@ class Ledger(Asking):
         recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self._apply_row)
         # the timers of whoever was here before
         self.sequencer.worked = max(now, self.sequencer.worked, self._changed())
+        self._again_until = self.sequencer.worked
+        self._changes_safe = max(self._changes_safe, self.sequencer.moves.included)
         self._offset = self.store.last_offset()
         self._dedupe.load(now)
         self._keys.load(self.store)

@@ -104,12 +104,19 @@ class _Noted(msgspec.Struct, frozen=True):
 
 
 class Moves:
-    """Gathers changes while somebody takes them to the store, and nothing before: a replay has written them already."""
+    """Gathers changes while somebody takes them to the store, and nothing before: a replay has written them already.
+
+    Parameters
+    ----------
+    included
+        The number up to which rows in the store say what the newest checkpoint holds, be it on disk or being made.
+    """
 
     def __init__(self) -> None:
         self._noted: list[_Noted] = []
         self._is_on = False
         self._told_until: Instant = 0
+        self.included = 0
 
     def __bool__(self) -> bool:
         return bool(self._noted)
