@@ -1,4 +1,4 @@
-"""Changes of memberships in SQLite: who looks for one person's holds nobody up, and the upkeep counts what they take."""
+"""Changes of memberships in SQLite: a search for one person holds nobody up, and the upkeep counts what they take."""
 
 from __future__ import annotations
 
