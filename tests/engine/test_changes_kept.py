@@ -12,7 +12,7 @@ import pytest
 from bespeak.clock import DAY, HOUR, MINUTE, SECOND
 from bespeak.engine import MoveTold, read_changes, retention
 from bespeak.engine.changes import Cursor, cursor_of, place_of
-from bespeak.errors import InvalidInput, NotFound
+from bespeak.errors import InvalidInput, NotFound, StoreError
 from bespeak.stores import SqliteSettings
 from bespeak.testing.by_hand import QUIET, SETTINGS, START, ByHand, said
 from bespeak.testing.world_fragile import FragileSqlite
@@ -140,9 +140,7 @@ async def test_the_oldest_go_when_they_are_too_many_or_too_old_and_whoever_misse
 
     assert await trimmed() == everything, "no checkpoint has them yet: they would be worked out anew after a kill"
     await checkpoint()
-    await trimmed()
-    await checkpoint()
-    assert await trimmed() == everything[6:]
+    assert await trimmed() == everything[6:], "at once"
     page = await read_changes(shop.engine, str(place_of(everything[2])))
     assert (page.missed, list(page.changes)) == (True, everything[6:])
     assert not (await read_changes(shop.engine, str(place_of(everything[5])))).missed
@@ -151,6 +149,92 @@ async def test_the_oldest_go_when_they_are_too_many_or_too_old_and_whoever_misse
     await shop.send("d99", "Product Viewed")
     left = await trimmed()
     assert [one.profile for one in left] == ["a:d99"]
+    await shop.engine.close()
+
+
+def keeping(**bounds: float) -> ByHand:
+    """Return an engine that keeps as little, and is not open yet."""
+    engine = msgspec.structs.replace(QUIET, **bounds)
+    return ByHand(settings=msgspec.structs.replace(SETTINGS, engine=engine))
+
+
+async def test_what_is_left_to_drop_is_dropped_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "CHANGES_AT_ONCE", 3)
+    shop = await keeping(changes_max=4).open(ever="true")
+    for who in range(10):
+        await shop.send(f"d{who}", "Product Viewed")
+    await shop.rest()
+    await shop.engine.checkpoint_now()
+    shop.clock.advance(MINUTE)
+    behind: list[bool] = []
+    for _ in range(4):
+        await shop.engine._trim(shop.clock.now())
+        behind.append(shop.engine._is_behind())
+    assert (behind, len(await shop.changes())) == ([True, True, False, False], 4)
+    await shop.engine.close()
+
+
+async def test_what_an_undoing_took_back_stays_until_a_checkpoint_has_it_again() -> None:
+    shop = await keeping(changes_max=1).open(keen='count("Product Viewed", last 1 minute) >= 2')
+    await shop.engine.tick()
+    await shop.rest()
+    for who in ("ann", "bob", "cleo"):
+        for view in range(2):
+            await shop.send(who, "Product Viewed", f"{who} {view}")
+    await shop.let_pass(2 * MINUTE)
+    before = await shop.changes()
+    assert [one.entered for one in before] == [True] * 3 + [False] * 3
+    shop.store.trouble = "lost"
+    with pytest.raises(StoreError):
+        await shop.send("dan", "Something")
+    shop.store.trouble = "none"
+    assert shop.engine.segment_sizes() == {"keen": 3}, "no checkpoint had their leaves, and no timer was there yet"
+
+    async def checkpoint(name: str) -> None:
+        await shop.send("dan", name)
+        await shop.engine.checkpoint_now()
+        for _ in range(8):
+            shop.clock.advance(MINUTE)
+            await shop.engine._trim(shop.clock.now())
+
+    for name in ("first", "second"):
+        await checkpoint(name)
+    assert await shop.changes() == before
+    await shop.let_pass(0)
+    assert shop.engine.segment_sizes() == {"keen": 0}
+    assert await shop.changes() == before, "each is told once"
+    await checkpoint("third")
+    assert await shop.changes() == before[5:]
+    assert (await read_changes(shop.engine, str(place_of(before[5])))).changes == ()
+    await shop.engine.close()
+
+
+async def test_what_is_too_old_goes_after_a_restart_though_nothing_happens() -> None:
+    shop = await keeping(changes_keep_days=2).open(ever="true")
+    for who in ("ann", "bob", "cleo"):
+        await shop.send(who, "Product Viewed")
+    assert len(await shop.changes()) == 3
+    await shop.engine.close()
+    await shop.open()
+    shop.clock.advance(3 * DAY)
+    await shop.engine._trim(shop.clock.now())
+    assert await shop.changes() == []
+    await shop.engine.close()
+
+
+async def test_what_was_on_its_way_when_the_last_checkpoint_began_goes_though_nothing_happens() -> None:
+    shop = await keeping(changes_keep_days=2).open(ever="true")
+    await shop.send("ann", "Product Viewed")
+    sending = asyncio.ensure_future(shop.send("bob", "Product Viewed"))
+    await asyncio.sleep(0)
+    await shop.engine.checkpoint_now()
+    await sending
+    assert len(await shop.changes()) == 2
+    await shop.engine.tick()
+    await shop.rest()
+    shop.clock.advance(3 * DAY)
+    await shop.engine._trim(shop.clock.now())
+    assert await shop.changes() == []
     await shop.engine.close()
 
 

@@ -169,3 +169,28 @@ def test_messages_of_one_busy_hour_stay_within_the_bound_and_are_found_on_disk()
     assert not again.has(digest("site", "another"))
     again.add((digest("site", "tomorrow"),), hour + 25)
     assert len(again) == 1
+
+
+def test_a_message_is_known_when_a_clock_that_was_a_day_ahead_is_right_again() -> None:
+    store = MemoryStore()
+    dedupe = Dedupe(store, bound=1_000, sieve_bytes=4_096)
+    dedupe.load(START)
+    hour = START // HOUR
+    names = {place: digest("site", f"m{place}") for place in (0, 30, 1)}
+    for place, name in names.items():
+        assert not dedupe.has(name)
+        dedupe.add((name,), hour + place)
+        store.commit(Commit(seen=((name, hour + place),)))
+    assert len(dedupe) == 2, "RAM holds a day"
+    assert all(dedupe.has(name) for name in names.values())
+
+
+def test_parts_that_are_too_old_go_one_for_each_that_comes() -> None:
+    dedupe = Dedupe(MemoryStore(), bound=1_000, sieve_bytes=4_096)
+    dedupe.load(START)
+    hour = START // HOUR
+    held: list[int] = []
+    for place in (0, 1, 2, 100, 101, 102, 103):
+        dedupe.add((digest("site", f"m{place}"),), hour + place)
+        held.append(len(dedupe))
+    assert held == [1, 2, 3, 3, 3, 3, 4]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from bespeak.clock import DAY, HOUR, MINUTE, SECOND, ManualClock, format_time
@@ -228,25 +230,97 @@ async def test_after_a_long_stop_no_more_is_read_than_is_worked_through(monkeypa
     await engine.close()
 
 
+def counted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return how many flip in each turn from now on."""
+    worked: list[int] = []
+    advance = engine.sequencer.advance
+
+    def counting(now: int, *, most: int | None = None) -> Any:
+        changes = advance(now, most=most)
+        worked.append(len(changes))
+        return changes
+
+    monkeypatch.setattr(engine.sequencer, "advance", counting)
+    return worked
+
+
 async def test_history_waits_in_turns_for_what_is_due_after_a_long_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "PAGE", 4)
     monkeypatch.setattr(engine_module, "FLIPS_AT_ONCE", 2)
     monkeypatch.setattr(ledger, "FLIPS_AT_ONCE", 2)
     store, clock, _ = await long_stopped(40)
     engine = await opened(clock, store)
-    worked: list[int] = []
-    advance = engine.sequencer.advance
-
-    def counted(now: int, *, most: int | None = None) -> Any:
-        changes = advance(now, most=most)
-        worked.append(len(changes))
-        return changes
-
-    monkeypatch.setattr(engine.sequencer, "advance", counted)
+    worked = counted(engine, monkeypatch)
     assert await engine.import_events([order("d3", clock)]) == (1, 0, 0)
     assert (max(worked), sum(worked)) == (2, 38)
     assert engine.segment_sizes() == {"seen": 0, "twice": 1}
     assert replay(SETTINGS, store, clock=clock).difference is None
+    await engine.close()
+
+
+async def test_history_waits_in_turns_for_what_falls_due_while_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "FLIPS_AT_ONCE", 2)
+    clock = ManualClock(START)
+    engine, key = await begun(clock, seen=SEEN, twice=TWICE)
+    for number in range(40):
+        await send(engine, key, "Product Viewed", clock.now(), f"m{number}", who=f"d{number}")
+    worked = counted(engine, monkeypatch)
+
+    async def page() -> None:
+        while not engine._importing:  # noqa: ASYNC110  it begins in its own time
+            await asyncio.sleep(0)
+        clock.advance(5 * DAY)
+        engine.decide(DecideRequest(anonymous_id="d0", slots=(SlotRequest(id="home"),)), key=key)
+
+    asked = asyncio.create_task(page())
+    assert await engine.import_events([order("d3", clock)]) == (1, 0, 0)
+    await asked
+    assert (max(worked), sum(worked)) == (2, 39), "whose page it was flipped with it"
+    assert engine.segment_sizes() == {"seen": 0, "twice": 1}
+    assert said(engine) == [clock.now()]
+    assert replay(SETTINGS, engine.store, clock=clock).difference is None
+    await engine.close()
+
+
+async def amid_a_storm(monkeypatch: pytest.MonkeyPatch) -> tuple[MortalEngine, ManualClock, Any]:
+    """Return an engine whose clock was set back to before the instant at which 12 flip, when two of them had."""
+    monkeypatch.setattr(ledger, "FLIPS_AT_ONCE", 2)
+    monkeypatch.setattr(engine_module, "FLIPS_AT_ONCE", 2)
+    clock = ManualClock(START)
+    engine, key = await begun(clock, seen='count("Product Viewed", last 20 minutes) >= 1', twice=TWICE)
+    for number in range(12):
+        await send(engine, key, "Product Viewed", START, f"m{number}", who=f"d{number}")
+    clock.advance(HOUR)
+    await engine.tick()
+    assert engine.segment_sizes() == {"seen": 10, "twice": 0}
+    clock.advance(-50 * MINUTE)
+    return engine, clock, key
+
+
+async def test_a_storm_goes_on_in_turns_when_the_clock_was_set_back_amid_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, clock, key = await amid_a_storm(monkeypatch)
+    worked = counted(engine, monkeypatch)
+    while engine._is_behind():
+        await engine.tick()
+    assert engine.segment_sizes() == {"seen": 0, "twice": 0}
+    await send(engine, key, "Order Completed", clock.now(), "order", who="d5")
+    assert (max(worked), sum(worked)) == (2, 10)
+    assert engine.segment_sizes() == {"seen": 0, "twice": 1}
+    assert said(engine) == [START + HOUR]
+    assert replay(SETTINGS, engine.store, clock=clock).difference is None
+    await engine.close()
+
+
+async def test_history_waits_in_turns_for_a_storm_that_was_left_when_the_clock_was_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine, clock, _ = await amid_a_storm(monkeypatch)
+    worked = counted(engine, monkeypatch)
+    row = msgspec.structs.replace(order("d5", clock), time=START)
+    assert await engine.import_events([row]) == (1, 0, 0)
+    assert (max(worked), sum(worked)) == (2, 10)
+    assert engine.segment_sizes() == {"seen": 0, "twice": 1}
+    assert replay(SETTINGS, engine.store, clock=clock).difference is None
     await engine.close()
 
 

@@ -10,13 +10,16 @@ from typing import Final
 import msgspec
 
 from bespeak.engine.engine import Engine
-from bespeak.engine.moves import MoveTold, told
+from bespeak.engine.moves import Moved, MoveTold, opened, tell
 from bespeak.errors import InvalidInput, NotFound, Problem
 from bespeak.ids import ProfileId
 from bespeak.stores import ChangeRow, Store
 
 ROWS_AT_ONCE: Final = 250
-"""Rows that are read and opened before others have their turn: some two milliseconds."""
+"""Rows that are read before others have their turn: with a few changes in each some two milliseconds."""
+
+MOVES_AT_ONCE: Final = 500
+"""Changes in rows that are opened before others have their turn; one row has up to as many as there are segments."""
 
 ROWS_MAX: Final = 5_000
 """Rows that are looked at for one page; where a segment is asked for, there may be few changes among them."""
@@ -56,7 +59,8 @@ class ChangesPage(msgspec.Struct, frozen=True, kw_only=True):
     more
         Whether to ask for it at once: there may be more already.
     missed
-        Whether changes behind the cursor that was given are gone, since it is too long ago.
+        Whether changes behind the cursor that was given are gone, since it is too long ago, or is of a later state of
+        the store than the one that was restored.
     """
 
     changes: tuple[MoveTold, ...]
@@ -118,35 +122,59 @@ async def read_changes(
         The store could not be read.
     """
     store, loop = engine.store, asyncio.get_running_loop()
-    cursor = _latest(store) if after == LATEST else cursor_of(after)
-    missed = bool(after) and cursor.number < store.dropped_changes()
+    cursor, missed = _begin(store, after)
     asked = _Asked(min(max(1, limit), LIMIT_MAX), segment, None if profile is None else _names(engine, profile))
     end = loop.time() + min(wait, WAIT_MAX)
     while True:
+        rung = engine.bell.rung
         page = await _page(engine, cursor, asked)
-        if page.changes or page.more or not await engine.bell.wait(end - loop.time()):
+        missed = missed or page.missed
+        if page.changes or page.more or not await engine.bell.wait(end - loop.time(), rung):
             return msgspec.structs.replace(page, missed=missed)
         cursor = page.next
 
 
+def _begin(store: Store, after: str) -> tuple[Cursor, bool]:
+    """Return the cursor to begin with, and whether changes are gone that the one given has not seen.
+
+    A cursor before the oldest change comes to stand right before it, and so does one behind every change that there ever
+    was: the store was put back to a state from before it was given.
+    """
+    last = store.last_change()
+    if after == LATEST:
+        return Cursor(last), False
+    cursor, oldest = cursor_of(after), Cursor(store.dropped_changes())
+    if cursor < oldest or cursor.number > last:
+        return oldest, bool(after)
+    return cursor, False
+
+
 async def _page(engine: Engine, cursor: Cursor, asked: _Asked) -> ChangesPage:
     """Look through rows until there are changes enough, or no rows; what is not asked for is passed over."""
+    store, looked, missed = engine.store, 0, False
     found: list[MoveTold] = []
     for _ in range(ROWS_MAX // ROWS_AT_ONCE):
         first = cursor.number if cursor.place == _WHOLE else cursor.number - 1
-        rows = await _rows(engine.store, first, asked.names)
+        there = cursor if asked.names is None else Cursor(store.last_change())
+        rows = await _rows(store, first, asked.names)
+        dropped = store.dropped_changes()
+        if dropped > first and not (rows and rows[0].number == first + 1):  # they went while this page was read
+            missed, cursor = True, cursor if rows else Cursor(dropped)
         for row in rows:
-            for move in _behind(engine, row, cursor):
-                cursor = place_of(move)
-                if asked.segment is None or move.segment == asked.segment:
-                    found.append(move)
+            moved = opened(engine.vault, row)
+            for move in _behind(row, moved, cursor, asked.segment):
+                found.append(move)
                 if len(found) == asked.limit:
-                    return ChangesPage(changes=tuple(found), next=cursor, more=True, missed=False)
+                    return ChangesPage(changes=tuple(found), next=place_of(move), more=True, missed=missed)
             cursor = Cursor(row.number)
-        if len(rows) < ROWS_AT_ONCE:
-            return ChangesPage(changes=tuple(found), next=cursor, more=False, missed=False)
+            looked += 1 if moved is None else len(moved.moves)
+            if looked >= MOVES_AT_ONCE:
+                looked = 0
+                await asyncio.sleep(0)
+        if len(rows) < ROWS_AT_ONCE:  # so of those asked for, all are among them that were there before
+            return ChangesPage(changes=tuple(found), next=max(cursor, there), more=False, missed=missed)
         await asyncio.sleep(0)
-    return ChangesPage(changes=tuple(found), next=cursor, more=True, missed=False)
+    return ChangesPage(changes=tuple(found), next=cursor, more=True, missed=missed)
 
 
 async def _rows(store: Store, after: int, names: tuple[ProfileId, ...] | None) -> tuple[ChangeRow, ...]:
@@ -156,19 +184,19 @@ async def _rows(store: Store, after: int, names: tuple[ProfileId, ...] | None) -
     return await asyncio.to_thread(store.changes, after, limit=ROWS_AT_ONCE, names=names)
 
 
-def _behind(engine: Engine, row: ChangeRow, cursor: Cursor) -> Iterator[MoveTold]:
-    """Yield the moves of a row that stand behind a cursor."""
-    return (one for one in told(engine.vault, row) if Cursor(row.number, one.place + 1) > cursor)
+def _behind(row: ChangeRow, moved: Moved | None, cursor: Cursor, segment: str | None) -> Iterator[MoveTold]:
+    """Yield the moves of a row that stand behind a cursor; those of other segments are passed over first."""
+    if moved is None:
+        return  # its person was erased
+    first = cursor.place if row.number == cursor.number else 0
+    for place, move in enumerate(moved.moves):
+        if place >= first and (segment is None or move.segment == segment):
+            yield tell(row, moved, place)
 
 
 def place_of(move: MoveTold) -> Cursor:
     """Return the cursor right behind a move."""
     return Cursor(move.number) if move.last else Cursor(move.number, move.place + 1)
-
-
-def _latest(store: Store) -> Cursor:
-    newest = store.newest_change()
-    return Cursor() if newest is None else Cursor(newest.number)
 
 
 def _names(engine: Engine, any_id: str) -> tuple[ProfileId, ...]:

@@ -61,7 +61,8 @@ class Committing(Shown):
     _models_written: Instant
     bell: Bell
     _writes_changes = False
-    _cut_written = 0
+    _changes_safe = 0
+    _again_until: Instant | None = None
 
     def _queue(
         self,
@@ -103,10 +104,14 @@ class Committing(Shown):
             self._last.set_result(None)
         return self._last
 
+    def _reached(self) -> Instant:
+        """Return up to when timers work: up to now, or, where the clock was set back, up to where they were."""
+        return max(self.clock.now(), self.sequencer.worked)
+
     def _sealed_changes(self, writer: Writer) -> tuple[ChangeRow, ...]:
         """Return who entered and left segments since the last time, for the next commit."""
         try:
-            return self.sequencer.moves.rows(self.vault, max(self.clock.now(), self.sequencer.worked))
+            return self.sequencer.moves.rows(self.vault, self._reached())
         except Exception:
             writer.fail(StoreError("changes of segments could not be sealed"))
             raise
@@ -159,6 +164,8 @@ class Committing(Shown):
             cut = self._cut(models=models)
             documents = (*cut.documents, *self._keys.unwritten())
         if not cut.changed and not documents:
+            if not self._pending:  # what is on disk is what is live
+                self._changes_safe = cut.changes
             self._shrink()
             return None
         cut = msgspec.structs.replace(cut, documents=documents)
@@ -186,6 +193,7 @@ class Committing(Shown):
 
     def _cut(self, *, models: bool, forgotten: Iterable[ProfileId] = ()) -> Cut:
         """Begin a cut as of now; where it falls into the asking about new definitions, it says how far that is."""
+        self.sequencer.moves.included = self._included()
         cut = checkpoint(
             self.sequencer,
             self.registry,
@@ -198,6 +206,21 @@ class Committing(Shown):
         )
         self._items = {}
         return cut
+
+    def _included(self) -> int:
+        """Return up to which row of changes what they say is live: it is on disk with a checkpoint that is begun now.
+
+        What was read again, at the start or after an undoing, lacks what timers alone had told since the checkpoint
+        that was read, until they have come there again, and what definitions had, until everybody was asked again.
+        """
+        sequencer, until = self.sequencer, self._again_until
+        if until is not None and (sequencer.timers.is_behind(until) or sequencer.live.owing):
+            return sequencer.moves.included
+        self._again_until = None
+        try:
+            return self.store.last_change()
+        except StoreError:
+            return sequencer.moves.included  # the next checkpoint asks again
 
     def _cut_some(self, cutting: Cutting, *, whole: bool = False) -> None:
         """Make some rows of a checkpoint, and the rest a turn of the loop later."""
@@ -295,7 +318,8 @@ class Committing(Shown):
     def _written(self, done: asyncio.Future[None], cutting: Cutting, mark: int) -> None:
         if self._pending.pop(done, None) is None or done.exception() is not None:
             return
-        cut, self._cut_written = cutting.cut, cutting.number
+        cut = cutting.cut
+        self._changes_safe = cut.changes
         self.metrics.add("bespeak_checkpoints_total")
         self._dedupe.shrink(mark)
         self.sequencer.live.written(cut.removed, cut.asked)

@@ -35,9 +35,9 @@ def digests_of(events: Iterable[Event]) -> list[bytes]:
 class Dedupe:
     """16-byte digests of (source, message id), in parts: a new one each hour, and whenever one is full.
 
-    What is not among them may be on disk: from before the start, or gone from RAM for its bound. A sieve says of nearly
-    every new message that it is not there either, so that the disk need not be asked. At start it is filled from the
-    store page by page (`refill`); until that is done, the disk answers.
+    What is not among them may be on disk: from before the start, or gone from RAM for its bound or its age. A sieve
+    says of nearly every new message that it is not there either, so that the disk need not be asked. At start it is
+    filled from the store page by page (`refill`); until that is done, the disk answers.
 
     Parameters
     ----------
@@ -123,8 +123,6 @@ class Dedupe:
     def shrink(self, mark: int) -> None:
         """Let the oldest parts go until the bound is kept, those after `mark` excepted: they may not be on disk yet."""
         while self._size > self._bound and self._gone < mark:
-            hour, digests = self._parts[0]
-            self._sift(b"".join(digests), hour)
             self._drop()
 
     def __len__(self) -> int:
@@ -139,9 +137,13 @@ class Dedupe:
         self._sieves[-1][1].add(packed)
 
     def _expire(self, newest: int) -> None:
-        while self._parts and self._parts[0][0] < newest - WINDOW_HOURS:
+        """Let the oldest part go if it is too old; others follow with the next parts, and no turn has all to sift."""
+        if self._parts and self._parts[0][0] < newest - WINDOW_HOURS:
             self._drop()
 
     def _drop(self) -> None:
+        """Let the oldest part go, to the sieve: the disk knows it still, also where a clock had jumped ahead of it."""
+        hour, digests = self._parts.pop(0)
+        self._sift(b"".join(digests), hour)
         self._gone += 1
-        self._size -= len(self._parts.pop(0)[1])
+        self._size -= len(digests)

@@ -112,6 +112,8 @@ class Engine(Previewing):
             async with self._import_turn:
                 for start in range(0, len(events), TAKEN_AT_ONCE):
                     await asyncio.sleep(0)  # others have their turn between
+                    if self.sequencer.worked:  # a page asked who was due: all who are come before what follows
+                        await self._flipped()
                     some = events[start : start + TAKEN_AT_ONCE]
                     results += self._take_all(some, (), IMPORTED, trusted=True, imported=True)
                     commits.append(self._durable())
@@ -125,10 +127,10 @@ class Engine(Previewing):
 
     async def _flipped(self) -> None:
         """Work through what is due, a few people at a time: history would else wait for all of it at once."""
-        while self.sequencer.timers.is_behind(self.clock.now()):
+        while self.sequencer.timers.is_behind(self._reached()):
             if self._open_writer().waiting_bytes > self.settings.engine.queue_bytes // 2:
                 await self._on_disk()
-            self._flip_some(self.clock.now(), FLIPS_AT_ONCE)
+            self._flip_some(self._reached(), FLIPS_AT_ONCE)
             await asyncio.sleep(0)
 
     def _take_all(

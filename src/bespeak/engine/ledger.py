@@ -318,6 +318,8 @@ class Ledger(Asking):
         recover(self.store, self.sequencer, self.registry, self.catalog, self.models, self._apply_row)
         # the timers of whoever was here before
         self.sequencer.worked = max(now, self.sequencer.worked, self._changed())
+        self._again_until = self.sequencer.worked
+        self._changes_safe = max(self._changes_safe, self.sequencer.moves.included)
         self._offset = self.store.last_offset()
         self._dedupe.load(now)
         self._keys.load(self.store)
@@ -402,7 +404,7 @@ class Ledger(Asking):
             return False
         if not self._dedupe.is_loaded:
             return True
-        return not self._importing and self.is_writable and self.sequencer.timers.is_behind(self.clock.now())
+        return not self._importing and self.is_writable and self.sequencer.timers.is_behind(self._reached())
 
     def _tick(self, now: Instant, due: Instant) -> Instant:
         """Work through what is due; returns when the next checkpoint is."""
@@ -411,7 +413,7 @@ class Ledger(Asking):
         self._probe()
         self._dedupe.refill()
         if not self._importing and self._has_room() and self.is_writable:
-            self._flip_some(now, FLIPS_AT_ONCE)
+            self._flip_some(max(now, self.sequencer.worked), FLIPS_AT_ONCE)
         due = min(due, now + self._every)  # a clock that was set back puts nothing off
         if self._pending or (now < due and not self._is_much_unwritten()):
             return due

@@ -106,12 +106,19 @@ class _Noted(msgspec.Struct, frozen=True):
 
 
 class Moves:
-    """Gathers changes while somebody takes them to the store, and nothing before: a replay has written them already."""
+    """Gathers changes while somebody takes them to the store, and nothing before: a replay has written them already.
+
+    Parameters
+    ----------
+    included
+        The number up to which rows in the store say what the newest checkpoint holds, be it on disk or being made.
+    """
 
     def __init__(self) -> None:
         self._noted: list[_Noted] = []
         self._is_on = False
         self._told_until: Instant = 0
+        self.included = 0
 
     def __bool__(self) -> bool:
         return bool(self._noted)
@@ -188,8 +195,8 @@ def _row(vault: Vault, sealer: Sealer, at: Instant, cause: str, written: Instant
     return ChangeRow(sealer.subject, at, cause, written, sealed)
 
 
-def told(vault: Vault, row: ChangeRow) -> Iterator[MoveTold]:
-    """Yield the changes of a row; none where its person was erased.
+def opened(vault: Vault, row: ChangeRow) -> Moved | None:
+    """Return what stands in the envelope of a row; None where its person was erased.
 
     Raises
     ------
@@ -197,28 +204,36 @@ def told(vault: Vault, row: ChangeRow) -> Iterator[MoveTold]:
         A key could not be read, or the row is not as it was written.
     """
     data = vault.open(row.data, CHANGE)
-    if data is None:
-        return
-    moved = _decoder.decode(unpack(data))
-    offset = row.cause.partition(" ")[2]
-    for place, move in enumerate(moved.moves):
-        is_time, way = move.by == TIME, "entered" if move.entered else "left"
-        cause = Cause(TIME) if is_time else Cause(move.by, int(offset), moved.event, moved.message_id)
-        said = TIME if is_time else f"{move.by} {offset}"
-        named = digest(row.name, str(move.at), said, move.segment, str(move.version), way)
-        yield MoveTold(
-            number=row.number,
-            place=place,
-            last=place == len(moved.moves) - 1,
-            id=named.hex(),
-            at=move.at,
-            profile=moved.profile,
-            segment=move.segment,
-            version=move.version,
-            entered=move.entered,
-            why=move.why,
-            cause=cause,
-        )
+    return None if data is None else _decoder.decode(unpack(data))
+
+
+def tell(row: ChangeRow, moved: Moved, place: int) -> MoveTold:
+    """Return one of the moves of a row that was opened, by its place."""
+    move, offset = moved.moves[place], row.cause.partition(" ")[2]
+    is_time, way = move.by == TIME, "entered" if move.entered else "left"
+    cause = Cause(TIME) if is_time else Cause(move.by, int(offset), moved.event, moved.message_id)
+    said = TIME if is_time else f"{move.by} {offset}"
+    named = digest(row.name, str(move.at), said, move.segment, str(move.version), way)
+    return MoveTold(
+        number=row.number,
+        place=place,
+        last=place == len(moved.moves) - 1,
+        id=named.hex(),
+        at=move.at,
+        profile=moved.profile,
+        segment=move.segment,
+        version=move.version,
+        entered=move.entered,
+        why=move.why,
+        cause=cause,
+    )
+
+
+def told(vault: Vault, row: ChangeRow) -> Iterator[MoveTold]:
+    """Yield the changes of a row; none where its person was erased. Raises `StoreError` as `opened` does."""
+    moved = opened(vault, row)
+    if moved is not None:
+        yield from (tell(row, moved, place) for place in range(len(moved.moves)))
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -33,7 +33,8 @@ class Totals(msgspec.Struct, frozen=True):
     `sealed` says that the checkpoint's profiles, aliases and products are; those of older stores are not. `worked` is
     the sequencer's: up to when timers may have changed what the checkpoint holds. `counted` is the offset up to which a
     new definition has counted history last. `zone` and `first_zone` are where people live who name no time zone, as of
-    the checkpoint and at the log's beginning; empty in stores that do not say so yet: where the settings say.
+    the checkpoint and at the log's beginning; empty in stores that do not say so yet: where the settings say. `changes`
+    is the number up to which rows of changes say what the checkpoint holds; 0 in stores that do not say so yet.
     """
 
     profiles: int = 0
@@ -43,6 +44,7 @@ class Totals(msgspec.Struct, frozen=True):
     counted: int = 0
     zone: str = ""
     first_zone: str = ""
+    changes: int = 0
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -62,6 +64,8 @@ class Cut(msgspec.Struct, frozen=True):
         Whether anything has, since the one before.
     aliases
         What the table of aliases is told once it is durable.
+    changes
+        The number up to which rows of changes say what it holds.
     """
 
     checkpoint: Checkpoint
@@ -71,6 +75,7 @@ class Cut(msgspec.Struct, frozen=True):
     changing: frozenset[ProfileId]
     changed: bool
     aliases: int
+    changes: int
 
     def with_rows(self, rows: tuple[ProfileRow, ...], *, cut: int = 0, parts: int = 0) -> Checkpoint:
         """Return the checkpoint with its last rows; `parts` of this `cut` are those before them."""
@@ -140,6 +145,7 @@ def checkpoint(
         counted=sequencer.counted,
         zone=sequencer.zone,
         first_zone=sequencer.first_zone,
+        changes=sequencer.moves.included,
     )
     old, sequencer.plain = sequencer.plain, ()
     cut = Checkpoint(
@@ -149,7 +155,7 @@ def checkpoint(
         unaliased=(*(vault.name(alias) for alias in forgotten), *old),
         products=(Product(STATE, offset, msgspec.msgpack.encode(totals)), *products),
     )
-    return Cut(cut, documents, removed, asked, changing, changed, sequencer.aliases.mark())
+    return Cut(cut, documents, removed, asked, changing, changed, sequencer.aliases.mark(), totals.changes)
 
 
 def _owed(sequencer: Sequencer, offset: int) -> tuple[Product, ...]:
@@ -176,6 +182,7 @@ def recover(
     sequencer.moved()
     sequencer.plain = ()
     sequencer.worked = totals.worked
+    sequencer.moves.included = totals.changes
     sequencer.set_zone(totals.zone)
     sequencer.first_zone = totals.first_zone or sequencer.zone
     if not totals.sealed:

@@ -62,8 +62,7 @@ class Retaining(Rebuilding):
     _retaining: asyncio.Task[None] | None = None
     _dropped = 0
     _trimmed: Instant = 0
-    _changes_seen = (0, 0)
-    _changes_safe = 0
+    _trims = False
 
     async def start(self) -> None:
         """Begin to write, to keep time, and to drop what is too old."""
@@ -86,18 +85,17 @@ class Retaining(Rebuilding):
     async def _trim(self, now: Instant) -> None:
         """Drop the oldest changes of memberships, those that are too many or too old; looked at once a minute.
 
-        What was written since the newest checkpoint stays: it is worked out anew after a kill, and is known by that.
+        What the newest checkpoint does not hold stays: it is worked out anew after a kill, and is known by that.
         """
-        if abs(now - self._trimmed) < MINUTE or self._undoing:
+        if self._undoing or not (self._trims or abs(now - self._trimmed) >= MINUTE):
             return
-        self._trimmed, newest = now, self.store.newest_change()
-        if newest is None:
-            return
-        number, cuts = self._changes_seen
-        if self._cut_written > cuts:  # a checkpoint that was begun when these were on disk is there now
-            self._changes_safe, self._changes_seen = number, (newest.number, self._cuts)
-        if await self._drop_changes(now, newest.number):
-            self._trimmed = -NEVER  # the rest in the next turn
+        self._trimmed, self._trims = now, False
+        newest = self.store.newest_change()
+        self._trims = newest is not None and await self._drop_changes(now, newest.number)
+
+    def _is_behind(self) -> bool:
+        """Whether something is left, also of what is to be dropped: a storm writes more than would go tick by tick."""
+        return super()._is_behind() or (self._trims and not self._undoing)
 
     async def _drop_changes(self, now: Instant, last: int) -> bool:
         """Drop some changes, and say whether more are to go."""

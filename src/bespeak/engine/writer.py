@@ -29,9 +29,16 @@ CHANGE_BYTES = 200
 
 
 class Entry:
-    """One thing to write, and the future that its sender waits for."""
+    """One thing to write, and the future that its sender waits for.
+
+    Parameters
+    ----------
+    bytes
+        What it takes in the queue, once it is there.
+    """
 
     __slots__ = (
+        "bytes",
         "changes",
         "checkpoint",
         "documents",
@@ -71,14 +78,17 @@ class Entry:
         self.changes = changes
         self.forget = forget
         self.failure = failure
+        self.bytes = 0
 
-    @property
-    def bytes(self) -> int:
-        """What it takes in the queue: the log's row, changes of memberships, and what goes to quarantine."""
+    def weigh(self) -> int:
+        """Take down and return what it takes: the log's row, changes of memberships, and what goes to quarantine."""
         size = len(self.row.payload) if self.row is not None else 0
         if self.changes:
             size += sum(CHANGE_BYTES + len(one.data) for one in self.changes)
-        return size + sum(len(one.data) for one in self.rejected) if self.rejected else size
+        if self.rejected:
+            size += sum(len(one.data) for one in self.rejected)
+        self.bytes = size
+        return size
 
 
 class Writer:
@@ -157,7 +167,7 @@ class Writer:
                 entry.future.exception()  # seen: a sender that has gone away does not make asyncio complain
                 return
             self._entries.append(entry)
-            self._bytes += entry.bytes
+            self._bytes += entry.weigh()
         if not self._waking:
             self._waking = True
             self._loop.call_soon(self._wake_writer)

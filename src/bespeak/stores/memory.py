@@ -350,6 +350,12 @@ class MemoryStore:
             self._check_open()
             return self._changes[-1] if self._changes else None
 
+    def last_change(self) -> int:
+        """Return the highest number of changes that was given so far, also where its row is gone; 0 when none was."""
+        with self._lock:
+            self._check_open()
+            return self._last_change
+
     def dropped_changes(self) -> int:
         """Return the highest number of changes that was dropped for its age; 0 when none was."""
         with self._lock:

@@ -168,7 +168,9 @@ class SqliteStore:
         with self._write_lock:
             self._check_open()
             with self._transaction() as writer:
-                return sqlite_changes.drop(writer, upto, before, rows)
+                gone = sqlite_changes.drop(writer, upto, before, rows)
+            self._upkeep.note_dropped(gone)
+            return gone == rows
 
     def wipe(self) -> bool:
         """Copy the write-ahead log into the file and cut it, so that no older page is left in it.
@@ -343,13 +345,18 @@ class SqliteStore:
 
     def changes(self, after: int, *, limit: int, names: Sequence[ProfileId] | None = None) -> tuple[ChangeRow, ...]:
         """Return the first rows of changes behind a number, at most `limit`, of these names (None: of all)."""
-        with self._shared_reader() as reader:
+        with self._shared_reader() if names is None else self._own_reader() as reader:  # names: a walk over the table
             return sqlite_changes.read(reader, after, limit, names)
 
     def newest_change(self) -> ChangeRow | None:
         """Return the newest row of changes; None when there is none."""
         with self._shared_reader() as reader:
             return sqlite_changes.newest(reader)
+
+    def last_change(self) -> int:
+        """Return the highest number of changes that was given so far, also where its row is gone; 0 when none was."""
+        with self._shared_reader() as reader:
+            return sqlite_changes.last(reader)
 
     def dropped_changes(self) -> int:
         """Return the highest number of changes that was dropped for its age; 0 when none was."""

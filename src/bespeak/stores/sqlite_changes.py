@@ -67,14 +67,20 @@ def newest(reader: sqlite3.Connection) -> ChangeRow | None:
     return None if row is None else ChangeRow(*row)
 
 
+def last(reader: sqlite3.Connection) -> int:
+    """Return the highest number that was given so far; 0 when none was."""
+    row = reader.execute("SELECT seq FROM sqlite_sequence WHERE name = 'changes'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def dropped(reader: sqlite3.Connection) -> int:
     """Return the highest number that was dropped for its age; 0 when none was."""
     row = reader.execute("SELECT value FROM meta WHERE key = ?", (_DROPPED,)).fetchone()
     return 0 if row is None else int(row[0])
 
 
-def drop(writer: sqlite3.Connection, upto: int, before: Instant, rows: int) -> bool:
-    """Drop the oldest rows, at most so many; says whether more may be dropped. Inside a transaction."""
+def drop(writer: sqlite3.Connection, upto: int, before: Instant, rows: int) -> int:
+    """Drop the oldest rows, at most so many; returns how many it were. Inside a transaction."""
     query = "SELECT number, written FROM changes WHERE number <= ? ORDER BY number LIMIT ?"
     found = writer.execute(query, (upto, rows)).fetchall()
     gone = [row[0] for row in takewhile(lambda row: row[1] < before, found)]
@@ -84,7 +90,7 @@ def drop(writer: sqlite3.Connection, upto: int, before: Instant, rows: int) -> b
             "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             (_DROPPED, gone[-1]),
         )
-    return len(gone) == rows
+    return len(gone)
 
 
 def forget(writer: sqlite3.Connection, names: Sequence[ProfileId]) -> None:

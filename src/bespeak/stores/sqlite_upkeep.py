@@ -17,6 +17,9 @@ from bespeak.stores.verify import AGELESS, DIGEST_BYTES
 
 _log = logging.getLogger(__name__)
 
+CHANGE_BYTES = 200
+"""What a row of changes takes beside its sealed part: its name, its cause, and its place in the index."""
+
 
 class Upkeep:
     """A thread that sleeps until commits have made something worth doing.
@@ -63,6 +66,14 @@ class Upkeep:
         for packed, hour in commit.seen:
             if hour != AGELESS:
                 self._loose[hour] = self._loose.get(hour, 0) + len(packed) // DIGEST_BYTES
+        self._wake_if_due()
+
+    def note_dropped(self, rows: int) -> None:
+        """Count what dropping so many rows of changes has added; called while no commit runs."""
+        self._wal_bytes += rows * CHANGE_BYTES
+        self._wake_if_due()
+
+    def _wake_if_due(self) -> None:
         if self._wal_bytes >= self._settings.wal_kib * 1024 or self._hours_to_sort():
             self._wake.set()
 
@@ -143,4 +154,5 @@ def _wal_bytes(commit: Commit) -> int:
         rows * PAGE_SIZE
         + sum(len(row.payload) for row in commit.rows)
         + 2 * sum(len(packed) for packed, _ in commit.seen)
+        + 2 * sum(len(change.data) + CHANGE_BYTES for change in commit.changes)
     )

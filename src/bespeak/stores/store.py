@@ -374,6 +374,10 @@ class Store(Protocol):
         """Return the newest row of changes; None when there is none."""
         ...
 
+    def last_change(self) -> int:
+        """Return the highest number of changes that was given so far, also where its row is gone; 0 when none was."""
+        ...
+
     def dropped_changes(self) -> int:
         """Return the highest number of changes that was dropped for its age; 0 when none was."""
         ...

@@ -33,6 +33,7 @@ def check_changes_are_kept_once_and_in_order(make: StoreMaker) -> None:
     )
     with made(make) as store:
         equal("none yet", (store.changes(0, limit=9), store.newest_change(), store.dropped_changes()), ((), None, 0))
+        equal("no number yet", store.last_change(), 0)
         store.commit(Commit(changes=(first, again)))
         store.commit(Commit(changes=(again, *others)))
         kept = store.changes(0, limit=9)
@@ -42,6 +43,7 @@ def check_changes_are_kept_once_and_in_order(make: StoreMaker) -> None:
         equal("the newest", store.newest_change(), kept[-1])
         equal("behind the second", store.changes(numbers[1], limit=9), kept[2:])
         equal("one behind the first", store.changes(numbers[0], limit=1), kept[1:2])
+        true("a number that was given", store.last_change() >= numbers[-1], store.last_change())
         equal("none asked for", store.changes(0, limit=0), ())
         equal("of one name", store.changes(0, limit=9, names=["bob"]), kept[1:2])
         equal("of two names, behind the first", store.changes(numbers[0], limit=9, names=("ann", "bob")), kept[1:])
@@ -72,8 +74,11 @@ def check_changes_of_who_is_forgotten_are_gone(make: StoreMaker) -> None:
         last = store.changes(0, limit=9)[-1].number
         store.commit(Commit(changes=(_row(4),), forget=Forget(names=("ann", "a-device"))))
         equal("left", _all(store), [2])
+        given = store.last_change()
+        true("a number that was given to who is gone", given > last, given)
         store.commit(Commit(changes=(_row(5, "bob"),)))
         equal("behind what was the last", (_places(store.changes(last, limit=9)), _all(store)), ([5], [2, 5]))
+        equal("behind every number that was given", _places(store.changes(given, limit=9)), [5])
 
 
 def check_changes_are_of_their_commit(make: StoreMaker) -> None:
@@ -95,9 +100,11 @@ def check_changes_outlive_closing(make: DurableStoreMaker) -> None:
         first.commit(Commit(changes=(_row(9, "bob"),)))
         last = first.changes(0, limit=9)[-1].number
         first.commit(Commit(forget=Forget(names=("bob",))))
-        kept, dropped = first.changes(0, limit=9), first.dropped_changes()
+        kept, dropped, given = first.changes(0, limit=9), first.dropped_changes(), first.last_change()
+        true("a number that was given to who is gone", given >= last, given)
         store = make.reopen(first)
         equal("kept", (store.changes(0, limit=9), store.dropped_changes()), (kept, dropped))
+        equal("the highest number that was given", store.last_change(), given)
         store.commit(Commit(changes=(_row(1), _row(2))))
         equal("one is new, one is known", _places(store.changes(0, limit=9)), [2, 3, 4, 1])
         equal("behind what was the last", _places(store.changes(last, limit=9)), [1])
