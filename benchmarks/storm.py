@@ -28,10 +28,13 @@ HERE = Path(__file__).parent
 def main() -> int:
     """Run, show what was measured, and write the page."""
     given = _arguments()
-    found: list[Storm] = []
+    found, spawned = list[Storm](), get_context("spawn")
     for live_max in given.live_max:
         plan = Plan(given.people, live_max, given.warm_up, given.calm)
-        with tempfile.TemporaryDirectory(dir=given.folder) as folder, ProcessPoolExecutor(1, get_context("spawn")) as one:
+        with (
+            tempfile.TemporaryDirectory(dir=given.folder) as folder,
+            ProcessPoolExecutor(1, get_context("spawn")) as one,
+        ):
             try:
                 found.append(one.submit(weather, plan, Path(folder), definitions()).result())
             except BespeakError as error:

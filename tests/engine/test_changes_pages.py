@@ -154,7 +154,7 @@ async def test_who_has_missed_all_that_is_gone_is_told_so_once() -> None:
     await shop.engine.close()
 
 
-@pytest.mark.parametrize(("upto", "missed"), [(2, False), (4, True)])
+@pytest.mark.parametrize("upto, missed", [(2, False), (4, True)])
 async def test_what_is_dropped_while_a_page_is_read_was_missed_unless_it_was_read_before(
     monkeypatch: pytest.MonkeyPatch, upto: int, missed: bool
 ) -> None:

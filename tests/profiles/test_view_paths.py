@@ -10,4 +10,4 @@ NOT_OF_A_PROFILE = {"item", "candidate", "properties", "type", "it"}
 
 
 def test_on_the_right_of_a_comparison_stands_what_a_profile_answers_and_nothing_else() -> None:
-    assert HEADS - NOT_OF_A_PROFILE == set(PATHS)
+    assert set(PATHS) == HEADS - NOT_OF_A_PROFILE

@@ -137,8 +137,8 @@ async def read_changes(
 def _begin(store: Store, after: str) -> tuple[Cursor, bool]:
     """Return the cursor to begin with, and whether changes are gone that the one given has not seen.
 
-    A cursor before the oldest change comes to stand right before it, and so does one behind every change that there ever
-    was: the store was put back to a state from before it was given.
+    A cursor before the oldest change comes to stand right before it, and so does one behind every change that there
+    ever was: the store was put back to a state from before it was given.
     """
     last = store.last_change()
     if after == LATEST:

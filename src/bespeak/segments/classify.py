@@ -246,9 +246,7 @@ class Segments:
         profile.flips = Flips()
         return self._asked(profile, at, settings, self._everything, by)
 
-    def _asked(
-        self, profile: Profile, at: Instant, settings: ProfileSettings, ask: Pass, by: By
-    ) -> tuple[Change, ...]:
+    def _asked(self, profile: Profile, at: Instant, settings: ProfileSettings, ask: Pass, by: By) -> tuple[Change, ...]:
         at = profile.as_of = max(at, profile.as_of)
         view = View(profile, at, settings)
         moved = ask(view, at, profile.segments, profile.flips)

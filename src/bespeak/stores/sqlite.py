@@ -18,12 +18,11 @@ from bespeak.stores.fair import FairLock
 from bespeak.stores.settings import SqliteSettings
 from bespeak.stores.sqlite_file import TROUBLE, connect, connect_reader, open_writer
 from bespeak.stores.sqlite_upkeep import Upkeep
-from bespeak.stores.sqlite_write import drop_rejected, put_checkpoint, put_documents, put_rejected
+from bespeak.stores.sqlite_write import forget, put_checkpoint, put_documents, put_rejected
 from bespeak.stores.store import (
     ChangeRow,
     Commit,
     Document,
-    Forget,
     LogRow,
     Product,
     ProfileRow,
@@ -113,9 +112,7 @@ class SqliteStore:
                 if commit.checkpoint is not None:
                     put_checkpoint(writer, commit.checkpoint)
                 if commit.forget is not None:
-                    _forget(writer, commit.forget)
-                    sqlite_kept.forget(writer, commit.forget.names)
-                    sqlite_changes.forget(writer, commit.forget.names)
+                    forget(writer, commit.forget)
             self._last, self._crc, self._parts = last, crc, parts_held(commit, self._parts)
             if commit.checkpoint is not None:
                 self._offset = commit.checkpoint.offset
@@ -495,9 +492,3 @@ class SqliteStore:
         with self._read_lock:
             if not self._closed:
                 self._lookup.reset()
-
-
-def _forget(writer: sqlite3.Connection, forget: Forget) -> None:
-    sqlite_keys.destroy(writer, forget.keys)
-    if forget.rejected is not None:
-        drop_rejected(writer, forget.rejected)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from bespeak.stores import sqlite_many, sqlite_parts
-from bespeak.stores.store import Checkpoint, Document, Rejected
+from bespeak.stores import sqlite_changes, sqlite_kept, sqlite_keys, sqlite_many, sqlite_parts
+from bespeak.stores.store import Checkpoint, Document, Forget, Rejected
 from bespeak.stores.verify import follows
 
 
@@ -57,6 +57,15 @@ def put_checkpoint(writer: sqlite3.Connection, checkpoint: Checkpoint) -> None:
         ((product.name, product.offset, product.data) for product in checkpoint.products),
     )
     writer.execute("UPDATE meta SET value = ? WHERE key = 'checkpoint'", (checkpoint.offset,))
+
+
+def forget(writer: sqlite3.Connection, who: Forget) -> None:
+    """Destroy the keys of somebody, and drop what names them."""
+    sqlite_keys.destroy(writer, who.keys)
+    if who.rejected is not None:
+        drop_rejected(writer, who.rejected)
+    sqlite_kept.forget(writer, who.names)
+    sqlite_changes.forget(writer, who.names)
 
 
 def drop_rejected(writer: sqlite3.Connection, goes: Callable[[Rejected], bool]) -> None:
