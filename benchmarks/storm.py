@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 def main() -> int:
     """Run, show what was measured, and write the page."""
     given = _arguments()
-    found, spawned = list[Storm](), get_context("spawn")
+    found: list[Storm] = []
     for live_max in given.live_max:
         plan = Plan(given.people, live_max, given.warm_up, given.calm)
         with (
