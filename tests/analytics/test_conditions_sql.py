@@ -17,8 +17,8 @@ from bespeak.analytics.conditions_sql_words import version_order
 from bespeak.clock import DAY, NEVER, SECOND, parse_time
 from bespeak.conditions import Aggregate, Compare, Path, parse
 from bespeak.conditions.derived import Band, Grade, Rfm, Score, Term, Worked
-from bespeak.conditions.versions import version_key
-from bespeak.conditions.zones import FIRST, LAST
+from bespeak.conditions.values.versions import version_key
+from bespeak.conditions.values.zones import FIRST, LAST
 from bespeak.errors import ConditionError, InvalidInput
 from bespeak.events import Event
 

@@ -13,7 +13,7 @@ from bespeak.analytics.parquet import connect
 from bespeak.analytics.query import view
 from bespeak.clock import DAY, HOUR, SECOND, parse_time
 from bespeak.conditions import Aggregate, Path, Performed, format_condition
-from bespeak.conditions.check import FIGURES
+from bespeak.conditions.meaning.check import FIGURES
 from bespeak.conditions.tree import Compare, Deed, Exists, In, Since
 from bespeak.events import Event
 from bespeak.testing.condition_trees import (

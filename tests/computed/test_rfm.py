@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from bespeak.clock import DAY, HOUR, NEVER, format_time, parse_time
 from bespeak.computed import Borders, Spread, is_due, load_borders, load_score, load_trait, quintiles
 from bespeak.conditions import Feeds, Path
-from bespeak.conditions.answers import reader
+from bespeak.conditions.asking.answers import reader
+from bespeak.conditions.asking.grades import CELLS, cell_of, grade_of
 from bespeak.conditions.derived import Grade
-from bespeak.conditions.grades import CELLS, cell_of, grade_of
 from bespeak.errors import DefinitionError
 from bespeak.events import Event
 from bespeak.profiles import Folding, Profile, ProfileSettings, View, fold

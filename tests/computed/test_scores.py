@@ -9,7 +9,7 @@ import pytest
 from bespeak.clock import DAY, HOUR, NEVER, SECOND
 from bespeak.computed import explain, load_score
 from bespeak.conditions import Feeds, compile_condition, parse
-from bespeak.conditions.explain import next_turn
+from bespeak.conditions.asking.explain import next_turn
 from bespeak.errors import DefinitionError
 from bespeak.events import Event
 from bespeak.profiles import Folding, Profile, ProfileSettings, View, fold

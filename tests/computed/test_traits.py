@@ -9,7 +9,7 @@ import pytest
 from bespeak.clock import DAY, NEVER, SECOND
 from bespeak.computed import load_score, load_trait
 from bespeak.conditions import Feeds
-from bespeak.conditions.answers import reader
+from bespeak.conditions.asking.answers import reader
 from bespeak.errors import DefinitionError
 from bespeak.events import Event
 from bespeak.profiles import Folding, Profile, ProfileSettings, View, fold

@@ -6,7 +6,7 @@ import pytest
 
 from bespeak.clock import DAY, HOUR, MINUTE, SECOND
 from bespeak.conditions import Aggregate, Feeds, compile_condition, key, merge, parse
-from bespeak.conditions.aggregates import Count, Last, Sum, Times
+from bespeak.conditions.counting.aggregates import Count, Last, Sum, Times
 from bespeak.errors import ConditionError
 from bespeak.events import Event
 

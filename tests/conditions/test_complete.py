@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 
 from bespeak.conditions import format_condition, parse
-from bespeak.conditions.complete import Vocabulary, complete, point_at, unknown
-from bespeak.conditions.heads import ITEM
+from bespeak.conditions.meaning.heads import ITEM
+from bespeak.conditions.text.complete import Vocabulary, complete, point_at, unknown
 from bespeak.testing.condition_trees import conditions
 
 KNOWN = Vocabulary(

@@ -13,12 +13,12 @@ import pytest
 
 from bespeak.clock import DAY, NEVER, SECOND, parse_time
 from bespeak.conditions import compile_condition, from_json, load, parse
-from bespeak.conditions.aggregates import Feeds, key
-from bespeak.conditions.reads import changes
-from bespeak.conditions.states_figures import Times
+from bespeak.conditions.counting.aggregates import Feeds, key
+from bespeak.conditions.counting.reads import changes
+from bespeak.conditions.counting.states_figures import Times
+from bespeak.conditions.counting.windows import frame
+from bespeak.conditions.text.unomi import from_unomi
 from bespeak.conditions.tree import MAX_TOLD, Aggregate, Between, Calendar, Compare, In, Since
-from bespeak.conditions.unomi import from_unomi
-from bespeak.conditions.windows import frame
 from bespeak.errors import ConditionError
 from bespeak.events import Event
 

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from bespeak.conditions import format_condition, from_json, parse, tree
-from bespeak.conditions.check import KEYWORDS
+from bespeak.conditions.meaning.check import KEYWORDS
 from bespeak.errors import ConditionError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conditions.md"

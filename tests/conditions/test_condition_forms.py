@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given, settings
 
 from bespeak.conditions import check, format_condition, from_json, load, parse, to_json
-from bespeak.conditions.check import walk
+from bespeak.conditions.meaning.check import walk
 from bespeak.conditions.tree import Condition, Kind, Operator
 from bespeak.testing.condition_trees import conditions
 

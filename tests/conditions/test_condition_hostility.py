@@ -9,9 +9,9 @@ import pytest
 
 from bespeak.clock import DAY, NEVER, parse_time
 from bespeak.conditions import compile_condition, parse
-from bespeak.conditions.folding import fold
-from bespeak.conditions.patterns import TEXT_MAX
-from bespeak.conditions.zones import zone_of
+from bespeak.conditions.values.folding import fold
+from bespeak.conditions.values.patterns import TEXT_MAX
+from bespeak.conditions.values.zones import zone_of
 from bespeak.errors import ConditionError
 
 LONG = 1_000_000

@@ -7,7 +7,7 @@ import pytest
 
 from bespeak.clock import parse_time
 from bespeak.conditions import Exists, Path, bind, format_condition, mask, parse
-from bespeak.conditions.items import BINDERS_MAX
+from bespeak.conditions.asking.items import BINDERS_MAX
 from bespeak.errors import ConditionError
 
 

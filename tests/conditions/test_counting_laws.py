@@ -34,10 +34,10 @@ from bespeak.conditions import (
     merge,
     together,
 )
-from bespeak.conditions.answers import reader
-from bespeak.conditions.dates import instants
-from bespeak.conditions.reads import FIGURES
+from bespeak.conditions.asking.answers import reader
+from bespeak.conditions.counting.reads import FIGURES
 from bespeak.conditions.tree import AnyOf, Between, Calendar, FromTo, Kind, Moment, Since, ThisSession, Within
+from bespeak.conditions.values.dates import instants
 from bespeak.events import Event
 from bespeak.testing.naive import holds as naive
 from bespeak.testing.naive import worth

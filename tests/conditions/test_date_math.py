@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bespeak.clock import DAY, HOUR, MINUTE, NEVER, from_datetime, parse_time
-from bespeak.conditions.dates import dated, resolve, settle, turns
-from bespeak.conditions.moments import NoMoment, read_date, read_moment
 from bespeak.conditions.tree import Between, Compare, Moment, Path, Within
-from bespeak.conditions.zones import instant_of, next_change, next_leap, wall_at, zone_of
+from bespeak.conditions.values.dates import dated, resolve, settle, turns
+from bespeak.conditions.values.moments import NoMoment, read_date, read_moment
+from bespeak.conditions.values.zones import instant_of, next_change, next_leap, wall_at, zone_of
 
 NOW = "2026-03-15T10:30:45.123456+00:00"  # a Sunday
 X = Path("traits.x")

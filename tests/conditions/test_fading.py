@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bespeak.clock import DAY, NEVER, SECOND
-from bespeak.conditions.fading import Fading
+from bespeak.conditions.values.fading import Fading
 
 weights = st.builds(
     Fading,

@@ -27,8 +27,8 @@ from bespeak.conditions import (
     parse,
     to_json,
 )
-from bespeak.conditions.answers import reader
-from bespeak.conditions.crossings import first_turn
+from bespeak.conditions.asking.answers import reader
+from bespeak.conditions.values.crossings import first_turn
 from bespeak.errors import ConditionError
 from bespeak.events import Event
 from bespeak.testing.naive import holds as naive

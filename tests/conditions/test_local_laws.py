@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bespeak.clock import DAY, HOUR, MINUTE, NEVER, parse_time
 from bespeak.conditions import Feeds, compile_condition, parse
-from bespeak.conditions.local import next_tick, shown
+from bespeak.conditions.values.local import next_tick, shown
 from bespeak.errors import ConditionError
 from bespeak.events import Event
 from bespeak.testing.naive import SITE, holds

@@ -24,7 +24,7 @@ from bespeak.conditions import (
     parse,
     to_json,
 )
-from bespeak.conditions.complete import Vocabulary, unknown
+from bespeak.conditions.text.complete import Vocabulary, unknown
 from bespeak.conditions.tree import Deed, Quiet, Step
 from bespeak.errors import ConditionError
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bespeak.clock import HOUR, NEVER, SECOND, format_time, parse_time
 from bespeak.conditions import bind, compile_condition, format_condition, from_json, mask, parse, to_json
-from bespeak.conditions.near import FARTHEST, RADIUS, distance, place_of
+from bespeak.conditions.values.near import FARTHEST, RADIUS, distance, place_of
 from bespeak.errors import ConditionError
 from bespeak.testing.naive_places import metres_apart
 

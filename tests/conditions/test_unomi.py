@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bespeak.conditions import format_condition
-from bespeak.conditions.unomi import from_unomi
+from bespeak.conditions.text.unomi import from_unomi
 from bespeak.errors import ConditionError
 
 

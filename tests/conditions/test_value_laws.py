@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from bespeak.clock import DAY, HOUR, MINUTE, NEVER, parse_time
 from bespeak.conditions import Aggregate, Feeds, bind, check, compile_condition, mask, parse
-from bespeak.conditions.dates import asked_in
-from bespeak.conditions.folding import fold
-from bespeak.conditions.source import read_on_the_right
+from bespeak.conditions.asking.source import read_on_the_right
 from bespeak.conditions.tree import Aggregate as Figure
 from bespeak.conditions.tree import (
     AnyOf,
@@ -29,6 +27,8 @@ from bespeak.conditions.tree import (
     Version,
     Within,
 )
+from bespeak.conditions.values.dates import asked_in
+from bespeak.conditions.values.folding import fold
 from bespeak.events import Event
 from bespeak.testing.condition_trees import TEXTS, numbers, trees, value_leaves
 from bespeak.testing.naive import holds as naive

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bespeak.clock import DAY, HOUR, MINUTE, NEVER, SECOND, format_time, parse_time
+from bespeak.conditions.counting.windows import fixed_ends, frame, is_fixed, period_at, period_start
 from bespeak.conditions.tree import Calendar, FromTo, Since, ThisSession
-from bespeak.conditions.windows import fixed_ends, frame, is_fixed, period_at, period_start
 from bespeak.testing.naive_counts import is_inside
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Asia/Kolkata", "Pacific/Auckland", "Asia/Kathmandu")

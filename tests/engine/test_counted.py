@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bespeak.conditions.states import Count, Last, Sum, Times
+from bespeak.conditions.counting.states import Count, Last, Sum, Times
 from bespeak.engine import counted as module
 from bespeak.engine.counted import Counted, History
 from bespeak.errors import StoreError

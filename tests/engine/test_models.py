@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bespeak.clock import SECOND
-from bespeak.conditions.aggregates import Feeds
+from bespeak.conditions.counting.aggregates import Feeds
 from bespeak.engine import journal
 from bespeak.engine.models import BATCH, LAG, Models
 from bespeak.engine.vault import PRODUCT, STORE, Vault

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bespeak.conditions.aggregates import Count, Times
+from bespeak.conditions.counting.aggregates import Count, Times
 from bespeak.engine.encoded import decode_profile, encode_profile
 from bespeak.engine.packing import MAGIC, pack, unpack
 from bespeak.profiles import Faded, Membership, Profile, Recent

@@ -6,10 +6,10 @@ from copy import deepcopy
 
 import msgspec
 
-from bespeak.conditions.aggregates import Last, Sums, Times
-from bespeak.conditions.states_figures import Total
-from bespeak.conditions.states_marks import Marks
-from bespeak.conditions.states_values import Entries, First, Seen, Tally
+from bespeak.conditions.counting.aggregates import Last, Sums, Times
+from bespeak.conditions.counting.states_figures import Total
+from bespeak.conditions.counting.states_marks import Marks
+from bespeak.conditions.counting.states_values import Entries, First, Seen, Tally
 from bespeak.profiles import Faded, Membership, Profile, Recent, Zone, share
 
 VIEWS = 'count("Product Viewed" where properties.price > 100, rolling)'

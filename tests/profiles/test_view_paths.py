@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bespeak.conditions.check import HEADS
+from bespeak.conditions.meaning.check import HEADS
 from bespeak.profiles import PATHS
 
 NOT_OF_A_PROFILE = {"item", "candidate", "properties", "type", "it"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bespeak.clock import HOUR, SECOND
 from bespeak.computed import load_borders, load_score, load_trait
 from bespeak.conditions import Feeds, load, parse
-from bespeak.conditions.answers import reader
+from bespeak.conditions.asking.answers import reader
 from bespeak.events import Event
 from bespeak.profiles import Folding, Profile, ProfileSettings, View, fold
 from bespeak.segments import Segments

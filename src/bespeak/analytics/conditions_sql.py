@@ -41,10 +41,10 @@ from bespeak.analytics.rows import Row
 from bespeak.analytics.settings import ArchiveSettings
 from bespeak.clock import Instant, format_time
 from bespeak.conditions import check
+from bespeak.conditions.asking.source import as_test
+from bespeak.conditions.counting.reads import FIGURES, NEVER_MISSING
 from bespeak.conditions.derived import Worked
-from bespeak.conditions.printer import format_condition, format_operand
-from bespeak.conditions.reads import FIGURES, NEVER_MISSING
-from bespeak.conditions.source import as_test
+from bespeak.conditions.text.printer import format_condition, format_operand
 from bespeak.conditions.tree import (
     Aggregate,
     AnyOf,
@@ -68,7 +68,7 @@ from bespeak.conditions.tree import (
     Text,
     Within,
 )
-from bespeak.conditions.zones import FIRST, LAST
+from bespeak.conditions.values.zones import FIRST, LAST
 from bespeak.errors import InvalidInput
 from bespeak.ids import ProfileId
 from bespeak.profiles import IdentitySettings, ProfileSettings

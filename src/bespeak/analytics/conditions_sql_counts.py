@@ -8,8 +8,10 @@ from typing import Final, assert_never, cast
 from bespeak.analytics.conditions_sql_goods import items_of, read_items
 from bespeak.analytics.conditions_sql_values import Bound, Scope, of_event
 from bespeak.clock import NEVER
+from bespeak.conditions.counting.waning import DECIMALS
+from bespeak.conditions.counting.windows import fixed_ends, is_fixed
 from bespeak.conditions.names import name_of, prefix_of
-from bespeak.conditions.printer import format_deed
+from bespeak.conditions.text.printer import format_deed
 from bespeak.conditions.tree import (
     Aggregate,
     Asked,
@@ -29,8 +31,6 @@ from bespeak.conditions.tree import (
     Window,
 )
 from bespeak.conditions.tree import Sequence as Steps
-from bespeak.conditions.waning import DECIMALS
-from bespeak.conditions.windows import fixed_ends, is_fixed
 
 _FIGURES: Final[dict[Kind, str]] = {
     "sum": "CAST(sum(amount) AS DOUBLE) / 1e6",

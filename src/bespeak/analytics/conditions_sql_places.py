@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from bespeak.clock import Instant
-from bespeak.conditions.heads import local_part
-from bespeak.conditions.local import shown
-from bespeak.conditions.near import METRES, distance, place_of
+from bespeak.conditions.meaning.heads import local_part
 from bespeak.conditions.tree import Near
+from bespeak.conditions.values.local import shown
+from bespeak.conditions.values.near import METRES, distance, place_of
 from bespeak.events import Event
 from bespeak.events.vocabulary import LIST_JOINED, LIST_LEFT, OUR_SOURCE
 from bespeak.ids import hash_v2

@@ -11,9 +11,7 @@ import msgspec
 from bespeak.analytics.conditions_sql_places import near
 from bespeak.analytics.conditions_sql_words import version_order
 from bespeak.conditions import fold
-from bespeak.conditions.dates import is_dated
-from bespeak.conditions.patterns import TEXT_MAX
-from bespeak.conditions.source import as_test, read_on_the_right
+from bespeak.conditions.asking.source import as_test, read_on_the_right
 from bespeak.conditions.tree import (
     Aggregate,
     And,
@@ -39,6 +37,8 @@ from bespeak.conditions.tree import (
     Version,
     Within,
 )
+from bespeak.conditions.values.dates import is_dated
+from bespeak.conditions.values.patterns import TEXT_MAX
 from bespeak.errors import InvalidInput
 
 Write: TypeAlias = Callable[[str], str]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from bespeak.analytics.conditions_sql_places import FUNCTIONS
 from bespeak.clock import DAY, Instant, format_time, zone_named
 from bespeak.conditions import Calendar, fold
-from bespeak.conditions.dates import instants, period, resolve
-from bespeak.conditions.moments import read_moment
+from bespeak.conditions.counting.windows import Frame, frame
 from bespeak.conditions.tree import Unit
-from bespeak.conditions.versions import version_key
-from bespeak.conditions.windows import Frame, frame
-from bespeak.conditions.zones import instant_of, wall_at, zone_of
+from bespeak.conditions.values.dates import instants, period, resolve
+from bespeak.conditions.values.moments import read_moment
+from bespeak.conditions.values.versions import version_key
+from bespeak.conditions.values.zones import instant_of, wall_at, zone_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -12,7 +12,9 @@ from bespeak.analytics.conditions_sql_counts import ENDS, faded, found_by, insid
 from bespeak.analytics.conditions_sql_goods import items_of
 from bespeak.analytics.conditions_sql_values import Bound
 from bespeak.clock import DAY
-from bespeak.conditions.aggregates import KEEP
+from bespeak.conditions.asking.grades import CELLS
+from bespeak.conditions.counting.aggregates import KEEP
+from bespeak.conditions.counting.waning import DECIMALS
 from bespeak.conditions.derived import (
     Band,
     Derived,
@@ -27,10 +29,8 @@ from bespeak.conditions.derived import (
     Score,
     Term,
 )
-from bespeak.conditions.grades import CELLS
-from bespeak.conditions.printer import format_operand
+from bespeak.conditions.text.printer import format_operand
 from bespeak.conditions.tree import Asked, Condition, HalfLife, Path
-from bespeak.conditions.waning import DECIMALS
 
 _MILLIONTH_DIGITS = 6
 

@@ -13,7 +13,7 @@ import yaml
 
 from bespeak.cli.output import print_json
 from bespeak.conditions import format_condition
-from bespeak.conditions.unomi import from_unomi
+from bespeak.conditions.text.unomi import from_unomi
 from bespeak.errors import ConditionError, DefinitionError, InvalidInput
 
 FILE_BYTES_MAX = 10_000_000

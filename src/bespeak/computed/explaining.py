@@ -9,12 +9,12 @@ import msgspec
 
 from bespeak.clock import NEVER, Instant
 from bespeak.conditions import Compare, Exists, Not, Visitor
-from bespeak.conditions.answers import answers_function, holds_function, reader
+from bespeak.conditions.asking.answers import answers_function, holds_function, reader
+from bespeak.conditions.asking.explain import next_turn
+from bespeak.conditions.asking.visitor import Later
+from bespeak.conditions.asking.worth import Part, parts_function, score_at
+from bespeak.conditions.counting.waning import DECIMALS
 from bespeak.conditions.derived import Score, Worked
-from bespeak.conditions.explain import next_turn
-from bespeak.conditions.visitor import Later
-from bespeak.conditions.waning import DECIMALS
-from bespeak.conditions.worth import Part, parts_function, score_at
 
 
 class Contribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

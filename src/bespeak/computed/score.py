@@ -11,7 +11,7 @@ from bespeak.clock import Duration
 from bespeak.computed.written import Text, check_name, condition_in, counted_in, halflife_in, refusal
 from bespeak.conditions import format_condition
 from bespeak.conditions.derived import Score, Term
-from bespeak.conditions.printer import format_operand
+from bespeak.conditions.text.printer import format_operand
 from bespeak.definitions import read
 
 ELEMENTS_MAX = 100

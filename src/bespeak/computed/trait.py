@@ -10,9 +10,9 @@ import msgspec
 from bespeak.clock import DAY, HOUR, Duration, parse_duration
 from bespeak.computed.written import Text, check_name, checked, condition_in, operand_in, refusal, window_in
 from bespeak.conditions import Aggregate, Operand, Path
+from bespeak.conditions.counting.windows import frame
 from bespeak.conditions.derived import Difference, Elapsed, Orders, Pairs, Ratio
 from bespeak.conditions.tree import MAX_WITHIN, Calendar, Kind
-from bespeak.conditions.windows import frame
 from bespeak.definitions import read
 from bespeak.errors import DefinitionError, InvalidInput
 

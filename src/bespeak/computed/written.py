@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from bespeak.clock import MILLISECOND, Duration, parse_duration
 from bespeak.conditions import Aggregate, Condition, Exists, HalfLife, Operand, load
-from bespeak.conditions.check import check_aggregate
+from bespeak.conditions.meaning.check import check_aggregate
 from bespeak.conditions.tree import MAX_WITHIN, Window
 from bespeak.errors import ConditionError, DefinitionError, InvalidInput, Problem
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from bespeak.conditions.after import AfterEvent
-from bespeak.conditions.aggregates import Fed, Feeds, Happening, State, key, merge
-from bespeak.conditions.answers import Visitor
-from bespeak.conditions.check import check
-from bespeak.conditions.compile import Compiled, Depends, compile_condition
-from bespeak.conditions.complete import Completion, Unknown, Vocabulary, complete, point_at, unknown
-from bespeak.conditions.explain import Explanation, counted_sentence
-from bespeak.conditions.families import Move, turning
-from bespeak.conditions.flips import Flips
-from bespeak.conditions.folding import fold
-from bespeak.conditions.items import bind, mask
-from bespeak.conditions.parser import parse
-from bespeak.conditions.printer import format_condition
-from bespeak.conditions.together import Direction, Pass, direction, together
+from bespeak.conditions.asking.after import AfterEvent
+from bespeak.conditions.asking.answers import Visitor
+from bespeak.conditions.asking.compile import Compiled, Depends, compile_condition
+from bespeak.conditions.asking.explain import Explanation, counted_sentence
+from bespeak.conditions.asking.families import Move, turning
+from bespeak.conditions.asking.flips import Flips
+from bespeak.conditions.asking.items import bind, mask
+from bespeak.conditions.asking.together import Direction, Pass, direction, together
+from bespeak.conditions.counting.aggregates import Fed, Feeds, Happening, State, key, merge
+from bespeak.conditions.meaning.check import check
+from bespeak.conditions.text.complete import Completion, Unknown, Vocabulary, complete, point_at, unknown
+from bespeak.conditions.text.parser import parse
+from bespeak.conditions.text.printer import format_condition
+from bespeak.conditions.text.unomi import from_unomi
+from bespeak.conditions.text.wire import from_json, load, to_json
 from bespeak.conditions.tree import (
     Aggregate,
     And,
@@ -50,8 +51,7 @@ from bespeak.conditions.tree import (
     Version,
     Within,
 )
-from bespeak.conditions.unomi import from_unomi
-from bespeak.conditions.wire import from_json, load, to_json
+from bespeak.conditions.values.folding import fold
 
 __all__ = [
     "AfterEvent",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bespeak.catalog import Item
-from bespeak.conditions.aggregates import Feeds, State, merge
+from bespeak.conditions.counting.aggregates import Feeds, State, merge
 from bespeak.engine.archive_goods import first_items
 from bespeak.engine.counted import Counted, History
 from bespeak.engine.past import Archived, Past

@@ -13,9 +13,9 @@ import msgspec
 from bespeak.clock import Instant
 from bespeak.computed import FIGURES, Spread
 from bespeak.conditions import Operand
-from bespeak.conditions.answers import reader
+from bespeak.conditions.asking.answers import reader
+from bespeak.conditions.asking.visitor import Read
 from bespeak.conditions.derived import Grade, Worked
-from bespeak.conditions.visitor import Read
 from bespeak.engine.site import Site
 from bespeak.errors import InvalidInput, NotFound
 from bespeak.profiles import Profile, ProfileSettings, View

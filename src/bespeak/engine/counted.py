@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from bespeak.clock import Instant
-from bespeak.conditions.states import State
+from bespeak.conditions.counting.states import State
 from bespeak.errors import StoreError
 from bespeak.ids import ProfileId, digest
 from bespeak.privacy.envelope import KEY_BYTES

@@ -16,7 +16,7 @@ import msgspec
 from bespeak.catalog import Catalog
 from bespeak.clock import NEVER, Instant, zone_named
 from bespeak.conditions import Declared, key
-from bespeak.conditions.aggregates import Feeds
+from bespeak.conditions.counting.aggregates import Feeds
 from bespeak.engine.aliases import Aliases
 from bespeak.engine.archive import folder_of
 from bespeak.engine.backfill import Backfill

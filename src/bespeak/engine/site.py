@@ -9,8 +9,8 @@ import msgspec
 
 from bespeak import computed, content, experiments, rules, segments
 from bespeak.conditions import Condition, Declared, compile_condition
-from bespeak.conditions.answers import reader
-from bespeak.conditions.visitor import Read
+from bespeak.conditions.asking.answers import reader
+from bespeak.conditions.asking.visitor import Read
 from bespeak.engine.definitions import KINDS, Definition, DefinitionKind
 from bespeak.errors import DefinitionError
 from bespeak.stores import Document, Store

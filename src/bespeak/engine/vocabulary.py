@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from bespeak.computed import RfmPlan
 from bespeak.conditions import Unknown, Vocabulary, unknown
-from bespeak.conditions.grades import CELLS
+from bespeak.conditions.asking.grades import CELLS
 from bespeak.engine.definitions import Definition
 from bespeak.engine.records import EventRecord, SealedRecord, decode, open_event
 from bespeak.engine.site import Registry, conditions_in, load

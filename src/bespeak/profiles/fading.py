@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bespeak.clock import Duration, Instant
-from bespeak.conditions.fading import Fading
+from bespeak.conditions.values.fading import Fading
 from bespeak.profiles.profile import Faded
 
 

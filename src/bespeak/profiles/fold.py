@@ -16,7 +16,7 @@ import msgspec
 
 from bespeak.catalog import Item
 from bespeak.clock import Duration, Instant, zone_named
-from bespeak.conditions.aggregates import Fed, Feeds
+from bespeak.conditions.counting.aggregates import Fed, Feeds
 from bespeak.events import Event
 from bespeak.events.vocabulary import (
     CONSENT_UPDATED,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import cast
 
 from bespeak.catalog import Item
-from bespeak.conditions.where import Happening
+from bespeak.conditions.counting.where import Happening
 from bespeak.events import Event
 from bespeak.events.vocabulary import item_ids
 

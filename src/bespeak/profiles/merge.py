@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bespeak.clock import NEVER
-from bespeak.conditions.aggregates import merge as merge_aggregates
+from bespeak.conditions.counting.aggregates import merge as merge_aggregates
 from bespeak.profiles.fading import add
 from bespeak.profiles.fold import count_sessions, drop_weakest, keep_newest, newest_session
 from bespeak.profiles.profile import Listing, Profile, Recent, Said, Trait, Zone

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from bespeak.clock import NEVER, Instant
-from bespeak.conditions.aggregates import State
-from bespeak.conditions.flips import Flips
+from bespeak.conditions.asking.flips import Flips
+from bespeak.conditions.counting.aggregates import State
 from bespeak.ids import ProfileId
 from bespeak.privacy.consent import Choice, Purpose
 

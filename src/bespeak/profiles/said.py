@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from sys import intern
 from typing import TypeAlias, cast
 
-from bespeak.conditions.near import place_of
+from bespeak.conditions.values.near import place_of
 from bespeak.events import Event
 from bespeak.events.vocabulary import LIST_JOINED, LIST_LEFT, OUR_SOURCE
 from bespeak.profiles.profile import Listing, Profile, Said

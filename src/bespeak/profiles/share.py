@@ -10,10 +10,10 @@ from collections.abc import Callable
 from sys import intern
 from typing import TypeAlias, TypeVar
 
-from bespeak.conditions.states import State
-from bespeak.conditions.states_figures import Sums, Times
-from bespeak.conditions.states_marks import Marks
-from bespeak.conditions.states_values import Entries, Entry, First, Last, Tally
+from bespeak.conditions.counting.states import State
+from bespeak.conditions.counting.states_figures import Sums, Times
+from bespeak.conditions.counting.states_marks import Marks
+from bespeak.conditions.counting.states_values import Entries, Entry, First, Last, Tally
 from bespeak.profiles.profile import Membership, Profile, Recent
 
 T = TypeVar("T")

@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, cast
 
 from bespeak.clock import MINUTE, Instant, format_time, zone_named
-from bespeak.conditions.aggregates import State
-from bespeak.conditions.fading import Fading
-from bespeak.conditions.heads import local_part
-from bespeak.conditions.local import shown
-from bespeak.conditions.visitor import Read
+from bespeak.conditions.asking.visitor import Read
+from bespeak.conditions.counting.aggregates import State
+from bespeak.conditions.meaning.heads import local_part
+from bespeak.conditions.values.fading import Fading
+from bespeak.conditions.values.local import shown
 from bespeak.ids import hash_v2
 from bespeak.profiles.profile import Profile, Said
 from bespeak.profiles.settings import ProfileSettings

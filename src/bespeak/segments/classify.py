@@ -25,10 +25,10 @@ from bespeak.conditions import (
     together,
     turning,
 )
-from bespeak.conditions.compile import depends_on
+from bespeak.conditions.asking.compile import depends_on
+from bespeak.conditions.counting.states_figures import Times
+from bespeak.conditions.counting.windows import is_rolling
 from bespeak.conditions.names import is_meant, name_of, prefix_of
-from bespeak.conditions.states_figures import Times
-from bespeak.conditions.windows import is_rolling
 from bespeak.errors import ConditionError, DefinitionError
 from bespeak.events import Event
 from bespeak.ids import ProfileId

@@ -14,6 +14,7 @@ import msgspec
 
 from bespeak.computed import FIGURES, Borders, RfmPlan, ScorePlan, Trait
 from bespeak.conditions import Aggregate, And, AnyOf, Between, Compare, Condition, InSegment, Not, Operand, Or, Path
+from bespeak.conditions.asking.source import as_test, read_on_the_right
 from bespeak.conditions.derived import (
     Band,
     Derived,
@@ -30,8 +31,7 @@ from bespeak.conditions.derived import (
     operands_of,
     unfolded,
 )
-from bespeak.conditions.printer import format_operand
-from bespeak.conditions.source import as_test, read_on_the_right
+from bespeak.conditions.text.printer import format_operand
 from bespeak.conditions.tree import Asked, HalfLife, Leaf, Performed, Within
 from bespeak.errors import DefinitionError
 from bespeak.segments.segment import Segment

@@ -17,7 +17,7 @@ from random import Random
 import msgspec
 
 from bespeak.clock import DAY, HOUR, NEVER
-from bespeak.conditions.flips import Flips
+from bespeak.conditions.asking.flips import Flips
 from bespeak.engine import Definition, Engine
 from bespeak.engine.aliases import seal_alias
 from bespeak.engine.encoded import encode_profile

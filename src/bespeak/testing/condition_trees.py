@@ -7,8 +7,8 @@ from typing import TypeVar, get_args
 from hypothesis import strategies as st
 
 from bespeak.clock import DAY, MILLISECOND
-from bespeak.conditions.check import FIGURES, Where, check_leaf
-from bespeak.conditions.misfit import Misfit
+from bespeak.conditions.meaning.check import FIGURES, Where, check_leaf
+from bespeak.conditions.meaning.misfit import Misfit
 from bespeak.conditions.tree import (
     Aggregate,
     And,
