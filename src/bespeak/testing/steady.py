@@ -40,16 +40,17 @@ BYTES_AN_EVENT = 900
 SPARE_BYTES = 4_000_000_000
 ITEMS = 500
 SETTINGS = {
-    "BESPEAK__PROFILES__LIVE_MAX": "40000",
-    "BESPEAK__ENGINE__KEYS_MAX": "60000",
-    "BESPEAK__ENGINE__IDS_MAX": "60000",
+    "BESPEAK__PROFILES__LIVE_MAX": "20000",
+    "BESPEAK__ENGINE__KEYS_MAX": "30000",
+    "BESPEAK__ENGINE__IDS_MAX": "30000",
 }
-"""Caches that hold all who are about, and are full before the warm-up ends; by default they fill for longer than that.
+"""Caches that hold twice as many as are about at 3,000 events a second, who are 9,000, and that are full four to seven
+minutes after the beginning; by default they fill for longer than the warm-up.
 
-Smaller ones cost twice the CPU: with room for 30,000 people, 15,000 of whom are about at a time and as many are moved
-by the clock alone, all that has changed is written every four seconds, and whoever leaves RAM is soon read again.
+At 5,000 events a second 15,000 are about, and with room for less than 40,000 whoever has changed is written every four
+seconds, and whoever leaves RAM is soon read again, which costs twice the CPU.
 
-What Python asks of the system goes on rising by some percent for ten minutes behind that, since what is let go of
+What Python asks of the system goes on rising by some percent for some minutes behind that, since what is let go of
 leaves holes.
 """
 ANSWER_SECONDS = 30.0
