@@ -283,6 +283,22 @@ def test_whoever_is_asked_what_has_changed_comes_to_what_they_would_be_asked_eve
         assert at < asked.flips.at(segment.id) <= all_asked.flips.at(segment.id)
 
 
+def test_whom_new_definitions_leave_where_they_are_is_not_changed() -> None:
+    town = Town(TEXTS)
+    for place in range(3):
+        town.take(event("View", START + place * SECOND, place))
+    written = msgspec.msgpack.encode(town.profile)
+    after = segments_of(TEXTS | {"gold": 'traits.plan = "gold" and performed("Buy", last 2 days)'})
+    changed = after.changed_since(town.segments)
+    assert changed.names == {"gold"}
+    assert not after.classify_changed(town.profile, START + 4 * SECOND, SETTINGS, changed)
+    assert msgspec.msgpack.encode(town.profile) == written
+    gone = segments_of({name: text for name, text in TEXTS.items() if name != "keen"})
+    left = gone.classify_changed(town.profile, START + 4 * SECOND, SETTINGS, gone.changed_since(town.segments))
+    assert [(one.segment, one.entered, one.at) for one in left] == [("keen", False, START + 4 * SECOND)]
+    assert town.profile.as_of == START + 4 * SECOND
+
+
 def test_a_segment_is_asked_anew_when_what_it_names_has_changed_or_history_was_counted_for_it() -> None:
     texts = {"one": "traits.plan = 1", "named": 'in_segment("one")', "often": 'count("View") >= 3', "new": "true"}
     before = segments_of(texts)

@@ -391,10 +391,9 @@ class LiveTable:
             self.get(profile.id)
             return
         self._vault.note(profile.id, sleeper.sealer)
-        before = encode_profile(profile)
         self._pay(profile)
         one = encoded(profile)
-        if one.data != before:  # whom it does not move stays as they are written
+        if one.data != sleeper.data:  # whom it does not move stays as they are written
             self._keep_asleep(self._row_of(packed(one)))
 
     def written(self, removed: Mapping[ProfileId, int], asked: Mapping[str, ProfileRow] = MappingProxyType({})) -> None:

@@ -277,12 +277,17 @@ class Segments:
     ) -> tuple[Change, ...]:
         """Bring the memberships up to date of somebody whose were right under other definitions, by what has changed.
 
-        It comes to the same as to ask everything.
+        It comes to the same as to ask everything, but that nobody is changed of whom nothing is otherwise: of a million
+        people few are in what is new, and all others need not be written.
         """
         if not profile.as_of:
             return self.classify_all(profile, at, settings)
-        profile.flips = profile.flips.without(changed.names)
-        return self._asked(profile, at, settings, changed.ask, "definition")
+        as_of, flips, noted = profile.as_of, profile.flips, len(profile.flips.names)
+        profile.flips = flips.without(changed.names)
+        moved = self._asked(profile, at, settings, changed.ask, "definition")
+        if not moved and profile.flips is flips and len(flips.names) == noted:
+            profile.as_of = as_of
+        return moved
 
     def advance(self, profile: Profile, until: Instant, settings: ProfileSettings) -> tuple[Change, ...]:
         """Work through every flip due by `until`, each stamped with its true time."""
