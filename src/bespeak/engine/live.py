@@ -369,6 +369,7 @@ class LiveTable:
             self.get(profile_id)
             yield
         while rows := list(itertools.islice(self._store.profiles(self._asked_to), READ_AT_ONCE)):
+            self._vault.fetch(row.data for row in rows)
             for row in rows:
                 if row.id not in self._ahead:
                     self._ask_at_rest(row)
@@ -390,10 +391,10 @@ class LiveTable:
         if profile.id in self._profiles:  # they were asked for, and their turn failed
             self.get(profile.id)
             return
-        self._vault.note(profile.id, sleeper.sealer)
         self._pay(profile)
         one = encoded(profile)
         if one.data != sleeper.data:  # whom it does not move stays as they are written
+            self._vault.note(profile.id, sleeper.sealer)
             self._keep_asleep(self._row_of(packed(one)))
 
     def written(self, removed: Mapping[ProfileId, int], asked: Mapping[str, ProfileRow] = MappingProxyType({})) -> None:
