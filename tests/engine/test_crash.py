@@ -15,7 +15,7 @@ import threading
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -66,6 +66,8 @@ def test_twenty_kills_lose_nothing_and_count_nothing_twice(
             again += sum(map(len, unheard))
             for sender in senders:
                 sender.start()
+            if run % 4:  # every fourth is killed whenever, also while it starts
+                _wait_for_answers(senders)
             time.sleep(rng.uniform(0.05, 0.6))
             _define(tmp_path, secret, run, promised)
             time.sleep(rng.uniform(0.0, 0.2))
@@ -95,6 +97,13 @@ def test_twenty_kills_lose_nothing_and_count_nothing_twice(
     assert again > kills, "what was on its way at a kill was sent again"
     assert found["stored, but unheard of"] <= sum(map(len, unheard)), "all but the last were heard of later"
     assert promised, "history was counted meanwhile"
+
+
+def _wait_for_answers(senders: Sequence[_Sender]) -> None:
+    deadline = time.monotonic() + 60
+    while not any(sender.acknowledged for sender in senders):
+        assert time.monotonic() < deadline, "nothing was taken within a minute"
+        time.sleep(0.005)
 
 
 async def _prepare(folder: Path, conditions: Mapping[str, str]) -> tuple[str, str]:
