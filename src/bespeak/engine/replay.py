@@ -222,6 +222,12 @@ class _FromStart(MemoryStore):
     def last_key(self) -> int:
         return self._source.last_key()
 
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        return self._source.snapshots()
+
+    def kept_documents(self, offset: int, kind: str) -> tuple[Document, ...]:
+        return self._source.kept_documents(offset, kind)
+
     def documents(self, kind: str) -> tuple[Document, ...]:
         return self._source.documents(kind) if kind in {ERASED, ARCHIVE} else super().documents(kind)
 
