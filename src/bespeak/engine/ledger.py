@@ -72,7 +72,7 @@ beyond twice as much nobody flips until one has taken them."""
 PAUSE_SECONDS = 0.005
 """The least pause while more flips are due, in which events and questions come to their turn."""
 
-PAUSE_SHARE = 1.3
+PAUSE_SHARE = 1.6
 """The pause while more flips are due, of the time that those before took: what they moved is sealed and written in it,
 too, and events keep half of the loop."""
 
