@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shlex
 import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
-from record import machine
+from record import command, machine
 
 from bespeak import __version__
 from bespeak.errors import BespeakError
@@ -43,7 +42,7 @@ def main() -> int:
         except BespeakError as error:
             sys.stderr.write(f"{error.message}\n")
             return 1
-    command = shlex.join(["python", "benchmarks/million.py", *sys.argv[1:]])
+    told = command("million.py", sys.argv[1:])
     text = [
         f"# {plan.people:,} people under {plan.segments:,} segments",
         "",
@@ -52,7 +51,7 @@ def main() -> int:
         "Ten segments ask about each event name; a person has three events. Everything is sealed, and on disk.",
         "",
         "```sh",
-        command,
+        told,
         "```",
         "",
         *lines,

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shlex
 import sys
 import tempfile
 from pathlib import Path
 
-from record import machine
+from record import command, machine
 
 from bespeak import __version__
 from bespeak.errors import BespeakError
@@ -47,7 +46,7 @@ def main() -> int:
 
 
 def _page(plan: Plan, lines: list[str]) -> list[str]:
-    command = shlex.join(["python", "benchmarks/preview.py", *sys.argv[1:]])
+    told = command("preview.py", sys.argv[1:])
     return [
         f"# Previews over {plan.events:,} events",
         "",
@@ -58,7 +57,7 @@ def _page(plan: Plan, lines: list[str]) -> list[str]:
         "paths into properties get columns of their own; the middle of the others counts.",
         "",
         "```sh",
-        command,
+        told,
         "```",
         "",
         *lines,

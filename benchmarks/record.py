@@ -12,8 +12,9 @@ import json
 import os
 import platform
 import re
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,21 @@ def machine() -> str:
     model = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{model[1] if model else platform.machine()}, {cores} cores, Python {platform.python_version()}"
+
+
+def command(name: str, given: Sequence[str]) -> str:
+    """Return a benchmark's command as a page shows it: without the folder, which is another one on each machine.
+
+    Examples
+    --------
+    >>> command("storm.py", ["--people", "20", "--folder", "/mnt/a disk"])
+    'python benchmarks/storm.py --people 20'
+    """
+    if "--folder" in given:
+        place = given.index("--folder")
+        given = [*given[:place], *given[place + 2 :]]
+    shown = [one for one in given if not one.startswith("--folder=")]
+    return shlex.join(["python", f"benchmarks/{name}", *shown])
 
 
 def row(result: dict[str, Any]) -> str:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shlex
 import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
-from record import machine
+from record import command, machine
 
 from bespeak import __version__
 from bespeak.errors import BespeakError
@@ -49,7 +48,7 @@ def main() -> int:
         *(f"| {one.name} | {one.mean:,} | {one.rise:+} | {one.error} |" for one in slopes(minutes)),
     ]
     sys.stdout.write("\n".join(found) + "\n")
-    _write(shlex.join(["python", "benchmarks/steady.py", *sys.argv[1:]]), plan, found, lines)
+    _write(command("steady.py", sys.argv[1:]), plan, found, lines)
     return 0
 
 
@@ -64,7 +63,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _write(command: str, plan: Plan, found: list[str], lines: list[str]) -> None:
+def _write(asked: str, plan: Plan, found: list[str], lines: list[str]) -> None:
     text = [
         "# An hour of steady load",
         "",
@@ -76,7 +75,7 @@ def _write(command: str, plan: Plan, found: list[str], lines: list[str]) -> None
         f"{', '.join(f'`{name}={value}`' for name, value in SETTINGS.items())}.",
         "",
         "```sh",
-        command,
+        asked,
         "```",
         "",
         *found,

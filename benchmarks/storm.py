@@ -7,7 +7,6 @@ once with half of them in RAM, and once with all. It takes four minutes. `--live
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from record import machine
+from record import command, machine
 
 from bespeak import __version__
 from bespeak.errors import BespeakError
@@ -52,7 +51,7 @@ def main() -> int:
         "data keys are held. Events come in batches of 20 over 16 connections, each acknowledged when on disk.",
         "",
         "```sh",
-        shlex.join(["python", "benchmarks/storm.py", *sys.argv[1:]]),
+        command("storm.py", sys.argv[1:]),
         "```",
         "",
         *lines,
