@@ -44,8 +44,8 @@ class SqliteSettings(msgspec.Struct, frozen=True, kw_only=True, tag="sqlite", fo
     wal_kib
         Size of the write-ahead log, KiB, from which it is copied into the file, beside the commits.
     loose_max
-        Dedupe digests kept in the order of their arrival before they are sorted for look-up; about 100 bytes of
-        RAM each once a digest was looked up.
+        Dedupe digests kept in the order of their arrival before they are sorted for look-up; 16 bytes of RAM
+        each once a digest was looked up.
     busy_ms
         How long to wait for another process that is writing (a backup tool, say) before a commit fails.
     """

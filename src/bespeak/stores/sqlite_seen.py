@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from bespeak.stores import sqlite_many
+from bespeak.stores.packed import PackedDigests
 from bespeak.stores.store import SeenPage
 from bespeak.stores.verify import AGELESS, DIGEST_BYTES, split_digests
 
@@ -105,19 +106,19 @@ class Lookup:
     """Finds single digests; used by one thread at a time. Holds the loose ones in RAM once somebody has asked."""
 
     def __init__(self) -> None:
-        self._loose: set[bytes] = set()
+        self._loose = PackedDigests()
         self._loaded = 0
 
     def reset(self) -> None:
         """Let go of the loose ones, after digests were sorted or dropped; the next question loads what is left."""
-        self._loose = set()
+        self._loose = PackedDigests()
         self._loaded = 0
 
     def find(self, reader: sqlite3.Connection, digests: Iterable[bytes]) -> frozenset[bytes]:
         """Return those of the digests that are kept; inside a read transaction."""
         self._load(reader)
         asked = set(digests)
-        found = asked & self._loose
+        found = self._loose.among(asked)
         left = list(asked - found)
         for start in range(0, len(left), AT_ONCE):
             some = left[start : start + AT_ONCE]
@@ -131,9 +132,10 @@ class Lookup:
 
     def _load(self, reader: sqlite3.Connection) -> None:
         query = "SELECT row, data FROM seen WHERE part = 0 AND row > ? ORDER BY row"
-        for row, data in reader.execute(query, (self._loaded,)):
-            self._loose.update(split_digests(data))
-            self._loaded = row
+        rows = reader.execute(query, (self._loaded,)).fetchall()
+        if rows:
+            self._loose.add(data for _, data in rows)
+            self._loaded = rows[-1][0]
 
 
 def _in_parts(reader: sqlite3.Connection, parts: Iterable[int], digest: bytes) -> bool:
