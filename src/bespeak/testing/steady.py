@@ -43,9 +43,11 @@ SETTINGS = {
     "BESPEAK__PROFILES__LIVE_MAX": "20000",
     "BESPEAK__ENGINE__KEYS_MAX": "30000",
     "BESPEAK__ENGINE__IDS_MAX": "30000",
+    "BESPEAK__ENGINE__DEDUPE_MAX": "200000",
+    "BESPEAK__STORE__LOOSE_MAX": "100000",
 }
 """Caches that hold twice as many as are about at 3,000 events a second, who are 9,000, and that are full four to seven
-minutes after the beginning; by default they fill for longer than the warm-up.
+minutes after the beginning (those of messages after one); by default they fill for longer than the warm-up.
 
 At 5,000 events a second 15,000 are about, and with room for less than 40,000 whoever has changed is written every four
 seconds, and whoever leaves RAM is soon read again, which costs twice the CPU.
