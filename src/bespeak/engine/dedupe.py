@@ -61,12 +61,16 @@ class Dedupe:
 
     def load(self, now: Instant) -> None:
         """Start anew: what is durable is in the store."""
-        self._parts.clear()
-        self._sieves.clear()
-        self._size = 0
+        self.clear()
         self._since = now // HOUR - WINDOW_HOURS
         self._page = 0
         self.refill()
+
+    def clear(self) -> None:
+        """Let go of everything that takes room, at the end."""
+        self._parts.clear()
+        self._sieves.clear()
+        self._size = 0
 
     def refill(self) -> bool:
         """Take in a page of the last 24 hours' digests; says when there are no more."""

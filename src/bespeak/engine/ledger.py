@@ -221,6 +221,7 @@ class Ledger(Asking):
             writer, self._writer = self._writer, None
             await asyncio.to_thread(writer.close)
         self._feed.close()
+        self._dedupe.clear()
         self.store.close()
         if self.lock is not None:
             self.lock.release()

@@ -215,7 +215,8 @@ class Run:
 
 def settings_of(seed: int, data: Path | None) -> Settings:
     """Return the settings of a seed: half of them hold next to nothing in RAM, some trust nobody, some ask first."""
-    profiles, engine = ProfileSettings(), EngineSettings(checkpoint_seconds=3_600, models_seconds=86_400)
+    profiles = ProfileSettings()
+    engine = EngineSettings(checkpoint_seconds=3_600, models_seconds=86_400, dedupe_sieve_bytes=65_536)
     if (seed // 4 + seed) % 2:
         # Less than settings allow, so that a dozen people and some hundred messages do not fit.
         msgspec.structs.force_setattr(profiles, "live_max", 2)
