@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,17 @@ def anyio_backend() -> str:
 
 
 class Counted(MemoryStore):
-    """A memory store that counts the rows of each commit."""
+    """A memory store that counts the rows of each commit, and begins none while it is `open` no more."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rows_of: list[int] = []
+        self.asked, self.open = threading.Event(), threading.Event()
+        self.open.set()
 
     def commit(self, commit: Commit) -> None:
+        self.asked.set()
+        assert self.open.wait(60)
         super().commit(commit)
         self.rows_of.append(len(commit.rows))
 
@@ -65,10 +70,17 @@ async def test_requests_that_come_together_share_a_commit_and_each_has_its_row()
     store = Counted()
     engine, key, _ = await opened(store)
     store.rows_of.clear()
-    bodies = [viewed(number, f"d{number}") for number in range(12)]
-    results = await asyncio.gather(*(engine.track(engine.parse(body, key=key), key) for body in bodies))
-    assert [one.status for each in results for one in each] == ["ok"] * 12
-    assert store.rows_of == [12]
+    store.asked.clear()
+    store.open.clear()
+    bodies = [viewed(number, f"d{number}") for number in range(13)]
+    tasks = [asyncio.create_task(engine.track(engine.parse(bodies[0], key=key), key))]
+    await asyncio.to_thread(store.asked.wait, 60)
+    tasks += [asyncio.create_task(engine.track(engine.parse(body, key=key), key)) for body in bodies[1:]]
+    await asyncio.sleep(0)
+    store.open.set()
+    results = await asyncio.gather(*tasks)
+    assert [one.status for each in results for one in each] == ["ok"] * 13
+    assert store.rows_of == [1, 12], "whatever came while the disk was at work"
     await engine.close()
 
 
